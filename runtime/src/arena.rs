@@ -1,0 +1,168 @@
+//! The one block of memory a session lives in, and the one place of this crate with unsafe code.
+//!
+//! An [`Arena`] is plain zeroed bytes, aligned for the widest vector loads, so that as a `static` it lies
+//! in `.bss` and costs no flash and no stack. [`ArenaMut`] borrows it: its private field proves the
+//! alignment. Tensors are views of its bytes (checked casts, no unsafe); only the session's records, which
+//! are Rust values, are carved out of it here.
+#![allow(unsafe_code)]
+
+use core::mem::{MaybeUninit, align_of, size_of};
+
+/// Alignment of an arena, and of the weights within a model file.
+pub const ARENA_ALIGN: usize = 64;
+
+/// Memory for a session (`SIZES.arena` bytes) or for training (`SIZES.training::<O>()` bytes).
+///
+/// ```
+/// use kinglet::Arena;
+/// static mut ARENA: Arena<1024> = Arena::new(); // zeroed: it lies in .bss
+/// ```
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Arena<const N: usize> {
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Arena<N> {
+    /// A zeroed arena.
+    #[allow(clippy::new_without_default)] // a large value should be made in place, in a static
+    pub const fn new() -> Self {
+        Self { bytes: [0; N] }
+    }
+}
+
+/// A borrowed arena of any origin.
+#[derive(Debug)]
+pub struct ArenaMut<'a> {
+    bytes: &'a mut [u8],
+}
+
+impl<'a, const N: usize> From<&'a mut Arena<N>> for ArenaMut<'a> {
+    fn from(arena: &'a mut Arena<N>) -> Self {
+        Self {
+            bytes: &mut arena.bytes,
+        }
+    }
+}
+
+impl<'a> ArenaMut<'a> {
+    /// Uses `bytes` from the first multiple of [`ARENA_ALIGN`] on; up to 63 bytes are lost.
+    pub fn align(bytes: &'a mut [u8]) -> Self {
+        let skip = bytes.as_ptr().align_offset(ARENA_ALIGN);
+        Self {
+            bytes: bytes.get_mut(skip..).unwrap_or_default(),
+        }
+    }
+
+    /// Bytes available.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn into_bytes(self) -> &'a mut [u8] {
+        self.bytes
+    }
+}
+
+/// An arena on the heap, for hosts that learn the size at run time.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct HeapArena {
+    blocks: std::vec::Vec<Arena<ARENA_ALIGN>>,
+}
+
+#[cfg(feature = "std")]
+impl HeapArena {
+    /// At least `bytes` zeroed bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            blocks: (0..bytes.div_ceil(ARENA_ALIGN))
+                .map(|_| Arena::new())
+                .collect(),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl<'a> From<&'a mut HeapArena> for ArenaMut<'a> {
+    fn from(arena: &'a mut HeapArena) -> Self {
+        let len = arena.blocks.len() * ARENA_ALIGN;
+        let start = arena.blocks.as_mut_ptr().cast::<u8>();
+        // SAFETY: the vector holds `len / ARENA_ALIGN` initialized blocks without padding (the size of
+        // `Arena<64>` is its alignment), borrowed mutably for 'a; u8 needs no alignment and any bytes
+        // written are a valid `Arena`.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(start, len) };
+        Self { bytes }
+    }
+}
+
+/// A model file's bytes on the heap, aligned as [`Model::load`](crate::Model::load) wants them.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct AlignedBytes {
+    arena: HeapArena,
+    len: usize,
+}
+
+#[cfg(feature = "std")]
+impl From<&[u8]> for AlignedBytes {
+    fn from(bytes: &[u8]) -> Self {
+        let mut arena = HeapArena::new(bytes.len());
+        let target = ArenaMut::from(&mut arena).into_bytes();
+        target[..bytes.len()].copy_from_slice(bytes);
+        Self {
+            arena,
+            len: bytes.len(),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl core::ops::Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let start = self.arena.blocks.as_ptr().cast::<u8>();
+        // SAFETY: `from` made at least `len` bytes of blocks, all initialized, and they are borrowed as
+        // long as `self` is.
+        unsafe { core::slice::from_raw_parts(start, self.len) }
+    }
+}
+
+/// Splits `count` uninitialized values of `T` off the front of `bytes`. None if they do not fit.
+pub(crate) fn carve<T>(bytes: &mut [u8], count: usize) -> Option<&mut [MaybeUninit<T>]> {
+    // SAFETY: `MaybeUninit<T>` may hold any bytes, and the bytes are not read as u8 again: the borrow of
+    // the whole slice goes into the result.
+    let (_, values, _) = unsafe { bytes.align_to_mut::<MaybeUninit<T>>() };
+    values.get_mut(..count)
+}
+
+/// Bytes that [`carve`] may need for `count` values, wherever they start.
+pub(crate) const fn carve_len<T>(count: usize) -> usize {
+    count.saturating_mul(size_of::<T>()).saturating_add(align_of::<T>() - 1)
+}
+
+/// Fills `slots` from `values` and returns them initialized; None if there are fewer values than slots.
+///
+/// `T: Copy` rules out values that would have to be dropped.
+pub(crate) fn initialize<'a, T: Copy, E>(
+    slots: &'a mut [MaybeUninit<T>],
+    mut values: impl Iterator<Item = Result<T, E>>,
+) -> Result<Option<&'a mut [T]>, E> {
+    for slot in slots.iter_mut() {
+        match values.next() {
+            Some(value) => {
+                slot.write(value?);
+            }
+            None => return Ok(None),
+        }
+    }
+    // SAFETY: the loop above wrote every slot, or returned. `MaybeUninit<T>` has the layout of `T`.
+    let initialized = unsafe { &mut *(core::ptr::from_mut(slots) as *mut [T]) };
+    Ok(Some(initialized))
+}

@@ -1,0 +1,95 @@
+//! Runs small convolutional networks from one postcard file, in buffers whose sizes are known before the
+//! program starts, and keeps training their last layers on the device.
+//!
+//! The data flows through the modules in this order:
+//! [`model`] (the file, checked and borrowed) -> [`plan`] (where each tensor lies; solved on a host) ->
+//! [`arena`](Arena) (the one block of memory) -> [`session`] (run) -> [`train`] (fine-tune, save and load the
+//! head). [`probe`] looks at a run from outside.
+//!
+//! On a microcontroller everything is known at compile time:
+//!
+//! ```ignore
+//! static MODEL: &Aligned = include_model!("digits.kgl");
+//! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or a damaged one: does not compile
+//! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
+//!
+//! let model = Model::load(&MODEL.bytes)?;
+//! let mut session = Session::<{ SIZES.operators }, _>::new(&model, ARENA.take(), Portable)?;
+//! session.set_image_u8(&pixels)?; // normalized as the file says
+//! let logits = session.run();
+//! ```
+//!
+//! On a host, with a model made on the spot:
+//!
+//! ```
+//! # #[cfg(feature = "std")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec, encode};
+//! use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd};
+//! use kinglet_kernels::{Activation, Portable, Shape};
+//!
+//! // Two pixels in, two classes out: which of them is brighter?
+//! let spec = GraphSpec {
+//!     name: "brighter".into(),
+//!     input: Shape::new(1, 2, 1),
+//!     nodes: vec![NodeSpec {
+//!         operator: OperatorSpec::Linear {
+//!             out_features: 2,
+//!             activation: Activation::Identity,
+//!             weights: vec![1.0, -1.0, -1.0, 1.0],
+//!             bias: Some(vec![0.0, 0.0]),
+//!         },
+//!         inputs: vec![0],
+//!     }],
+//!     mean: vec![],
+//!     std: vec![],
+//!     labels: vec!["left".into(), "right".into()],
+//!     trainable_nodes: 1,
+//! };
+//! let (file, _plan) = encode(&spec)?;
+//! let file = kinglet::AlignedBytes::from(file.as_slice());
+//!
+//! let model = Model::load(&file)?;
+//! let mut arena = HeapArena::new(model.sizes().arena);
+//! let mut session = AnySession::new(&model, &mut arena, Portable)?;
+//! session.set_image_u8(&[200, 10])?;
+//! assert_eq!(session.run(), [190.0 / 255.0, -190.0 / 255.0]);
+//!
+//! // Teach it the opposite.
+//! let mut training = HeapArena::new(model.sizes().training::<Sgd>());
+//! let mut tuner = FineTuner::new(session, &mut training, Sgd::new(0.5, 0.9))?;
+//! for _ in 0..20 {
+//!     tuner.set_image_u8(&[200, 10])?;
+//!     tuner.step(1)?;
+//! }
+//! tuner.set_image_u8(&[200, 10])?;
+//! let logits = tuner.run();
+//! assert!(logits[1] > logits[0]);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
+//! ```
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
+
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod arena;
+pub mod model;
+#[cfg(feature = "std")]
+pub mod plan;
+pub mod probe;
+mod record;
+pub mod session;
+pub mod train;
+
+#[cfg(feature = "std")]
+pub use arena::{AlignedBytes, HeapArena};
+pub use arena::{Arena, ArenaMut, ARENA_ALIGN};
+pub use kinglet_kernels as kernels;
+pub use model::{Aligned, LoadError, Model, ModelId, Sizes};
+pub use probe::Probe;
+pub use session::{AnySession, InputError, Session, SessionError, workspace_len};
+pub use train::{Adam, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step};

@@ -1,0 +1,205 @@
+//! The one check of a graph. What passes can be run without errors: every number that a session will rely
+//! on is looked at here, in time quadratic in the (capped) number of tensors.
+
+use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN, Tensor};
+use super::view::GraphView;
+use super::{LoadError, Prefix};
+use crate::record::{Operation, Region, resolve};
+
+pub(crate) fn check(
+    prefix: &Prefix,
+    graph: &GraphView<'_>,
+    weights: &[f32],
+) -> Result<(), LoadError> {
+    let nodes = graph.nodes.len();
+    let tensors = graph.tensors.len();
+    if nodes == 0 || tensors != nodes.saturating_add(1) || tensors > MAX_TENSORS {
+        return Err(LoadError::TensorCount { found: tensors });
+    }
+    if let Some(unknown) = graph.extensions.iter().find(|e| e.required) {
+        return Err(LoadError::Extension { id: unknown.id });
+    }
+    check_tensors(prefix, graph)?;
+    let totals = check_nodes(graph, weights.len())?;
+    check_overlap(graph)?;
+    check_meaning(graph)?;
+
+    let agree = |field, found: usize, expected: usize| {
+        if expected == found {
+            Ok(())
+        } else {
+            Err(LoadError::Prefix {
+                field,
+                expected,
+                found,
+            })
+        }
+    };
+    let last = graph.tensor(nodes);
+    agree("records", prefix.records, nodes)?;
+    agree("input_len", prefix.input_len, graph.tensor(0).shape.len())?;
+    agree("output_len", prefix.output_len, last.shape.len())?;
+    agree("scratch_bytes", prefix.scratch_bytes, totals.scratch)?;
+    agree(
+        "trainable_parameters",
+        prefix.trainable_parameters,
+        totals.parameters,
+    )?;
+    agree("suffix_values", prefix.suffix_values, totals.values)?;
+    if prefix.operators != totals.operators {
+        return Err(LoadError::Prefix {
+            field: "operators",
+            expected: totals.operators as usize,
+            found: prefix.operators as usize,
+        });
+    }
+    Ok(())
+}
+
+/// Every tensor has elements, is aligned and lies in the arena.
+fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError> {
+    let mut peak = 0;
+    for (number, tensor) in graph.tensors.iter().enumerate() {
+        let region = Region::of(&tensor);
+        let fits = !tensor.shape.is_empty()
+            && tensor.shape.len() <= MAX_ELEMENTS
+            && region.offset % TENSOR_ALIGN == 0
+            && region.end() <= prefix.activation_bytes;
+        if !fits {
+            return Err(LoadError::Tensor { tensor: number });
+        }
+        peak = peak.max(region.end());
+    }
+    // A batch multiplies offsets: the peak is rounded up so that what follows stays aligned.
+    let expected = peak.next_multiple_of(TENSOR_ALIGN);
+    if prefix.activation_bytes != expected {
+        return Err(LoadError::Prefix {
+            field: "activation_bytes",
+            expected,
+            found: prefix.activation_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// What the prefix must agree with.
+struct Totals {
+    scratch: usize,
+    operators: u64,
+    parameters: usize,
+    values: usize,
+}
+
+/// Every node can be resolved, reads what exists at its time, and may be trained if it is in the suffix.
+fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadError> {
+    let nodes = graph.nodes.len();
+    let trainable = usize::from(graph.trainable_nodes);
+    let Some(suffix) = nodes.checked_sub(trainable) else {
+        return Err(LoadError::Suffix { node: 0 });
+    };
+    let mut totals = Totals {
+        scratch: 0,
+        operators: 0,
+        parameters: 0,
+        values: 0,
+    };
+    let outputs = graph.tensors.iter().skip(1);
+    for (index, (node, output)) in graph.nodes.iter().zip(outputs).enumerate() {
+        let input = input_of(graph, index, &node)?;
+        let released = usize::from(output.last_use) < index
+            || usize::from(output.last_use) >= nodes
+            || (index.saturating_add(1) == nodes && usize::from(output.last_use) != index);
+        if released {
+            return Err(LoadError::Lifetime { node: index });
+        }
+        let record = resolve(index, &node, &input, &output, weights)?;
+        totals.scratch = totals.scratch.max(record.operation.scratch_bytes());
+        totals.operators |= node.operator.bit();
+        if index >= suffix {
+            let chained = node.inputs.first().map(|t| usize::from(*t)) == Some(index);
+            let last = index.saturating_add(1) == nodes;
+            if !chained || !record.operation.trainable(last) {
+                return Err(LoadError::Suffix { node: index });
+            }
+            totals.parameters = totals
+                .parameters
+                .saturating_add(record.operation.parameters());
+            totals.values = totals.values.saturating_add(output.shape.len());
+        }
+        if let Operation::Unary(kinglet_kernels::Unary::LeakyRelu { slope }) = record.operation
+            && !slope.is_finite()
+        {
+            return Err(LoadError::Params {
+                node: index,
+                reason: kinglet_kernels::ParamsError::TooLarge,
+            });
+        }
+    }
+    if trainable > 0 && totals.parameters == 0 {
+        return Err(LoadError::Suffix { node: suffix });
+    }
+    Ok(totals)
+}
+
+/// The tensor that node number `index` reads: it must have been written, and not be released.
+fn input_of(graph: &GraphView<'_>, index: usize, node: &Node) -> Result<Tensor, LoadError> {
+    let [input] = node.inputs.as_slice() else {
+        return Err(LoadError::Shape { node: index });
+    };
+    let input = usize::from(*input);
+    let tensor = graph.tensor(input);
+    // Tensor `n` is written before node `n` runs.
+    if input <= index && usize::from(tensor.last_use) >= index {
+        Ok(tensor)
+    } else {
+        Err(LoadError::Lifetime { node: index })
+    }
+}
+
+/// No two tensors that live at the same time share a byte, unless one takes the other's place.
+fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
+    for (later, tensor) in graph.tensors.iter().enumerate().skip(1) {
+        let written_by = later.saturating_sub(1);
+        let region = Region::of(&tensor);
+        let node = graph.nodes.iter().nth(written_by);
+        for (earlier, other) in graph.tensors.iter().enumerate().take(later) {
+            let last_use = usize::from(other.last_use);
+            let other_region = Region::of(&other);
+            if last_use < written_by || !region.overlaps(&other_region) {
+                continue;
+            }
+            let takes_its_place = last_use == written_by
+                && region == other_region
+                && node.as_ref().is_some_and(|node| {
+                    node.operator.in_place()
+                        && node.inputs.first().map(|t| usize::from(*t)) == Some(earlier)
+                });
+            if !takes_its_place {
+                return Err(LoadError::Overlap {
+                    first: earlier,
+                    second: later,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Normalization and labels fit the input and the output.
+fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
+    let channels = graph.tensor(0).shape.channels;
+    let lengths = graph.mean.len() == graph.std.len()
+        && (graph.mean.is_empty() || graph.mean.len() == channels);
+    let values = graph.mean.iter().all(f32::is_finite)
+        && graph.std.iter().all(|s| s.is_finite() && s > 0.0);
+    if !lengths || !values {
+        return Err(LoadError::Normalization);
+    }
+    let outputs = graph.tensor(graph.nodes.len()).shape.len();
+    if !graph.labels.is_empty() && graph.labels.len() != outputs {
+        return Err(LoadError::Labels {
+            found: graph.labels.len(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,516 @@
+//! Writing model files, on the host: the plan is solved, parameters are laid out, the prefix is computed,
+//! and the result is loaded once before it is handed out.
+
+use std::string::String;
+use std::vec::Vec;
+
+use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
+use sha2::{Digest, Sha256};
+
+use super::schema::{
+    DType, FORMAT_VERSION, File, Graph, MAGIC, Node, Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN,
+    Tensor, WEIGHTS_ALIGN,
+};
+use super::{CRC, LoadError, Model, ModelId};
+use crate::plan::{Lifetime, Plan, solve};
+use crate::record::{Record, resolve};
+
+/// A graph to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphSpec {
+    /// The model's name.
+    pub name: String,
+    /// Shape of one input sample.
+    pub input: Shape,
+    /// Nodes in the order they run; node `n` writes tensor `n + 1`.
+    pub nodes: Vec<NodeSpec>,
+    /// Mean of each input channel of a picture scaled to 0..1; empty for none.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each input channel.
+    pub std: Vec<f32>,
+    /// Class names; empty for none.
+    pub labels: Vec<String>,
+    /// How many nodes at the end may be trained on the device.
+    pub trainable_nodes: usize,
+}
+
+/// A node to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// What it computes, with its parameters.
+    pub operator: OperatorSpec,
+    /// The tensors it reads: 0 is the input, `n + 1` the output of node `n`.
+    pub inputs: Vec<usize>,
+}
+
+/// An operator to be written, with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorSpec {
+    /// See [`Operator::Conv2dF32`].
+    Conv2d {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Channel groups.
+        groups: usize,
+        /// Channels of the output.
+        out_channels: usize,
+        /// Applied to each output.
+        activation: Activation,
+        /// OHWI.
+        weights: Vec<f32>,
+        /// One for each output channel.
+        bias: Option<Vec<f32>>,
+    },
+    /// See [`Operator::LinearF32`].
+    Linear {
+        /// Values of the output.
+        out_features: usize,
+        /// Applied to each output.
+        activation: Activation,
+        /// `[out_features, in_features]`, the input in NHWC order.
+        weights: Vec<f32>,
+        /// One for each output.
+        bias: Option<Vec<f32>>,
+    },
+    /// Maximum over a window.
+    MaxPool2d {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size is rounded.
+        rounding: Rounding,
+    },
+    /// Average over a window.
+    AvgPool2d {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size is rounded.
+        rounding: Rounding,
+        /// What an average divides by.
+        count_padding: CountPadding,
+    },
+    /// A function of each element.
+    Unary(Unary),
+    /// Softmax over the channels.
+    Softmax,
+}
+
+/// Why a graph could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A node reads a tensor that no earlier node writes.
+    Input {
+        /// The node's number.
+        node: usize,
+    },
+    /// A parameter has another number of elements than its operator needs.
+    Parameters {
+        /// The node's number.
+        node: usize,
+        /// Elements the operator needs.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+    /// The file would be 4 GiB or more.
+    TooLarge,
+    /// The file would not load: why.
+    Refused(LoadError),
+}
+
+impl core::fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Input { node } => write!(f, "node {node} reads a tensor that is not there yet"),
+            Self::Parameters {
+                node,
+                expected,
+                found,
+            } => write!(
+                f,
+                "node {node} needs {expected} parameters of a kind but has {found}"
+            ),
+            Self::TooLarge => write!(f, "the model file would be 4 GiB or more"),
+            Self::Refused(reason) => write!(f, "the graph makes no valid model: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+impl From<LoadError> for EncodeError {
+    fn from(reason: LoadError) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// Writes `spec` as a model file, and returns its plan too.
+///
+/// # Errors
+/// [`EncodeError`] if the graph is not one that a runtime would load.
+pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
+    let mut weights = Weights::default();
+    let mut tensors = std::vec![new_tensor(spec.input, 0)];
+    let mut nodes = Vec::new();
+    for (index, node) in spec.nodes.iter().enumerate() {
+        let input = match node.inputs.as_slice() {
+            [input] => tensors.get(*input).copied(),
+            _ => None,
+        };
+        let input = input.ok_or(EncodeError::Input { node: index })?;
+        for read in &node.inputs {
+            tensors[*read].last_use = narrow(index)?;
+        }
+        let (operator, output) = weights.write(index, &node.operator, input.shape)?;
+        nodes.push(Node {
+            operator,
+            inputs: node
+                .inputs
+                .iter()
+                .map(|input| narrow(*input))
+                .collect::<Result<_, _>>()?,
+        });
+        tensors.push(new_tensor(output, narrow(index)?));
+    }
+
+    let plan = solve(&lifetimes(&tensors, &nodes));
+    for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
+        tensor.offset = u32::try_from(*offset).map_err(|_| EncodeError::TooLarge)?;
+    }
+    let labels: Vec<&str> = spec.labels.iter().map(String::as_str).collect();
+    let graph = Graph {
+        name: &spec.name,
+        tensors,
+        nodes,
+        mean: spec.mean.clone(),
+        std: spec.std.clone(),
+        labels,
+        trainable_nodes: narrow(spec.trainable_nodes)?,
+        extensions: Vec::new(),
+    };
+    let file = assemble(&graph, &weights.bytes, None)?;
+    Ok((file, plan))
+}
+
+/// Writes `model` again with other parameters in its trainable suffix, as a fine-tuned model whose parent
+/// is `model`. `head` is what [`FineTuner::weights`](crate::FineTuner::weights) returns.
+///
+/// # Errors
+/// [`EncodeError::Parameters`] if `head` has another length.
+pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError> {
+    let expected = model.sizes().trainable_parameters;
+    let first = model.nodes().len() - model.trainable_nodes();
+    if head.len() != expected {
+        return Err(EncodeError::Parameters {
+            node: first,
+            expected,
+            found: head.len(),
+        });
+    }
+    let mut weights = model.weights().to_vec();
+    let tensors: Vec<Tensor> = model.tensors().iter().collect();
+    let mut head = head;
+    for (index, node) in model.nodes().iter().enumerate().skip(first) {
+        if let Operator::LinearF32 {
+            weights: offset,
+            bias,
+            ..
+        } = node.operator
+        {
+            let input = tensors[usize::from(node.inputs[0])].shape.len();
+            let outputs = tensors[index + 1].shape.len();
+            let mut write = |offset: u32, len: usize| {
+                let (part, rest) = head.split_at(len);
+                weights[offset as usize / 4..][..len].copy_from_slice(part);
+                head = rest;
+            };
+            write(offset, input * outputs);
+            if let Some(offset) = bias {
+                write(offset, outputs);
+            }
+        }
+    }
+    let graph = Graph {
+        name: model.name(),
+        tensors,
+        nodes: model.nodes().iter().collect(),
+        mean: model.mean().iter().collect(),
+        std: model.std().iter().collect(),
+        labels: model.labels().iter().collect(),
+        trainable_nodes: narrow(model.trainable_nodes())?,
+        extensions: model.extensions().iter().collect(),
+    };
+    let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+    assemble(&graph, &bytes, Some(model.id()))
+}
+
+fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
+    Tensor {
+        shape,
+        dtype: DType::F32,
+        offset: 0,
+        last_use,
+    }
+}
+
+fn narrow(number: usize) -> Result<u16, EncodeError> {
+    u16::try_from(number).map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
+}
+
+/// What the solver needs to know of each tensor. The last one outlives every node.
+pub(crate) fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Lifetime> {
+    tensors
+        .iter()
+        .enumerate()
+        .map(|(number, tensor)| {
+            let writer = number.checked_sub(1);
+            let replaces = writer.and_then(|writer| {
+                let node = &nodes[writer];
+                let input = usize::from(*node.inputs.first()?);
+                let released = usize::from(tensors[input].last_use) == writer;
+                (node.operator.in_place() && released).then_some(input)
+            });
+            Lifetime {
+                bytes: tensor.bytes(),
+                first: writer.unwrap_or(0),
+                last: usize::from(tensor.last_use),
+                replaces,
+            }
+        })
+        .collect()
+}
+
+/// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`].
+#[derive(Default)]
+struct Weights {
+    bytes: Vec<u8>,
+}
+
+impl Weights {
+    fn put(&mut self, node: usize, values: &[f32], expected: usize) -> Result<u32, EncodeError> {
+        if values.len() != expected {
+            return Err(EncodeError::Parameters {
+                node,
+                expected,
+                found: values.len(),
+            });
+        }
+        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
+        self.bytes.resize(start, 0);
+        self.bytes
+            .extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        u32::try_from(start).map_err(|_| EncodeError::TooLarge)
+    }
+
+    fn put_bias(
+        &mut self,
+        node: usize,
+        bias: &Option<Vec<f32>>,
+        expected: usize,
+    ) -> Result<Option<u32>, EncodeError> {
+        bias.as_ref()
+            .map(|bias| self.put(node, bias, expected))
+            .transpose()
+    }
+
+    /// Stores an operator's parameters; returns it as the file has it and the shape of its output.
+    fn write(
+        &mut self,
+        node: usize,
+        spec: &OperatorSpec,
+        input: Shape,
+    ) -> Result<(Operator, Shape), EncodeError> {
+        let params = |reason| EncodeError::Refused(LoadError::Params { node, reason });
+        Ok(match spec {
+            OperatorSpec::Conv2d {
+                window,
+                groups,
+                out_channels,
+                activation,
+                weights,
+                bias,
+            } => {
+                let conv =
+                    kinglet_kernels::Conv2d::new(input, *out_channels, *window, *groups, *activation)
+                        .map_err(params)?;
+                let operator = Operator::Conv2dF32 {
+                    window: *window,
+                    groups: *groups as u32,
+                    activation: *activation,
+                    weights: self.put(node, weights, conv.weights_len())?,
+                    bias: self.put_bias(node, bias, *out_channels)?,
+                };
+                (operator, conv.output())
+            }
+            OperatorSpec::Linear {
+                out_features,
+                activation,
+                weights,
+                bias,
+            } => {
+                let linear = kinglet_kernels::Linear::new(input.len(), *out_features, *activation)
+                    .map_err(params)?;
+                let operator = Operator::LinearF32 {
+                    activation: *activation,
+                    weights: self.put(node, weights, linear.weights_len())?,
+                    bias: self.put_bias(node, bias, *out_features)?,
+                };
+                (operator, Shape::vector(*out_features))
+            }
+            OperatorSpec::MaxPool2d { window, rounding } => {
+                let pool = kinglet_kernels::Pool2d::new(
+                    input,
+                    *window,
+                    *rounding,
+                    CountPadding::default(),
+                )
+                .map_err(params)?;
+                let operator = Operator::MaxPool2dF32 {
+                    window: *window,
+                    rounding: *rounding,
+                };
+                (operator, pool.output())
+            }
+            OperatorSpec::AvgPool2d {
+                window,
+                rounding,
+                count_padding,
+            } => {
+                let pool =
+                    kinglet_kernels::Pool2d::new(input, *window, *rounding, *count_padding)
+                        .map_err(params)?;
+                let operator = Operator::AvgPool2dF32 {
+                    window: *window,
+                    rounding: *rounding,
+                    count_padding: *count_padding,
+                };
+                (operator, pool.output())
+            }
+            OperatorSpec::Unary(function) => {
+                let operator = match *function {
+                    Unary::Relu => Operator::ReluF32,
+                    Unary::Relu6 => Operator::Relu6F32,
+                    Unary::LeakyRelu { slope } => Operator::LeakyReluF32 { slope },
+                    Unary::Sigmoid => Operator::SigmoidF32,
+                    Unary::Tanh => Operator::TanhF32,
+                };
+                (operator, input)
+            }
+            OperatorSpec::Softmax => (Operator::SoftmaxF32, input),
+        })
+    }
+}
+
+/// Puts graph and weights together, computes the prefix, and loads the result.
+fn assemble(
+    graph: &Graph<'_>,
+    weights: &[u8],
+    parent: Option<ModelId>,
+) -> Result<Vec<u8>, EncodeError> {
+    let malformed = |_| EncodeError::Refused(LoadError::Malformed);
+    let graph_bytes = postcard::to_stdvec(graph).map_err(malformed)?;
+    let digest = Sha256::new()
+        .chain_update(&graph_bytes)
+        .chain_update(weights)
+        .finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+
+    let padding = padding_for(graph_bytes.len(), weights.len());
+    let padding_bytes = std::vec![0; padding];
+    let body = postcard::to_stdvec(&(graph, padding_bytes.as_slice(), weights)).map_err(malformed)?;
+    let file_len = PREFIX_LEN + body.len();
+
+    let word = |number: usize| -> Result<[u8; 4], EncodeError> {
+        let number = u32::try_from(number).map_err(|_| EncodeError::TooLarge)?;
+        Ok(number.to_le_bytes())
+    };
+    let totals = Totals::of(graph, weights.len() / 4)?;
+    let mut prefix = Prefix {
+        magic: MAGIC,
+        format_version: FORMAT_VERSION.to_le_bytes(),
+        model_id: id,
+        parent_id: parent.map_or([0; 16], |parent| parent.0),
+        body_crc: CRC.checksum(&body).to_le_bytes(),
+        file_len: word(file_len)?,
+        weights_offset: word(file_len - weights.len())?,
+        weights_len: word(weights.len())?,
+        input_len: word(graph.tensors.first().map_or(0, |t| t.shape.len()))?,
+        output_len: word(graph.tensors.last().map_or(0, |t| t.shape.len()))?,
+        activation_bytes: word(totals.activation_bytes)?,
+        scratch_bytes: word(totals.scratch_bytes)?,
+        records: word(graph.nodes.len())?,
+        trainable_parameters: word(totals.trainable_parameters)?,
+        suffix_values: word(totals.suffix_values)?,
+        operators: totals.operators.to_le_bytes(),
+        prefix_crc: [0; 4],
+    };
+    let bytes = postcard::to_stdvec(&prefix).map_err(malformed)?;
+    prefix.prefix_crc = CRC
+        .checksum(&bytes[..PREFIX_LEN - 4])
+        .to_le_bytes();
+    let mut file = postcard::to_stdvec(&prefix).map_err(malformed)?;
+    file.extend_from_slice(&body);
+
+    let mut aligned: Vec<u128> = std::vec![0; file.len().div_ceil(16)];
+    let copy: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+    copy[..file.len()].copy_from_slice(&file);
+    Model::load(&copy[..file.len()])?;
+    debug_assert!(postcard::from_bytes::<File<'_>>(&file).is_ok());
+    Ok(file)
+}
+
+/// Bytes of padding that bring the weights to a multiple of [`WEIGHTS_ALIGN`]: the lengths of both byte
+/// strings are varints before them.
+fn padding_for(graph: usize, weights: usize) -> usize {
+    let varint = |number: usize| (usize::BITS - number.leading_zeros()).div_ceil(7).max(1) as usize;
+    (0..2 * WEIGHTS_ALIGN)
+        .find(|padding| {
+            let offset = PREFIX_LEN + graph + varint(*padding) + padding + varint(weights);
+            offset % WEIGHTS_ALIGN == 0
+        })
+        .unwrap_or(0)
+}
+
+/// The prefix's numbers that follow from the graph.
+struct Totals {
+    activation_bytes: usize,
+    scratch_bytes: usize,
+    trainable_parameters: usize,
+    suffix_values: usize,
+    operators: u64,
+}
+
+impl Totals {
+    fn of(graph: &Graph<'_>, weights: usize) -> Result<Self, EncodeError> {
+        let mut totals = Self {
+            activation_bytes: 0,
+            scratch_bytes: 0,
+            trainable_parameters: 0,
+            suffix_values: 0,
+            operators: 0,
+        };
+        for tensor in &graph.tensors {
+            let end = tensor.offset as usize + tensor.bytes();
+            totals.activation_bytes = totals
+                .activation_bytes
+                .max(end.next_multiple_of(TENSOR_ALIGN));
+        }
+        let suffix = graph
+            .nodes
+            .len()
+            .saturating_sub(usize::from(graph.trainable_nodes));
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let input = &graph.tensors[usize::from(node.inputs[0])];
+            let output = &graph.tensors[index + 1];
+            let record: Record = resolve(index, node, input, output, weights)?;
+            totals.scratch_bytes = totals.scratch_bytes.max(record.operation.scratch_bytes());
+            totals.operators |= node.operator.bit();
+            if index >= suffix {
+                totals.trainable_parameters += record.operation.parameters();
+                totals.suffix_values += output.shape.len();
+            }
+        }
+        Ok(totals)
+    }
+}

@@ -1,0 +1,309 @@
+//! The model file as data: what each field of the one postcard message means. `FORMAT.md` is this page in
+//! prose. Field order and variant order *are* the format; variants are only ever appended.
+
+use heapless::Vec;
+use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
+use serde::{Deserialize, Serialize};
+
+/// First eight bytes of every model file.
+pub const MAGIC: [u8; 8] = *b"kinglet\0";
+/// The format this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// Bytes of the prefix.
+pub const PREFIX_LEN: usize = 100;
+/// Weights begin at a multiple of this within the file.
+pub const WEIGHTS_ALIGN: usize = 64;
+/// Tensors in the arena, and parameters within the weights, begin at a multiple of this.
+pub const TENSOR_ALIGN: usize = 16;
+/// Most tensors of one graph. The overlap check is quadratic in it: the cap bounds the time a hostile
+/// file can cost.
+pub const MAX_TENSORS: usize = 1024;
+/// Most inputs of one node.
+pub const MAX_INPUTS: usize = 4;
+/// Most elements of one tensor.
+pub const MAX_ELEMENTS: usize = 1 << 28;
+
+/// Element type of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum DType {
+    /// IEEE 754 binary32, little-endian.
+    F32,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// One tensor of a graph. Tensor 0 is the input, tensor `n + 1` is the output of node `n`, the last one is
+/// the output of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// Shape of one sample.
+    pub shape: Shape,
+    /// Element type.
+    pub dtype: DType,
+    /// Where the plan puts it: bytes from the start of the arena, for one sample. A batch of B multiplies
+    /// offset and size by B.
+    pub offset: u32,
+    /// The last node that reads it (for the output of the model: the last node).
+    pub last_use: u16,
+}
+
+impl Tensor {
+    /// Bytes of one sample.
+    pub const fn bytes(&self) -> usize {
+        self.shape.len().saturating_mul(self.dtype.size())
+    }
+}
+
+/// Where a parameter lies: bytes from the start of the weights.
+pub type WeightsOffset = u32;
+
+/// What a node computes. The position of a variant is its bit in the prefix's operator bitmap.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Operator {
+    /// Convolution with fused activation; weights OHWI.
+    Conv2dF32 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Channel groups.
+        groups: u32,
+        /// Applied to each output.
+        activation: Activation,
+        /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: WeightsOffset,
+        /// `[out_channels]`.
+        bias: Option<WeightsOffset>,
+    },
+    /// Linear layer over the whole input read as one vector (NHWC order).
+    LinearF32 {
+        /// Applied to each output.
+        activation: Activation,
+        /// `[out_features, in_features]`.
+        weights: WeightsOffset,
+        /// `[out_features]`.
+        bias: Option<WeightsOffset>,
+    },
+    /// Maximum over a window.
+    MaxPool2dF32 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+    },
+    /// Average over a window.
+    AvgPool2dF32 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+        /// What an average divides by.
+        count_padding: CountPadding,
+    },
+    /// `max(x, 0)`.
+    ReluF32,
+    /// `min(max(x, 0), 6)`.
+    Relu6F32,
+    /// `x` or `slope * x`.
+    LeakyReluF32 {
+        /// Factor of negative inputs.
+        slope: f32,
+    },
+    /// `1 / (1 + exp(-x))`.
+    SigmoidF32,
+    /// Hyperbolic tangent.
+    TanhF32,
+    /// Softmax over the channels of each position.
+    SoftmaxF32,
+}
+
+/// Bits of the operator bitmap.
+pub mod bits {
+    /// `Conv2dF32`.
+    pub const CONV2D_F32: u64 = 1 << 0;
+    /// `LinearF32`.
+    pub const LINEAR_F32: u64 = 1 << 1;
+    /// `MaxPool2dF32`.
+    pub const MAX_POOL2D_F32: u64 = 1 << 2;
+    /// `AvgPool2dF32`.
+    pub const AVG_POOL2D_F32: u64 = 1 << 3;
+    /// `ReluF32`.
+    pub const RELU_F32: u64 = 1 << 4;
+    /// `Relu6F32`.
+    pub const RELU6_F32: u64 = 1 << 5;
+    /// `LeakyReluF32`.
+    pub const LEAKY_RELU_F32: u64 = 1 << 6;
+    /// `SigmoidF32`.
+    pub const SIGMOID_F32: u64 = 1 << 7;
+    /// `TanhF32`.
+    pub const TANH_F32: u64 = 1 << 8;
+    /// `SoftmaxF32`.
+    pub const SOFTMAX_F32: u64 = 1 << 9;
+    /// Every operator this crate has: what hosts take.
+    pub const ALL: u64 = (1 << 10) - 1;
+}
+
+/// Name of the operator at a position of the bitmap.
+pub const fn operator_name(bit: u32) -> &'static str {
+    match bit {
+        0 => "Conv2dF32",
+        1 => "LinearF32",
+        2 => "MaxPool2dF32",
+        3 => "AvgPool2dF32",
+        4 => "ReluF32",
+        5 => "Relu6F32",
+        6 => "LeakyReluF32",
+        7 => "SigmoidF32",
+        8 => "TanhF32",
+        9 => "SoftmaxF32",
+        _ => "unknown",
+    }
+}
+
+impl Operator {
+    /// The operator's bit in the bitmap.
+    pub const fn bit(&self) -> u64 {
+        match self {
+            Self::Conv2dF32 { .. } => bits::CONV2D_F32,
+            Self::LinearF32 { .. } => bits::LINEAR_F32,
+            Self::MaxPool2dF32 { .. } => bits::MAX_POOL2D_F32,
+            Self::AvgPool2dF32 { .. } => bits::AVG_POOL2D_F32,
+            Self::ReluF32 => bits::RELU_F32,
+            Self::Relu6F32 => bits::RELU6_F32,
+            Self::LeakyReluF32 { .. } => bits::LEAKY_RELU_F32,
+            Self::SigmoidF32 => bits::SIGMOID_F32,
+            Self::TanhF32 => bits::TANH_F32,
+            Self::SoftmaxF32 => bits::SOFTMAX_F32,
+        }
+    }
+
+    /// The operator's name, as in the bitmap and in messages.
+    pub const fn name(&self) -> &'static str {
+        operator_name(self.bit().trailing_zeros())
+    }
+
+    /// True when the output may take the place of the input.
+    pub const fn in_place(&self) -> bool {
+        self.unary().is_some() || matches!(self, Self::SoftmaxF32)
+    }
+
+    /// The element-wise function, if the operator is one.
+    pub const fn unary(&self) -> Option<Unary> {
+        match *self {
+            Self::ReluF32 => Some(Unary::Relu),
+            Self::Relu6F32 => Some(Unary::Relu6),
+            Self::LeakyReluF32 { slope } => Some(Unary::LeakyRelu { slope }),
+            Self::SigmoidF32 => Some(Unary::Sigmoid),
+            Self::TanhF32 => Some(Unary::Tanh),
+            _ => None,
+        }
+    }
+}
+
+/// One node: an operator and the tensors it reads. It writes the tensor after its own position.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// What it computes.
+    pub operator: Operator,
+    /// Tensors it reads, in the operator's order.
+    pub inputs: Vec<u16, MAX_INPUTS>,
+}
+
+/// Something a later version added. A reader that does not know a required one refuses the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension<'a> {
+    /// What it is; assigned in `FORMAT.md`.
+    pub id: u32,
+    /// Whether the model means something else without it.
+    pub required: bool,
+    /// Its content.
+    pub bytes: &'a [u8],
+}
+
+/// The whole file, for hosts: any postcard implementation can read a model from this alone.
+///
+/// A microcontroller never builds it; [`Model`](crate::Model) walks the same bytes in place.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct File<'a> {
+    /// Identity and sizes.
+    pub prefix: Prefix,
+    /// Tensors, nodes and what goes with them.
+    #[serde(borrow)]
+    pub graph: Graph<'a>,
+    /// Zeros that bring `weights` to a multiple of [`WEIGHTS_ALIGN`].
+    pub padding: &'a [u8],
+    /// All parameters.
+    pub weights: &'a [u8],
+}
+
+/// Identity and sizes, in fixed-size byte arrays: postcard writes them as they are, so their places are
+/// known to a `const fn`. All numbers are little-endian `u32` unless said otherwise.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// [`FORMAT_VERSION`].
+    pub format_version: [u8; 4],
+    /// First 16 bytes of the SHA-256 of the encoded graph followed by the weights.
+    pub model_id: [u8; 16],
+    /// The model this one was fine-tuned from; zeros if none.
+    pub parent_id: [u8; 16],
+    /// CRC-32/ISO-HDLC of everything after the prefix.
+    pub body_crc: [u8; 4],
+    /// Length of the file.
+    pub file_len: [u8; 4],
+    /// Where the weights begin.
+    pub weights_offset: [u8; 4],
+    /// Bytes of weights.
+    pub weights_len: [u8; 4],
+    /// Elements of one input sample.
+    pub input_len: [u8; 4],
+    /// Elements of one output sample.
+    pub output_len: [u8; 4],
+    /// Bytes of tensors at the plan's peak, for one sample.
+    pub activation_bytes: [u8; 4],
+    /// Bytes of scratch: the most any operator's formula asks for.
+    pub scratch_bytes: [u8; 4],
+    /// Session records: one for each node.
+    pub records: [u8; 4],
+    /// Parameters of the trainable suffix.
+    pub trainable_parameters: [u8; 4],
+    /// Elements of the outputs of the trainable suffix's nodes, for one sample.
+    pub suffix_values: [u8; 4],
+    /// Bitmap of the operators in use, `u64`.
+    pub operators: [u8; 8],
+    /// CRC-32/ISO-HDLC of all of the above.
+    pub prefix_crc: [u8; 4],
+}
+
+/// What is computed, where everything lies, and what the numbers mean.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Graph<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// Tensors; see [`Tensor`] for their order.
+    pub tensors: std::vec::Vec<Tensor>,
+    /// Nodes in the order they run.
+    pub nodes: std::vec::Vec<Node>,
+    /// Mean of each input channel of a picture with values 0 to 1; empty if pictures are not normalized.
+    pub mean: std::vec::Vec<f32>,
+    /// Standard deviation of each input channel; as many as `mean`.
+    pub std: std::vec::Vec<f32>,
+    /// Class names, one for each output; or none.
+    #[serde(borrow)]
+    pub labels: std::vec::Vec<&'a str>,
+    /// How many nodes at the end make up the trainable suffix.
+    pub trainable_nodes: u16,
+    /// What later versions added.
+    #[serde(borrow)]
+    pub extensions: std::vec::Vec<Extension<'a>>,
+}

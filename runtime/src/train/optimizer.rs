@@ -1,0 +1,228 @@
+//! Optimizers, element by element, in the exact form PyTorch documents.
+//!
+//! Every element is updated by itself with multiplications, additions and (Adam) a square root and a
+//! division, never fused: the bits are the same on every machine, vectorized or not. The host trainer and
+//! the device use this same code.
+
+/// A rule that moves weights against their gradients.
+pub trait Optimizer {
+    /// State elements kept for each weight. They start at 0.
+    const SLOTS: usize;
+
+    /// What one step needs beside the slices: the same for all weights.
+    type Step: Copy;
+
+    /// Prepares step number `step`, counted from 1.
+    fn step(&self, step: u32) -> Self::Step;
+
+    /// Updates `weights` from as many `gradients`. `state` holds `SLOTS * weights.len()` elements, slot by
+    /// slot. Nothing past the shortest of the three is touched.
+    fn update(
+        &self,
+        step: Self::Step,
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    );
+}
+
+/// Stochastic gradient descent with momentum (`torch.optim.SGD`, dampening 0):
+/// `g += weight_decay * w; v = momentum * v + g; w -= learning_rate * v`, or with `nesterov`
+/// `w -= learning_rate * (g + momentum * v)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sgd {
+    /// Step size.
+    pub learning_rate: f32,
+    /// Share of the last step's velocity that is kept; 0 for plain descent.
+    pub momentum: f32,
+    /// L2 penalty.
+    pub weight_decay: f32,
+    /// Look ahead by one step of momentum.
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    /// SGD with momentum, without weight decay.
+    pub const fn new(learning_rate: f32, momentum: f32) -> Self {
+        Self {
+            learning_rate,
+            momentum,
+            weight_decay: 0.0,
+            nesterov: false,
+        }
+    }
+}
+
+impl Optimizer for Sgd {
+    const SLOTS: usize = 1;
+    type Step = ();
+
+    fn step(&self, _step: u32) {}
+
+    #[inline]
+    fn update(
+        &self,
+        (): (),
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
+        let ahead = if self.nesterov { self.momentum } else { 0.0 };
+        for ((w, v), g) in weights.iter_mut().zip(state).zip(gradients) {
+            let g = g + self.weight_decay * *w;
+            *v = self.momentum * *v + g;
+            let direction = if self.nesterov { g + ahead * *v } else { *v };
+            *w -= self.learning_rate * direction;
+        }
+    }
+}
+
+/// Adam (Kingma & Ba, arXiv 1412.6980) as `torch.optim.Adam` computes it, weight decay as an L2 penalty.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Adam {
+    /// Step size.
+    pub learning_rate: f32,
+    /// Decay of the mean of gradients.
+    pub beta1: f32,
+    /// Decay of the mean of squared gradients.
+    pub beta2: f32,
+    /// Keeps the division finite.
+    pub epsilon: f32,
+    /// L2 penalty.
+    pub weight_decay: f32,
+}
+
+impl Adam {
+    /// Adam with PyTorch's defaults for the rest: betas 0.9 and 0.999, epsilon 1e-8.
+    pub const fn new(learning_rate: f32) -> Self {
+        Self {
+            learning_rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// The bias corrections of one step of [`Adam`].
+#[derive(Debug, Clone, Copy)]
+pub struct AdamStep {
+    /// `learning_rate / (1 - beta1^step)`.
+    step_size: f32,
+    /// `sqrt(1 - beta2^step)`.
+    root_correction: f32,
+}
+
+impl Optimizer for Adam {
+    const SLOTS: usize = 2;
+    type Step = AdamStep;
+
+    fn step(&self, step: u32) -> AdamStep {
+        let correction1 = 1.0 - power(f64::from(self.beta1), step);
+        let correction2 = 1.0 - power(f64::from(self.beta2), step);
+        AdamStep {
+            step_size: (f64::from(self.learning_rate) / correction1) as f32,
+            root_correction: libm::sqrt(correction2) as f32,
+        }
+    }
+
+    #[inline]
+    fn update(
+        &self,
+        step: AdamStep,
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
+        let Some((mean, square)) = state.split_at_mut_checked(weights.len()) else {
+            return;
+        };
+        let (keep1, keep2) = (1.0 - self.beta1, 1.0 - self.beta2);
+        for (((w, m), s), g) in weights.iter_mut().zip(mean).zip(square).zip(gradients) {
+            let g = g + self.weight_decay * *w;
+            *m += keep1 * (g - *m);
+            *s = self.beta2 * *s + keep2 * g * g;
+            let denominator = square_root(*s) / step.root_correction + self.epsilon;
+            *w -= step.step_size * (*m / denominator);
+        }
+    }
+}
+
+/// `base` to the power of `exponent`, by squaring: the same products on every machine.
+fn power(base: f64, exponent: u32) -> f64 {
+    let (mut result, mut factor, mut left) = (1.0, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= factor;
+        }
+        factor *= factor;
+        left >>= 1;
+    }
+    result
+}
+
+/// IEEE 754 square root: correctly rounded, so every implementation has the same bits.
+#[cfg(feature = "std")]
+#[inline(always)]
+fn square_root(x: f32) -> f32 {
+    x.sqrt()
+}
+
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn square_root(x: f32) -> f32 {
+    libm::sqrtf(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descend<O: Optimizer>(optimizer: &O, steps: u32) -> f32 {
+        let (mut w, mut state) = ([1.0f32], std::vec![0.0; O::SLOTS]);
+        for step in 1..=steps {
+            let g = 2.0 * w[0]; // the gradient of w squared
+            optimizer.update(
+                optimizer.step(step),
+                &mut w,
+                core::iter::once(g),
+                &mut state,
+            );
+        }
+        w[0]
+    }
+
+    #[test]
+    fn sgd_takes_the_steps_of_the_formula() {
+        assert_eq!(descend(&Sgd::new(0.1, 0.0), 1), 1.0 - 0.1 * 2.0);
+        // v1 = 2, w1 = 0.8; v2 = 0.9 * 2 + 1.6 = 3.4, w2 = 0.8 - 0.34
+        assert!((descend(&Sgd::new(0.1, 0.9), 2) - 0.46).abs() < 1e-6);
+        let nesterov = Sgd {
+            nesterov: true,
+            ..Sgd::new(0.1, 0.9)
+        };
+        // v1 = 2, w1 = 1 - 0.1 * (2 + 1.8)
+        assert!((descend(&nesterov, 1) - 0.62).abs() < 1e-6);
+        let decayed = Sgd {
+            weight_decay: 0.5,
+            ..Sgd::new(0.1, 0.0)
+        };
+        assert!((descend(&decayed, 1) - (1.0 - 0.25)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn adam_moves_by_the_learning_rate_at_first() {
+        assert!((descend(&Adam::new(0.01), 1) - 0.99).abs() < 1e-6);
+        assert!(descend(&Adam::new(0.05), 200).abs() < 0.05);
+    }
+
+    #[test]
+    fn powers_are_exact_where_they_can_be() {
+        assert_eq!(power(0.5, 10), 1.0 / 1024.0);
+        assert_eq!(power(3.0, 5), 243.0);
+        assert_eq!(power(0.9, 0), 1.0);
+    }
+}
