@@ -1,0 +1,44 @@
+//! The packages of the workspace and the feature sets in which each is checked. Sets are listed, one
+//! by one: all features at once is a combination that nobody uses, and it hides that another does not
+//! compile.
+
+use std::process::Command;
+
+/// A library whose feature sets are checked one by one.
+pub(crate) struct Library {
+    pub(crate) name: &'static str,
+    /// Sets for the host: clippy sees its tests too.
+    pub(crate) host: &'static [&'static str],
+    /// Sets that must build for a microcontroller, without the standard library and an allocator.
+    pub(crate) bare_metal: &'static [&'static str],
+}
+
+/// The libraries that run on devices. The other packages have their default features only.
+pub(crate) const LIBRARIES: &[Library] = &[
+    Library {
+        name: "kinglet-kernels",
+        host: &["", "std", "testing"],
+        bare_metal: &["", "defmt"],
+    },
+    Library {
+        name: "kinglet",
+        host: &["", "std"],
+        bare_metal: &["", "defmt"],
+    },
+];
+
+/// Names one library with one set of features.
+pub(crate) fn select(command: &mut Command, library: &Library, features: &str) {
+    command.args(["--package", library.name, "--no-default-features"]);
+    if !features.is_empty() {
+        command.args(["--features", features]);
+    }
+}
+
+/// How a set is called in the output.
+pub(crate) fn set_name(features: &str) -> &str {
+    match features {
+        "" => "no features",
+        _ => features,
+    }
+}

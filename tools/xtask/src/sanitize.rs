@@ -1,0 +1,89 @@
+//! Memory checks of the code that holds `unsafe`: AddressSanitizer over every test of kernels and
+//! runtime, valgrind over the same tests as they are shipped, without instrumentation.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Slot};
+use crate::process::{run_and_read, target_dir};
+use crate::setup;
+use crate::steps::{Counts, Steps};
+use crate::toolchain::{Toolchain, host, unstable};
+
+pub(crate) const HELP: &str = "\
+Usage: cargo xtask sanitize [--address] [--valgrind]
+
+Runs the tests of the kernels and of the runtime under AddressSanitizer, then under valgrind.
+
+AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
+stable one with its unstable flags unlocked. Valgrind runs the programs of `cargo test` as they
+are; those tests whose names begin with `slow` are left out, it is some thirty times slower.
+
+With Miri installed, the same tests run under it too: cargo +nightly miri test -p kinglet
+
+Options:
+  --address   AddressSanitizer only
+  --valgrind  valgrind only
+";
+
+/// The packages that contain `unsafe` code.
+const PACKAGES: &[&str] = &["--package", "kinglet-kernels", "--package", "kinglet"];
+
+/// What their tests need.
+const FEATURES: &[&str] = &["--features", "kinglet-kernels/testing,kinglet/std"];
+
+pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
+    let (mut only_address, mut only_valgrind) = (false, false);
+    arguments.options(&mut [
+        ("address", Slot::Flag(&mut only_address)),
+        ("valgrind", Slot::Flag(&mut only_valgrind)),
+    ])?;
+    let both = only_address == only_valgrind;
+    let mut steps = Steps::default();
+    steps.run("setup", |_| setup::ensure());
+    if both || only_address {
+        steps.run("address sanitizer", address);
+    }
+    if both || only_valgrind {
+        steps.run("valgrind", valgrind);
+    }
+    Ok(steps.finish())
+}
+
+/// The tests under AddressSanitizer, leaks included.
+pub(crate) fn address(counts: &mut Counts) -> Result<()> {
+    let mut cargo = unstable()?.cargo();
+    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        // Other flags, another folder: the ordinary builds stay as they are.
+        .env("CARGO_TARGET_DIR", target_dir().join("sanitize"))
+        .args(["test", "--no-fail-fast", "--lib", "--tests"])
+        .args(PACKAGES)
+        .args(FEATURES)
+        // A named target keeps the flags away from build scripts and procedural macros.
+        .args(["--target", &host()?]);
+    run_and_read(&mut cargo, |line| counts.add_line(line))
+}
+
+/// The tests under valgrind: reads of uninitialized memory are its part, which AddressSanitizer
+/// does not see.
+pub(crate) fn valgrind(counts: &mut Counts) -> Result<()> {
+    let host = host()?;
+    let runner = format!(
+        "CARGO_TARGET_{}_RUNNER",
+        host.to_uppercase().replace(['-', '.'], "_")
+    );
+    let mut cargo = Toolchain::default().cargo();
+    cargo
+        .env(
+            runner,
+            "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite",
+        )
+        .args(["test", "--no-fail-fast", "--lib", "--tests"])
+        .args(PACKAGES)
+        .args(FEATURES)
+        .args(["--", "--skip", "slow"]);
+    run_and_read(&mut cargo, |line| counts.add_line(line))
+}

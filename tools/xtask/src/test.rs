@@ -1,0 +1,136 @@
+//! Everything that continuous integration runs, in one list. A step that failed does not keep the next
+//! from running: one run shows all that is wrong.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::arguments::{Arguments, Slot};
+use crate::packages::{LIBRARIES, select, set_name};
+use crate::process::{capture, root, run, run_and_read};
+use crate::setup::TARGET;
+use crate::steps::{Counts, Steps};
+use crate::toolchain::{Toolchain, bare_metal};
+use crate::{firmware, fuzz, sanitize, setup};
+
+pub(crate) const HELP: &str = "\
+Usage: cargo xtask test [--quick]
+
+Runs every check that continuous integration runs, in this order:
+  setup             installs what is missing (see `cargo xtask setup --help`)
+  lock files        Cargo.lock of every workspace agrees with its Cargo.toml
+  format            cargo fmt --check, in every workspace
+  clippy            warnings are errors; every listed set of features
+  tests             unit and integration tests of the workspace
+  doc tests         the examples in the documentation
+  documentation     rustdoc; warnings are errors
+  bare metal        kernels and runtime for a microcontroller, without an allocator
+  firmware          the board images in QEMU (see `cargo xtask firmware --help`)
+  fuzz              each fuzz target for a few seconds (see `cargo xtask fuzz --help`)
+  address sanitizer and valgrind (see `cargo xtask sanitize --help`)
+
+A failed step does not stop the others. The summary gives each step's time and the failures; its
+last line adds up all tests and firmware checks. The exit code is 1 if anything failed.
+
+Options:
+  --quick  leave out fuzz and sanitizers, for a look before a commit
+";
+
+/// Long enough to run the committed corpus and some thousands of mutations of it.
+const FUZZ_SECONDS: u64 = 5;
+
+/// Workspaces beside the main one.
+const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];
+
+pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
+    let mut quick = false;
+    arguments.options(&mut [("quick", Slot::Flag(&mut quick))])?;
+    let mut steps = Steps::default();
+    steps.run("setup", |_| setup::ensure());
+    steps.run("lock files", |_| lock_files());
+    steps.run("format", |_| format());
+    steps.run("clippy", |_| clippy());
+    steps.run("tests", |counts| tests(counts, "--all-targets"));
+    steps.run("doc tests", |counts| tests(counts, "--doc"));
+    steps.run("documentation", |_| documentation());
+    steps.run("bare metal", |_| bare_metal_builds());
+    steps.run("firmware", firmware::check);
+    if !quick {
+        steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
+        steps.run("address sanitizer", sanitize::address);
+        steps.run("valgrind", sanitize::valgrind);
+    }
+    Ok(steps.finish())
+}
+
+fn lock_files() -> Result<()> {
+    for workspace in workspaces() {
+        let mut cargo = Toolchain::default().cargo();
+        cargo.current_dir(root().join(workspace));
+        // It resolves the dependencies and compiles nothing.
+        cargo.args(["metadata", "--locked", "--format-version", "1"]);
+        capture(&mut cargo)
+            .with_context(|| format!("{workspace}/Cargo.lock is not committed or not current"))?;
+    }
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    for workspace in workspaces() {
+        let mut cargo = Toolchain::default().cargo();
+        cargo.current_dir(root().join(workspace));
+        run(cargo.args(["fmt", "--all", "--check"])).with_context(|| {
+            format!("not formatted in {workspace}: run `cargo fmt --all` there")
+        })?;
+    }
+    Ok(())
+}
+
+fn clippy() -> Result<()> {
+    let lint = |cargo: &mut std::process::Command| {
+        run(cargo.args(["--quiet", "--all-targets", "--", "-D", "warnings"]))
+    };
+    let mut cargo = Toolchain::default().cargo();
+    lint(cargo.args(["clippy", "--workspace"]))?;
+    for library in LIBRARIES {
+        for features in library.host {
+            println!("{} ({})", library.name, set_name(features));
+            let mut cargo = Toolchain::default().cargo();
+            cargo.arg("clippy");
+            select(&mut cargo, library, features);
+            lint(&mut cargo)?;
+        }
+    }
+    Ok(())
+}
+
+fn tests(counts: &mut Counts, which: &str) -> Result<()> {
+    let mut cargo = Toolchain::default().cargo();
+    cargo.args(["test", "--workspace", "--no-fail-fast", which]);
+    run_and_read(&mut cargo, |line| counts.add_line(line))
+}
+
+fn documentation() -> Result<()> {
+    let mut cargo = Toolchain::default().cargo();
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    run(cargo.args(["doc", "--quiet", "--workspace", "--no-deps"]))
+}
+
+fn bare_metal_builds() -> Result<()> {
+    let toolchain = bare_metal(TARGET)?;
+    for library in LIBRARIES {
+        for features in library.bare_metal {
+            println!("{} ({})", library.name, set_name(features));
+            let mut cargo = toolchain.cargo();
+            cargo.args(["build", "--quiet", "--release", "--target", TARGET]);
+            select(&mut cargo, library, features);
+            run(&mut cargo)?;
+        }
+    }
+    Ok(())
+}
+
+/// Folders of all workspaces, the main one first.
+fn workspaces() -> impl Iterator<Item = &'static str> {
+    std::iter::once(".").chain(OTHER_WORKSPACES.iter().copied())
+}
