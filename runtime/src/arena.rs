@@ -144,16 +144,18 @@ pub(crate) fn carve<T>(bytes: &mut [u8], count: usize) -> Option<&mut [MaybeUnin
 
 /// Bytes that [`carve`] may need for `count` values, wherever they start.
 pub(crate) const fn carve_len<T>(count: usize) -> usize {
-    count.saturating_mul(size_of::<T>()).saturating_add(align_of::<T>() - 1)
+    count
+        .saturating_mul(size_of::<T>())
+        .saturating_add(align_of::<T>() - 1)
 }
 
 /// Fills `slots` from `values` and returns them initialized; None if there are fewer values than slots.
 ///
 /// `T: Copy` rules out values that would have to be dropped.
-pub(crate) fn initialize<'a, T: Copy, E>(
-    slots: &'a mut [MaybeUninit<T>],
+pub(crate) fn initialize<T: Copy, E>(
+    slots: &mut [MaybeUninit<T>],
     mut values: impl Iterator<Item = Result<T, E>>,
-) -> Result<Option<&'a mut [T]>, E> {
+) -> Result<Option<&mut [T]>, E> {
     for slot in slots.iter_mut() {
         match values.next() {
             Some(value) => {

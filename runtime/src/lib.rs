@@ -8,7 +8,7 @@
 //!
 //! On a microcontroller everything is known at compile time:
 //!
-//! ```ignore
+//! ```text
 //! static MODEL: &Aligned = include_model!("digits.kgl");
 //! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or a damaged one: does not compile
 //! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
@@ -85,9 +85,9 @@ mod record;
 pub mod session;
 pub mod train;
 
+pub use arena::{ARENA_ALIGN, Arena, ArenaMut};
 #[cfg(feature = "std")]
 pub use arena::{AlignedBytes, HeapArena};
-pub use arena::{Arena, ArenaMut, ARENA_ALIGN};
 pub use kinglet_kernels as kernels;
 pub use model::{Aligned, LoadError, Model, ModelId, Sizes};
 pub use probe::Probe;

@@ -270,7 +270,9 @@ mod tests {
     fn random_graphs_get_valid_plans_not_below_the_bound() {
         let mut state = 1u64;
         let mut random = move |n: usize| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (state >> 33) as usize % n
         };
         for _ in 0..200 {

@@ -132,7 +132,7 @@ pub(crate) fn resolve(
             offset: offset / 4,
             len,
         };
-        if offset % TENSOR_ALIGN == 0 && span.offset.saturating_add(len) <= weights {
+        if offset.is_multiple_of(TENSOR_ALIGN) && span.offset.saturating_add(len) <= weights {
             Ok(span)
         } else {
             Err(LoadError::Weights { node: index })
@@ -181,8 +181,8 @@ pub(crate) fn resolve(
             (operation, Shape::vector(out_features))
         }
         Operator::MaxPool2dF32 { window, rounding } => {
-            let params = Pool2d::new(input.shape, window, rounding, Default::default())
-                .map_err(params)?;
+            let params =
+                Pool2d::new(input.shape, window, rounding, Default::default()).map_err(params)?;
             (Operation::MaxPool2d(params), params.output())
         }
         Operator::AvgPool2dF32 {

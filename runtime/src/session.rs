@@ -44,7 +44,10 @@ impl core::fmt::Display for SessionError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Operator { name } => {
-                write!(f, "the model uses {name}, which this program was built without")
+                write!(
+                    f,
+                    "the model uses {name}, which this program was built without"
+                )
             }
             Self::ArenaTooSmall { needed, found } => {
                 write!(f, "the arena has {found} bytes, the model needs {needed}")
@@ -178,9 +181,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             found: arena.len(),
         };
         let activations = sizes.activations().saturating_mul(batch);
-        let (activations, rest) = arena
-            .split_at_mut_checked(activations)
-            .ok_or(too_small)?;
+        let (activations, rest) = arena.split_at_mut_checked(activations).ok_or(too_small)?;
         let (scratch, rest) = rest
             .split_at_mut_checked(model.prefix().scratch_bytes)
             .ok_or(too_small)?;
@@ -309,9 +310,9 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
     /// Like [`run`](Self::run), calling `probe` around each node.
     pub fn run_probed(&mut self, probe: &mut impl Probe) -> &[f32] {
         self.run_nodes(self.records.len(), probe);
-        self.records
-            .last()
-            .map_or(&[], |record| f32s(self.activations, self.batch, record.output))
+        self.records.last().map_or(&[], |record| {
+            f32s(self.activations, self.batch, record.output)
+        })
     }
 
     /// Runs the first `count` nodes.
@@ -463,7 +464,7 @@ fn range(batch: usize, region: Region) -> core::ops::Range<usize> {
 
 // The check at load has found every region within the arena and a multiple of TENSOR_ALIGN, so the empty
 // slices below are never taken.
-const _: () = assert!(TENSOR_ALIGN % align_of::<f32>() == 0);
+const _: () = assert!(TENSOR_ALIGN.is_multiple_of(align_of::<f32>()));
 
 fn f32s(activations: &[u8], batch: usize, region: Region) -> &[f32] {
     activations
@@ -489,7 +490,10 @@ fn input_output(
     let (input, output) = (range(batch, input), range(batch, output));
     let (read, write) = if input.end <= output.start {
         let (low, high) = activations.split_at_mut_checked(output.start)?;
-        (low.get(input)?, high.get_mut(..output.end.checked_sub(output.start)?)?)
+        (
+            low.get(input)?,
+            high.get_mut(..output.end.checked_sub(output.start)?)?,
+        )
     } else {
         let (low, high) = activations.split_at_mut_checked(input.start)?;
         (

@@ -63,7 +63,7 @@ fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError
         let region = Region::of(&tensor);
         let fits = !tensor.shape.is_empty()
             && tensor.shape.len() <= MAX_ELEMENTS
-            && region.offset % TENSOR_ALIGN == 0
+            && region.offset.is_multiple_of(TENSOR_ALIGN)
             && region.end() <= prefix.activation_bytes;
         if !fits {
             return Err(LoadError::Tensor { tensor: number });
@@ -190,8 +190,8 @@ fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
     let channels = graph.tensor(0).shape.channels;
     let lengths = graph.mean.len() == graph.std.len()
         && (graph.mean.is_empty() || graph.mean.len() == channels);
-    let values = graph.mean.iter().all(f32::is_finite)
-        && graph.std.iter().all(|s| s.is_finite() && s > 0.0);
+    let values =
+        graph.mean.iter().all(f32::is_finite) && graph.std.iter().all(|s| s.is_finite() && s > 0.0);
     if !lengths || !values {
         return Err(LoadError::Normalization);
     }

@@ -254,7 +254,8 @@ fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
 }
 
 fn narrow(number: usize) -> Result<u16, EncodeError> {
-    u16::try_from(number).map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
+    u16::try_from(number)
+        .map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
 }
 
 /// What the solver needs to know of each tensor. The last one outlives every node.
@@ -330,9 +331,14 @@ impl Weights {
                 weights,
                 bias,
             } => {
-                let conv =
-                    kinglet_kernels::Conv2d::new(input, *out_channels, *window, *groups, *activation)
-                        .map_err(params)?;
+                let conv = kinglet_kernels::Conv2d::new(
+                    input,
+                    *out_channels,
+                    *window,
+                    *groups,
+                    *activation,
+                )
+                .map_err(params)?;
                 let operator = Operator::Conv2dF32 {
                     window: *window,
                     groups: *groups as u32,
@@ -376,9 +382,8 @@ impl Weights {
                 rounding,
                 count_padding,
             } => {
-                let pool =
-                    kinglet_kernels::Pool2d::new(input, *window, *rounding, *count_padding)
-                        .map_err(params)?;
+                let pool = kinglet_kernels::Pool2d::new(input, *window, *rounding, *count_padding)
+                    .map_err(params)?;
                 let operator = Operator::AvgPool2dF32 {
                     window: *window,
                     rounding: *rounding,
@@ -418,7 +423,8 @@ fn assemble(
 
     let padding = padding_for(graph_bytes.len(), weights.len());
     let padding_bytes = std::vec![0; padding];
-    let body = postcard::to_stdvec(&(graph, padding_bytes.as_slice(), weights)).map_err(malformed)?;
+    let body =
+        postcard::to_stdvec(&(graph, padding_bytes.as_slice(), weights)).map_err(malformed)?;
     let file_len = PREFIX_LEN + body.len();
 
     let word = |number: usize| -> Result<[u8; 4], EncodeError> {
@@ -446,9 +452,7 @@ fn assemble(
         prefix_crc: [0; 4],
     };
     let bytes = postcard::to_stdvec(&prefix).map_err(malformed)?;
-    prefix.prefix_crc = CRC
-        .checksum(&bytes[..PREFIX_LEN - 4])
-        .to_le_bytes();
+    prefix.prefix_crc = CRC.checksum(&bytes[..PREFIX_LEN - 4]).to_le_bytes();
     let mut file = postcard::to_stdvec(&prefix).map_err(malformed)?;
     file.extend_from_slice(&body);
 
@@ -467,7 +471,7 @@ fn padding_for(graph: usize, weights: usize) -> usize {
     (0..2 * WEIGHTS_ALIGN)
         .find(|padding| {
             let offset = PREFIX_LEN + graph + varint(*padding) + padding + varint(weights);
-            offset % WEIGHTS_ALIGN == 0
+            offset.is_multiple_of(WEIGHTS_ALIGN)
         })
         .unwrap_or(0)
 }

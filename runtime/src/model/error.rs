@@ -128,25 +128,37 @@ impl core::fmt::Display for LoadError {
             ),
             Self::WeightsPlace => write!(f, "the weights are not where the prefix says"),
             Self::Tensor { tensor } => {
-                write!(f, "tensor {tensor} is empty, too large or outside of the arena")
+                write!(
+                    f,
+                    "tensor {tensor} is empty, too large or outside of the arena"
+                )
             }
             Self::Overlap { first, second } => write!(
                 f,
                 "tensors {first} and {second} are in use at the same time and overlap"
             ),
             Self::Lifetime { node } => {
-                write!(f, "node {node} reads a tensor that does not exist at that time")
+                write!(
+                    f,
+                    "node {node} reads a tensor that does not exist at that time"
+                )
             }
             Self::Shape { node } => write!(f, "the tensors of node {node} do not fit its operator"),
             Self::Params { node, reason } => write!(f, "node {node}: {reason}"),
             Self::Weights { node } => {
-                write!(f, "the parameters of node {node} lie outside of the weights")
+                write!(
+                    f,
+                    "the parameters of node {node} lie outside of the weights"
+                )
             }
             Self::Prefix {
                 field,
                 expected,
                 found,
-            } => write!(f, "the prefix says {field} = {found}, the graph gives {expected}"),
+            } => write!(
+                f,
+                "the prefix says {field} = {found}, the graph gives {expected}"
+            ),
             Self::Normalization => write!(
                 f,
                 "the normalization does not match the input's channels or is not finite and positive"
@@ -156,7 +168,10 @@ impl core::fmt::Display for LoadError {
             }
             Self::Suffix { node } => write!(f, "node {node} cannot be part of a trainable suffix"),
             Self::Extension { id } => {
-                write!(f, "the model needs extension {id}, which this program does not know")
+                write!(
+                    f,
+                    "the model needs extension {id}, which this program does not know"
+                )
             }
         }
     }

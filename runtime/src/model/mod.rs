@@ -34,7 +34,7 @@ pub struct Aligned<T: ?Sized = [u8]> {
 
 /// Includes a model file at compile time, aligned so that its weights are used in place.
 ///
-/// ```ignore
+/// ```text
 /// static MODEL: &kinglet::Aligned = kinglet::include_model!("digits.kgl");
 /// const SIZES: kinglet::Sizes = kinglet::Sizes::of(MODEL);
 /// ```
@@ -72,9 +72,7 @@ impl<'a> Model<'a> {
                 found: file.len(),
             });
         }
-        let body = file
-            .get(schema::PREFIX_LEN..)
-            .ok_or(LoadError::Truncated)?;
+        let body = file.get(schema::PREFIX_LEN..).ok_or(LoadError::Truncated)?;
         if CRC.checksum(body) != prefix.body_crc {
             return Err(LoadError::BodyCrc);
         }

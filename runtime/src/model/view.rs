@@ -134,9 +134,9 @@ pub(crate) fn read_weights<'a>(
     let placed = rest.is_empty()
         && padding.iter().all(|byte| *byte == 0)
         && offset == prefix.weights_offset
-        && offset % WEIGHTS_ALIGN == 0
+        && offset.is_multiple_of(WEIGHTS_ALIGN)
         && weights.len() == prefix.weights_len
-        && weights.len() % 4 == 0;
+        && weights.len().is_multiple_of(4);
     if placed {
         Ok(weights)
     } else {

@@ -138,9 +138,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         let (state, rest) = rest
             .split_at_mut_checked(parameters.saturating_mul(O::SLOTS))
             .ok_or(too_small)?;
-        let (values, gradients) = rest
-            .split_at_mut_checked(rest.len() / 2)
-            .ok_or(too_small)?;
+        let (values, gradients) = rest.split_at_mut_checked(rest.len() / 2).ok_or(too_small)?;
         let mut tuner = Self {
             session,
             optimizer,
