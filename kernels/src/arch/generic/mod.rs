@@ -1,0 +1,1 @@
+//! The algorithms of the SIMD sets, written once over a vector.

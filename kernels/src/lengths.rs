@@ -1,0 +1,107 @@
+//! Do the slices fit the parameters? Every kernel asks once, at its head.
+//!
+//! A caller that brings slices of other lengths has made an error: a debug build stops and says which
+//! slice it was, a release build computes nothing. Behind this check kernels rely on the lengths.
+
+use crate::Shape;
+use crate::params::{Conv2d, Linear, Pool2d};
+
+/// `true` if a slice has the length it should; stops a debug build if not.
+#[inline(always)]
+fn fits(what: &str, found: usize, expected: Option<usize>) -> bool {
+    debug_assert!(
+        Some(found) == expected,
+        "{what} has {found} elements instead of {expected:?}"
+    );
+    Some(found) == expected
+}
+
+/// The number of samples in `samples` elements.
+#[inline(always)]
+fn batch(what: &str, elements: usize, shape: Shape) -> Option<usize> {
+    let batch = elements.checked_div(shape.len())?;
+    fits(what, elements, batch.checked_mul(shape.len())).then_some(batch)
+}
+
+/// The batch, if input and output hold the same number of whole samples.
+#[inline(always)]
+fn samples(from: Shape, input: &[f32], to: Shape, output: &[f32]) -> Option<usize> {
+    let batch = batch("output", output.len(), to)?;
+    fits("input", input.len(), batch.checked_mul(from.len())).then_some(batch)
+}
+
+/// The batch of a convolution; `weights` is how many elements this set's weights have.
+#[inline(always)]
+pub(crate) fn conv2d(
+    params: &Conv2d,
+    input: &[f32],
+    weights: (&[f32], usize),
+    bias: Option<&[f32]>,
+    output: &[f32],
+) -> Option<usize> {
+    let batch = samples(params.input(), input, params.output(), output)?;
+    let channels = params.output().channels;
+    let ok = fits("weights", weights.0.len(), Some(weights.1))
+        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)));
+    ok.then_some(batch)
+}
+
+/// The batch of a linear layer.
+#[inline(always)]
+pub(crate) fn linear(
+    params: &Linear,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    output: &[f32],
+) -> Option<usize> {
+    let (from, to) = (params.in_features(), params.out_features());
+    let batch = samples(Shape::vector(from), input, Shape::vector(to), output)?;
+    let ok = fits("weights", weights.len(), from.checked_mul(to))
+        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(to)));
+    ok.then_some(batch)
+}
+
+/// The batch of the weight gradient of the output features in `rows`.
+#[inline(always)]
+pub(crate) fn linear_rows(
+    params: &Linear,
+    rows: &core::ops::Range<usize>,
+    input: &[f32],
+    d_output: &[f32],
+    d_weights: &[f32],
+    d_bias: Option<&[f32]>,
+) -> Option<usize> {
+    let (from, to) = (params.in_features(), params.out_features());
+    let batch = samples(Shape::vector(from), input, Shape::vector(to), d_output)?;
+    let count = rows.end.checked_sub(rows.start)?;
+    let ok = rows.end <= to
+        && fits("d_weights", d_weights.len(), count.checked_mul(from))
+        && d_bias.is_none_or(|bias| fits("d_bias", bias.len(), Some(count)));
+    debug_assert!(rows.end <= to, "rows {rows:?} of {to}");
+    ok.then_some(batch)
+}
+
+/// The batch of a pool.
+#[inline(always)]
+pub(crate) fn pool2d(params: &Pool2d, input: &[f32], output: &[f32]) -> Option<usize> {
+    samples(params.input(), input, params.output(), output)
+}
+
+/// `true` if two slices of which one describes the other's elements are equally long.
+#[inline(always)]
+pub(crate) fn same(what: &str, found: &[f32], like: &[f32]) -> bool {
+    fits(what, found.len(), Some(like.len()))
+}
+
+/// `true` if `data` is a whole number of runs of `channels` elements.
+#[inline(always)]
+pub(crate) fn runs(channels: usize, data: &[f32]) -> bool {
+    batch("data", data.len(), Shape::vector(channels)).is_some()
+}
+
+/// `true` if per-channel values are given for each of `channels`.
+#[inline(always)]
+pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
+    fits(what, found, Some(channels))
+}

@@ -1,0 +1,239 @@
+//! What a kernel set is: one way to compute every operation, chosen once per session.
+//!
+//! The argument order is the same everywhere: params, input, weights, bias, scratch, output. The caller
+//! brings every buffer; nothing here allocates. Activations are NHWC, weights OHWI, and the batch is the
+//! length of a slice divided by the length of one sample.
+//!
+//! Rules for every set, which [`crate::testing`] checks:
+//! 1. **Agreement.** Results are within a stated bound of [`crate::reference`]; those of
+//!    [`crate::portable`] are the same bits.
+//! 2. **Batch invariance.** The bits of one sample's output do not depend on the batch it is in, nor on
+//!    its place there. Callers may split a batch over threads as they like.
+//! 3. **No panic.** Slices that are too short are a caller's error: `debug_assert!`, and in release
+//!    builds some output is left as it was, but nothing is read or written out of bounds.
+
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
+use crate::portable;
+
+/// The forward operations of one kernel set.
+///
+/// Every method has the portable implementation as its default, so a new set starts with the
+/// operations that it makes faster. A set that wants its weights in another order says so with
+/// [`conv2d_f32_packed_len`](Self::conv2d_f32_packed_len), packs them once, and from then on receives
+/// the packed slice as `weights`.
+pub trait Kernels: Sync {
+    /// The set's name, as in `--kernels NAME`: `portable`, `avx2`, ...
+    fn name(&self) -> &'static str;
+
+    /// Elements that [`conv2d_f32_pack`](Self::conv2d_f32_pack) writes; 0 if the set reads OHWI in place.
+    fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Reorders OHWI `weights` for [`conv2d_f32`](Self::conv2d_f32). Does nothing in a set that reads
+    /// them in place.
+    fn conv2d_f32_pack(&self, params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
+        let _ = (params, weights, packed);
+    }
+
+    /// Elements of scratch that [`conv2d_f32`](Self::conv2d_f32) needs, for any batch.
+    fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Convolution, bias and activation. `weights` are OHWI, or packed where the set asks for it.
+    /// Without `bias` it is 0. Scratch holds anything before and after.
+    fn conv2d_f32(
+        &self,
+        params: &Conv2d,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        scratch: &mut [f32],
+        output: &mut [f32],
+    ) {
+        let _ = scratch;
+        portable::conv2d_f32(params, input, weights, bias, output);
+    }
+
+    /// Linear layer, bias and activation; `weights` are `[out_features, in_features]`.
+    fn linear_f32(
+        &self,
+        params: &Linear,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        portable::linear_f32(params, input, weights, bias, output);
+    }
+
+    /// Maximum over each window. A NaN in a window is its maximum.
+    fn max_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+        portable::max_pool2d_f32(params, input, output);
+    }
+
+    /// Average over each window.
+    fn avg_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+        portable::avg_pool2d_f32(params, input, output);
+    }
+
+    /// A function of each element, in place.
+    fn unary_f32(&self, function: Unary, data: &mut [f32]) {
+        portable::unary_f32(function, data);
+    }
+
+    /// Softmax over each run of `channels` values, in place; the largest is subtracted first, so no
+    /// input overflows.
+    fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        portable::softmax_f32(channels, data);
+    }
+}
+
+/// The backward operations that training on a host uses. `d_x` is the gradient of the loss with respect
+/// to `x`. Activations are not part of them: `params.activation()` is ignored, and the gradient of an
+/// activation is [`unary_f32_backward`](Self::unary_f32_backward).
+pub trait BackwardKernels: Kernels {
+    /// Elements of scratch that either backward convolution needs, for any batch.
+    fn conv2d_f32_backward_scratch_len(&self, params: &Conv2d) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Writes the gradient of the input. `weights` are OHWI, never packed.
+    fn conv2d_f32_backward_input(
+        &self,
+        params: &Conv2d,
+        d_output: &[f32],
+        weights: &[f32],
+        scratch: &mut [f32],
+        d_input: &mut [f32],
+    ) {
+        let _ = scratch;
+        portable::conv2d_f32_backward_input(params, d_output, weights, d_input);
+    }
+
+    /// Adds the gradients of weights (OHWI) and bias, summed over the batch.
+    fn conv2d_f32_backward_weights(
+        &self,
+        params: &Conv2d,
+        input: &[f32],
+        d_output: &[f32],
+        scratch: &mut [f32],
+        d_weights: &mut [f32],
+        d_bias: Option<&mut [f32]>,
+    ) {
+        let _ = scratch;
+        portable::conv2d_f32_backward_weights(params, input, d_output, d_weights, d_bias);
+    }
+
+    /// Writes the gradient of the input.
+    fn linear_f32_backward_input(
+        &self,
+        params: &Linear,
+        d_output: &[f32],
+        weights: &[f32],
+        d_input: &mut [f32],
+    ) {
+        portable::linear_f32_backward_input(params, d_output, weights, d_input);
+    }
+
+    /// Adds the gradients of the weights and bias of the output features in `rows`, summed over the
+    /// batch. `d_weights` and `d_bias` hold those rows only, so that threads can share the work by rows:
+    /// the bits do not depend on how.
+    fn linear_f32_backward_weights(
+        &self,
+        params: &Linear,
+        rows: core::ops::Range<usize>,
+        input: &[f32],
+        d_output: &[f32],
+        d_weights: &mut [f32],
+        d_bias: Option<&mut [f32]>,
+    ) {
+        portable::linear_f32_backward_weights(params, rows, input, d_output, d_weights, d_bias);
+    }
+
+    /// Writes the gradient of a max pool's input: each output's goes to the first position, in row-major
+    /// order, that holds the maximum.
+    fn max_pool2d_f32_backward(
+        &self,
+        params: &Pool2d,
+        input: &[f32],
+        d_output: &[f32],
+        d_input: &mut [f32],
+    ) {
+        portable::max_pool2d_f32_backward(params, input, d_output, d_input);
+    }
+
+    /// Writes the gradient of an average pool's input.
+    fn avg_pool2d_f32_backward(&self, params: &Pool2d, d_output: &[f32], d_input: &mut [f32]) {
+        portable::avg_pool2d_f32_backward(params, d_output, d_input);
+    }
+
+    /// Turns the gradient of the output into that of the input, in place. `output` is what the forward
+    /// function returned: every [`Unary`] function's derivative can be had from it.
+    fn unary_f32_backward(&self, function: Unary, output: &[f32], d: &mut [f32]) {
+        portable::unary_f32_backward(function, output, d);
+    }
+
+    /// Turns the gradient of softmax's output into that of its input, in place.
+    fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
+        portable::softmax_f32_backward(channels, output, d);
+    }
+}
+
+macro_rules! forward_to_inner {
+    ($($type:ty),*) => {$(
+        impl<K: Kernels + ?Sized> Kernels for $type {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+            fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
+                (**self).conv2d_f32_packed_len(params)
+            }
+            fn conv2d_f32_pack(&self, params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
+                (**self).conv2d_f32_pack(params, weights, packed)
+            }
+            fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
+                (**self).conv2d_f32_scratch_len(params)
+            }
+            fn conv2d_f32(
+                &self,
+                params: &Conv2d,
+                input: &[f32],
+                weights: &[f32],
+                bias: Option<&[f32]>,
+                scratch: &mut [f32],
+                output: &mut [f32],
+            ) {
+                (**self).conv2d_f32(params, input, weights, bias, scratch, output)
+            }
+            fn linear_f32(
+                &self,
+                params: &Linear,
+                input: &[f32],
+                weights: &[f32],
+                bias: Option<&[f32]>,
+                output: &mut [f32],
+            ) {
+                (**self).linear_f32(params, input, weights, bias, output)
+            }
+            fn max_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+                (**self).max_pool2d_f32(params, input, output)
+            }
+            fn avg_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+                (**self).avg_pool2d_f32(params, input, output)
+            }
+            fn unary_f32(&self, function: Unary, data: &mut [f32]) {
+                (**self).unary_f32(function, data)
+            }
+            fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
+                (**self).softmax_f32(channels, data)
+            }
+        }
+    )*};
+}
+
+forward_to_inner!(&K);

@@ -1,0 +1,163 @@
+//! Batch normalization of `[.., channels]` in phases, so that a batch can be sharded: each phase adds a
+//! shard's sums to those of the shards before it, or maps elements by what the sums gave. Sums are f64,
+//! in order of memory. How the phases make up PyTorch's `BatchNorm2d` in training:
+//!
+//! 1. [`channel_sums`] of every shard; divided by the count of values in a channel: the mean.
+//! 2. [`channel_square_deviations`] of every shard; divided by the count: the biased variance. (The
+//!    running variance takes the unbiased one, divided by the count - 1.)
+//! 3. [`normalize`] with [`inverse_std`] of that variance. In evaluation this is all, with running
+//!    mean and variance.
+//! 4. Backward: [`backward_sums`] of every shard are the gradients of weights and bias.
+//! 5. [`backward_input`], with those sums divided by the count.
+
+use crate::lengths;
+
+/// What a normalization does to each channel; slices of one value for each.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels<'a> {
+    /// Subtracted first.
+    pub mean: &'a [f32],
+    /// Then multiplied by; see [`inverse_std`].
+    pub inverse_std: &'a [f32],
+    /// Then multiplied by (PyTorch's `weight`, gamma).
+    pub weights: &'a [f32],
+    /// Then added (beta).
+    pub bias: &'a [f32],
+}
+
+impl Channels<'_> {
+    /// Number of channels, if all four slices agree on it and `data` is made of runs of them.
+    fn count(&self, data: &[f32]) -> Option<usize> {
+        let channels = self.mean.len();
+        let ok = lengths::per_channel("inverse_std", self.inverse_std.len(), channels)
+            && lengths::per_channel("weights", self.weights.len(), channels)
+            && lengths::per_channel("bias", self.bias.len(), channels)
+            && lengths::runs(channels, data);
+        ok.then_some(channels.max(1))
+    }
+
+    /// Each channel's mean, inverse standard deviation, weight and bias.
+    fn iter(&self) -> impl Iterator<Item = (f32, f32, f32, f32)> {
+        let statistics = self.mean.iter().zip(self.inverse_std);
+        let learned = self.weights.iter().zip(self.bias);
+        statistics
+            .zip(learned)
+            .map(|((mean, inverse_std), (weight, bias))| (*mean, *inverse_std, *weight, *bias))
+    }
+}
+
+/// `1 / sqrt(variance + epsilon)`, rounded once.
+pub fn inverse_std(variance: f64, epsilon: f64) -> f32 {
+    (1.0 / libm::sqrt(variance + epsilon)) as f32
+}
+
+/// Adds each channel's values to `sums`.
+pub fn channel_sums(input: &[f32], sums: &mut [f64]) {
+    if !lengths::runs(sums.len(), input) {
+        return;
+    }
+    for run in input.chunks_exact(sums.len().max(1)) {
+        for (sum, &x) in sums.iter_mut().zip(run) {
+            *sum += f64::from(x);
+        }
+    }
+}
+
+/// Adds the squares of each channel's deviations from `means` to `sums`.
+pub fn channel_square_deviations(input: &[f32], means: &[f64], sums: &mut [f64]) {
+    if !lengths::per_channel("means", means.len(), sums.len()) || !lengths::runs(sums.len(), input)
+    {
+        return;
+    }
+    for run in input.chunks_exact(sums.len().max(1)) {
+        for ((sum, mean), &x) in sums.iter_mut().zip(means).zip(run) {
+            let deviation = f64::from(x) - mean;
+            *sum += deviation * deviation;
+        }
+    }
+}
+
+/// `output = (input - mean) * inverse_std * weights + bias`.
+pub fn normalize(of: Channels, input: &[f32], output: &mut [f32]) {
+    let Some(channels) = of.count(input) else {
+        return;
+    };
+    if !lengths::same("output", output, input) {
+        return;
+    }
+    for (run, output) in input
+        .chunks_exact(channels)
+        .zip(output.chunks_exact_mut(channels))
+    {
+        for ((y, &x), (mean, inverse_std, weight, bias)) in
+            output.iter_mut().zip(run).zip(of.iter())
+        {
+            *y = (x - mean) * inverse_std * weight + bias;
+        }
+    }
+}
+
+/// Adds to `weight_sums` the sums of `d_output * (input - mean) * inverse_std`, to `bias_sums` those of
+/// `d_output`.
+pub fn backward_sums(
+    of: Channels,
+    input: &[f32],
+    d_output: &[f32],
+    weight_sums: &mut [f64],
+    bias_sums: &mut [f64],
+) {
+    let Some(channels) = of.count(input) else {
+        return;
+    };
+    if !lengths::same("d_output", d_output, input)
+        || !lengths::per_channel("weight_sums", weight_sums.len(), channels)
+        || !lengths::per_channel("bias_sums", bias_sums.len(), channels)
+    {
+        return;
+    }
+    for (run, d_run) in input
+        .chunks_exact(channels)
+        .zip(d_output.chunks_exact(channels))
+    {
+        let sums = weight_sums.iter_mut().zip(bias_sums.iter_mut());
+        for (((&x, &d), (mean, inverse_std, ..)), (weight_sum, bias_sum)) in
+            run.iter().zip(d_run).zip(of.iter()).zip(sums)
+        {
+            let normalized = (f64::from(x) - f64::from(mean)) * f64::from(inverse_std);
+            *weight_sum += f64::from(d) * normalized;
+            *bias_sum += f64::from(d);
+        }
+    }
+}
+
+/// Turns the gradient of the output into that of the input, in place. The means are the sums that
+/// [`backward_sums`] gave over the whole batch, divided by the count of values in a channel.
+pub fn backward_input(
+    of: Channels,
+    weight_means: &[f32],
+    bias_means: &[f32],
+    input: &[f32],
+    d: &mut [f32],
+) {
+    let Some(channels) = of.count(input) else {
+        return;
+    };
+    if !lengths::same("d", d, input)
+        || !lengths::per_channel("weight_means", weight_means.len(), channels)
+        || !lengths::per_channel("bias_means", bias_means.len(), channels)
+    {
+        return;
+    }
+    for (run, d_run) in input
+        .chunks_exact(channels)
+        .zip(d.chunks_exact_mut(channels))
+    {
+        let means = weight_means.iter().zip(bias_means);
+        for (((&x, d), (mean, inverse_std, weight, _)), (weight_mean, bias_mean)) in
+            run.iter().zip(d_run).zip(of.iter()).zip(means)
+        {
+            let normalized = (x - mean) * inverse_std;
+            *d = weight * inverse_std * (*d - bias_mean - normalized * weight_mean);
+        }
+    }
+}

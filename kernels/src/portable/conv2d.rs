@@ -1,0 +1,391 @@
+//! Convolution: input `[batch, h, w, in_channels]`, weights OHWI `[out_channels, kernel_h, kernel_w,
+//! in_channels / groups]`, output `[batch, out_h, out_w, out_channels]`. Four output channels of two
+//! neighbouring pixels at a time.
+//!
+//! What one output reads falls into segments that are contiguous in input and weights alike: a whole
+//! row of the window where taps are adjacent and there is one group, else the channels of one tap. The
+//! taps in the padding are cut off beforehand, by shorter segments.
+
+use super::dot::{BLOCK, add_row, add_rows, dot, dot_1, dot_2};
+use super::linear::bias_block;
+use super::taps::{Axis, Taps};
+use crate::lengths;
+use crate::params::Conv2d;
+
+/// The taps inside the input at one output pixel, by rows and by columns.
+type Window = (Taps, Taps);
+
+/// Calls `f(index in the sample's input, index in an output channel's weights, length)` for each segment
+/// of a group at one output pixel, in canonical order.
+#[inline(always)]
+fn for_each_segment(
+    params: &Conv2d,
+    group: usize,
+    (rows, columns): Window,
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    let (from, window) = (params.input(), params.window());
+    let channels = params.group_in_channels();
+    let whole_rows = window.dilation_w == 1 && params.groups() == 1;
+    let (segments, len) = match whole_rows {
+        true => (1, columns.count.wrapping_mul(channels)),
+        false => (columns.count, channels),
+    };
+    for i in 0..rows.count {
+        let y = rows
+            .position
+            .wrapping_add(i.wrapping_mul(window.dilation_h));
+        let kernel_y = rows.first.wrapping_add(i);
+        for j in 0..segments {
+            let x = columns
+                .position
+                .wrapping_add(j.wrapping_mul(window.dilation_w));
+            let kernel_x = columns.first.wrapping_add(j);
+            let input = y
+                .wrapping_mul(from.width)
+                .wrapping_add(x)
+                .wrapping_mul(from.channels)
+                .wrapping_add(group.wrapping_mul(channels));
+            let weight = kernel_y
+                .wrapping_mul(window.kernel_w)
+                .wrapping_add(kernel_x)
+                .wrapping_mul(channels);
+            f(input, weight, len);
+        }
+    }
+}
+
+/// `len` elements from `first`, or none.
+#[inline(always)]
+fn cut(slice: &[f32], first: usize, len: usize) -> &[f32] {
+    slice
+        .get(first..)
+        .and_then(|rest| rest.get(..len))
+        .unwrap_or_default()
+}
+
+/// The rows of weights of a block of output channels.
+#[inline(always)]
+fn rows_of(block: &[f32], taps: usize) -> Option<[&[f32]; BLOCK]> {
+    let (w0, rest) = block.split_at_checked(taps)?;
+    let (w1, rest) = rest.split_at_checked(taps)?;
+    let (w2, w3) = rest.split_at_checked(taps)?;
+    Some([w0, w1, w2, w3])
+}
+
+/// Convolution, bias and activation.
+pub fn conv2d_f32(
+    params: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let expected = params.weights_len();
+    if lengths::conv2d(params, input, (weights, expected), bias, output).is_none() {
+        return;
+    }
+    let (from, to) = (params.input(), params.output());
+    // `max(1)` changes nothing; it shows the compiler that chunks are never of length 0.
+    let channels = to.channels.max(1);
+    let vertical = Axis::vertical(params.window(), from.height);
+    let horizontal = Axis::horizontal(params.window(), from.width);
+    let row_len = to.width.saturating_mul(channels).max(1);
+    // Segments of a single value would be all overhead.
+    let depthwise = params.is_depthwise();
+    for (input, output) in input
+        .chunks_exact(from.len().max(1))
+        .zip(output.chunks_exact_mut(to.len().max(1)))
+    {
+        for (y, row) in output.chunks_exact_mut(row_len).enumerate() {
+            let rows = vertical.taps(y);
+            let mut x = 0;
+            let mut pixels = row.chunks_exact_mut(channels);
+            while let Some(pixel) = pixels.next() {
+                let columns = horizontal.taps(x);
+                let next = horizontal.taps(x.wrapping_add(1));
+                x = x.wrapping_add(1);
+                if depthwise {
+                    depthwise_pixel(params, input, weights, bias, (rows, columns), pixel);
+                } else if columns.first == next.first
+                    && columns.count == next.count
+                    && let Some(neighbour) = pixels.next()
+                {
+                    let pair = [pixel, neighbour];
+                    two_pixels(params, input, weights, bias, (rows, columns), pair);
+                    x = x.wrapping_add(1);
+                } else {
+                    one_pixel(params, input, weights, bias, (rows, columns), pixel);
+                }
+            }
+        }
+    }
+}
+
+/// The weights, bias and outputs of one group are those of the `index`-th of equal parts.
+#[inline(always)]
+fn group_weights<'a>(params: &Conv2d, weights: &'a [f32], index: usize) -> &'a [f32] {
+    let len = params.group_out_channels().saturating_mul(params.taps());
+    cut(weights, index.wrapping_mul(len), len)
+}
+
+fn two_pixels(
+    params: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    window: Window,
+    [ya, yb]: [&mut [f32]; 2],
+) {
+    let activation = params.activation();
+    let group_out = params.group_out_channels().max(1);
+    let taps = params.taps().max(1);
+    // The neighbour sees the same, one stride to the right.
+    let step = params
+        .window()
+        .stride_w
+        .wrapping_mul(params.input().channels);
+    for (group, (ya, yb)) in ya
+        .chunks_exact_mut(group_out)
+        .zip(yb.chunks_exact_mut(group_out))
+        .enumerate()
+    {
+        let weights = group_weights(params, weights, group);
+        let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
+        let (ya, ya_rest) = ya.as_chunks_mut::<BLOCK>();
+        let (yb, yb_rest) = yb.as_chunks_mut::<BLOCK>();
+        let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+        let mut first = 0usize;
+        for ((ya, yb), block) in ya.iter_mut().zip(yb).zip(blocks.by_ref()) {
+            let mut sums = [bias_block(bias, first); 2];
+            if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+                for_each_segment(params, group, window, |i, w, len| {
+                    let x = [cut(input, i, len), cut(input, i.wrapping_add(step), len)];
+                    let w = [
+                        cut(w0, w, len),
+                        cut(w1, w, len),
+                        cut(w2, w, len),
+                        cut(w3, w, len),
+                    ];
+                    dot_2(&mut sums, x, w);
+                });
+            }
+            let [a, b] = sums;
+            *ya = a.map(|sum| activation.apply(sum));
+            *yb = b.map(|sum| activation.apply(sum));
+            first = first.wrapping_add(BLOCK);
+        }
+        let outputs = ya_rest.iter_mut().zip(yb_rest);
+        for ((ya, yb), weights) in outputs.zip(blocks.remainder().chunks_exact(taps)) {
+            let bias = bias.and_then(|bias| bias.get(first)).copied();
+            let (mut a, mut b) = (bias.unwrap_or(0.0), bias.unwrap_or(0.0));
+            for_each_segment(params, group, window, |i, w, len| {
+                let weights = cut(weights, w, len);
+                a = dot_1(a, cut(input, i, len), weights);
+                b = dot_1(b, cut(input, i.wrapping_add(step), len), weights);
+            });
+            *ya = activation.apply(a);
+            *yb = activation.apply(b);
+            first = first.wrapping_add(1);
+        }
+    }
+}
+
+fn one_pixel(
+    params: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    window: Window,
+    y: &mut [f32],
+) {
+    let activation = params.activation();
+    let group_out = params.group_out_channels().max(1);
+    let taps = params.taps().max(1);
+    for (group, y) in y.chunks_exact_mut(group_out).enumerate() {
+        let weights = group_weights(params, weights, group);
+        let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
+        let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
+        let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+        let mut first = 0usize;
+        for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
+            let mut sums = bias_block(bias, first);
+            if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+                for_each_segment(params, group, window, |i, w, len| {
+                    let w = [
+                        cut(w0, w, len),
+                        cut(w1, w, len),
+                        cut(w2, w, len),
+                        cut(w3, w, len),
+                    ];
+                    dot(&mut sums, cut(input, i, len), w);
+                });
+            }
+            *y = sums.map(|sum| activation.apply(sum));
+            first = first.wrapping_add(BLOCK);
+        }
+        for (y, weights) in y_rest.iter_mut().zip(blocks.remainder().chunks_exact(taps)) {
+            let bias = bias.and_then(|bias| bias.get(first)).copied();
+            let mut sum = bias.unwrap_or(0.0);
+            for_each_segment(params, group, window, |i, w, len| {
+                sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
+            });
+            *y = activation.apply(sum);
+            first = first.wrapping_add(1);
+        }
+    }
+}
+
+/// All channels of one pixel of a depthwise convolution: each has one input channel, so the segments of
+/// four neighbouring channels are one run of four values.
+fn depthwise_pixel(
+    params: &Conv2d,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    window: Window,
+    y: &mut [f32],
+) {
+    let activation = params.activation();
+    let taps = params.taps().max(1);
+    let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
+    let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+    let mut first = 0usize;
+    for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
+        let mut sums = bias_block(bias, first);
+        if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+            for_each_segment(params, 0, window, |i, w, _| {
+                let x: Option<&[f32; BLOCK]> = input
+                    .get(i.wrapping_add(first)..)
+                    .and_then(|x| x.first_chunk());
+                if let (Some(x), Some(w0), Some(w1), Some(w2), Some(w3)) =
+                    (x, w0.get(w), w1.get(w), w2.get(w), w3.get(w))
+                {
+                    sums = [
+                        sums[0] + x[0] * w0,
+                        sums[1] + x[1] * w1,
+                        sums[2] + x[2] * w2,
+                        sums[3] + x[3] * w3,
+                    ];
+                }
+            });
+        }
+        *y = sums.map(|sum| activation.apply(sum));
+        first = first.wrapping_add(BLOCK);
+    }
+    for (y, weights) in y_rest.iter_mut().zip(blocks.remainder().chunks_exact(taps)) {
+        let bias = bias.and_then(|bias| bias.get(first)).copied();
+        let mut sum = bias.unwrap_or(0.0);
+        for_each_segment(params, first, window, |i, w, len| {
+            sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
+        });
+        *y = activation.apply(sum);
+        first = first.wrapping_add(1);
+    }
+}
+
+/// Calls `f` for every output pixel of one sample with its run of channels and its taps.
+#[inline(always)]
+fn for_each_pixel(params: &Conv2d, d_output: &[f32], mut f: impl FnMut(&[f32], Window)) {
+    let (from, to) = (params.input(), params.output());
+    let channels = to.channels.max(1);
+    let vertical = Axis::vertical(params.window(), from.height);
+    let horizontal = Axis::horizontal(params.window(), from.width);
+    let row_len = to.width.saturating_mul(channels).max(1);
+    for (y, row) in d_output.chunks_exact(row_len).enumerate() {
+        let rows = vertical.taps(y);
+        for (x, run) in row.chunks_exact(channels).enumerate() {
+            f(run, (rows, horizontal.taps(x)));
+        }
+    }
+}
+
+/// Writes the gradient of the input: every output pixel adds its share to the input pixels it saw.
+pub fn conv2d_f32_backward_input(
+    params: &Conv2d,
+    d_output: &[f32],
+    weights: &[f32],
+    d_input: &mut [f32],
+) {
+    let expected = params.weights_len();
+    if lengths::conv2d(params, d_input, (weights, expected), None, d_output).is_none() {
+        return;
+    }
+    d_input.fill(0.0);
+    let taps = params.taps().max(1);
+    let group_out = params.group_out_channels().max(1);
+    for (d_input, d_output) in d_input
+        .chunks_exact_mut(params.input().len().max(1))
+        .zip(d_output.chunks_exact(params.output().len().max(1)))
+    {
+        for_each_pixel(params, d_output, |run, window| {
+            for (group, d) in run.chunks_exact(group_out).enumerate() {
+                let weights = group_weights(params, weights, group);
+                let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+                let (d, d_rest) = d.as_chunks::<BLOCK>();
+                for (&d, block) in d.iter().zip(blocks.by_ref()) {
+                    let Some([w0, w1, w2, w3]) = rows_of(block, taps) else {
+                        continue;
+                    };
+                    for_each_segment(params, group, window, |i, w, len| {
+                        let w = [
+                            cut(w0, w, len),
+                            cut(w1, w, len),
+                            cut(w2, w, len),
+                            cut(w3, w, len),
+                        ];
+                        add_rows(d_input.get_mut(i..).unwrap_or_default(), d, w);
+                    });
+                }
+                let rest = blocks.remainder().chunks_exact(taps);
+                for (&d, weights) in d_rest.iter().zip(rest) {
+                    for_each_segment(params, group, window, |i, w, len| {
+                        let d_input = d_input.get_mut(i..).unwrap_or_default();
+                        add_row(d_input, d, cut(weights, w, len));
+                    });
+                }
+            }
+        });
+    }
+}
+
+/// Adds the gradients of weights and bias, summed over the batch: every output pixel adds the input it
+/// saw, times its gradient.
+pub fn conv2d_f32_backward_weights(
+    params: &Conv2d,
+    input: &[f32],
+    d_output: &[f32],
+    d_weights: &mut [f32],
+    mut d_bias: Option<&mut [f32]>,
+) {
+    let expected = params.weights_len();
+    let bias = d_bias.as_deref();
+    if lengths::conv2d(params, input, (d_weights, expected), bias, d_output).is_none() {
+        return;
+    }
+    let taps = params.taps().max(1);
+    let group_out = params.group_out_channels().max(1);
+    for (input, d_output) in input
+        .chunks_exact(params.input().len().max(1))
+        .zip(d_output.chunks_exact(params.output().len().max(1)))
+    {
+        for_each_pixel(params, d_output, |run, window| {
+            let group_len = group_out.saturating_mul(taps).max(1);
+            for (group, (d, d_weights)) in run
+                .chunks_exact(group_out)
+                .zip(d_weights.chunks_exact_mut(group_len))
+                .enumerate()
+            {
+                for (&d, d_weights) in d.iter().zip(d_weights.chunks_exact_mut(taps)) {
+                    for_each_segment(params, group, window, |i, w, len| {
+                        let d_weights = d_weights.get_mut(w..).unwrap_or_default();
+                        add_row(d_weights, d, cut(input, i, len));
+                    });
+                }
+            }
+            if let Some(d_bias) = d_bias.as_deref_mut() {
+                add_row(d_bias, 1.0, run);
+            }
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! The oracle: what each operation means, as plain loops in canonical order, forward and backward side
+//! by side. Never tuned: every other set is judged by it.
+//!
+//! Canonical order: one accumulator for each result, which starts at the bias (or 0, or, where a
+//! gradient is added to what is there, at that) and takes its terms in the order of memory: output
+//! position, output channel, then taps row by row with channels innermost. A term is a multiplication
+//! and then an addition, each rounded. Taps in the padding are skipped, not multiplied by zero.
+//! `exp`, `log`, `sqrt` and `tanh` are those of the pinned `libm`.
+
+pub mod batch_norm;
+mod conv2d;
+mod cross_entropy;
+mod linear;
+mod pool2d;
+mod softmax;
+mod unary;
+
+pub use conv2d::{conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights};
+pub use cross_entropy::cross_entropy_f32;
+pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
+pub use pool2d::{
+    avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
+};
+pub use softmax::{softmax_f32, softmax_f32_backward};
+pub use unary::{unary_f32, unary_f32_backward};
+
+use crate::ops::{BackwardKernels, Kernels};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
+
+/// The oracle as a kernel set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reference;
+
+impl Kernels for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn conv2d_f32(
+        &self,
+        params: &Conv2d,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        _scratch: &mut [f32],
+        output: &mut [f32],
+    ) {
+        conv2d_f32(params, input, weights, bias, output);
+    }
+
+    fn linear_f32(
+        &self,
+        params: &Linear,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        linear_f32(params, input, weights, bias, output);
+    }
+
+    fn max_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+        max_pool2d_f32(params, input, output);
+    }
+
+    fn avg_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
+        avg_pool2d_f32(params, input, output);
+    }
+
+    fn unary_f32(&self, function: Unary, data: &mut [f32]) {
+        unary_f32(function, data);
+    }
+
+    fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        softmax_f32(channels, data);
+    }
+}
+
+impl BackwardKernels for Reference {
+    fn conv2d_f32_backward_input(
+        &self,
+        params: &Conv2d,
+        d_output: &[f32],
+        weights: &[f32],
+        _scratch: &mut [f32],
+        d_input: &mut [f32],
+    ) {
+        conv2d_f32_backward_input(params, d_output, weights, d_input);
+    }
+
+    fn conv2d_f32_backward_weights(
+        &self,
+        params: &Conv2d,
+        input: &[f32],
+        d_output: &[f32],
+        _scratch: &mut [f32],
+        d_weights: &mut [f32],
+        d_bias: Option<&mut [f32]>,
+    ) {
+        conv2d_f32_backward_weights(params, input, d_output, d_weights, d_bias);
+    }
+
+    fn linear_f32_backward_input(
+        &self,
+        params: &Linear,
+        d_output: &[f32],
+        weights: &[f32],
+        d_input: &mut [f32],
+    ) {
+        linear_f32_backward_input(params, d_output, weights, d_input);
+    }
+
+    fn linear_f32_backward_weights(
+        &self,
+        params: &Linear,
+        rows: core::ops::Range<usize>,
+        input: &[f32],
+        d_output: &[f32],
+        d_weights: &mut [f32],
+        d_bias: Option<&mut [f32]>,
+    ) {
+        linear_f32_backward_weights(params, rows, input, d_output, d_weights, d_bias);
+    }
+
+    fn max_pool2d_f32_backward(
+        &self,
+        params: &Pool2d,
+        input: &[f32],
+        d_output: &[f32],
+        d_input: &mut [f32],
+    ) {
+        max_pool2d_f32_backward(params, input, d_output, d_input);
+    }
+
+    fn avg_pool2d_f32_backward(&self, params: &Pool2d, d_output: &[f32], d_input: &mut [f32]) {
+        avg_pool2d_f32_backward(params, d_output, d_input);
+    }
+
+    fn unary_f32_backward(&self, function: Unary, output: &[f32], d: &mut [f32]) {
+        unary_f32_backward(function, output, d);
+    }
+
+    fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
+        softmax_f32_backward(channels, output, d);
+    }
+}
