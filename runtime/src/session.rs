@@ -103,6 +103,47 @@ pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
     packed.saturating_add(scratch)
 }
 
+/// The memory of a session on the heap, for hosts: an arena and the workspace that the kernel set asks for.
+///
+/// Make one for each thread; sessions over the same [`Model`] share its weights.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct SessionMemory {
+    arena: crate::HeapArena,
+    workspace: std::vec::Vec<f32>,
+    batch: usize,
+}
+
+#[cfg(feature = "std")]
+impl SessionMemory {
+    /// Memory for `batch` samples at a time of `model` on `kernels`.
+    pub fn new(model: &Model<'_>, kernels: &impl Kernels, batch: usize) -> Self {
+        Self {
+            arena: crate::HeapArena::new(model.sizes().arena_for_batch(batch)),
+            workspace: std::vec![0.0; workspace_len(model, kernels)],
+            batch,
+        }
+    }
+
+    /// A session in this memory, which must have been made for the same model and kernel set.
+    ///
+    /// # Errors
+    /// [`SessionError`] if it was made for a smaller model, another kernel set, or a batch of 0.
+    pub fn session<'a, K: Kernels>(
+        &'a mut self,
+        model: &Model<'a>,
+        kernels: K,
+    ) -> Result<AnySession<'a, K>, SessionError> {
+        AnySession::with_workspace(
+            model,
+            &mut self.arena,
+            kernels,
+            self.batch,
+            &mut self.workspace,
+        )
+    }
+}
+
 /// Resolves every node of a checked model: no item is an error.
 fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, LoadError>> {
     let tensors = model.tensors();
@@ -180,6 +221,11 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             needed: sizes.arena_for_batch(batch),
             found: arena.len(),
         };
+        // The records may need fewer bytes than the constant allows for, depending on where they start:
+        // an arena is refused all the same, so that what fits does not hang on luck.
+        if arena.len() < sizes.arena_for_batch(batch) {
+            return Err(too_small);
+        }
         let activations = sizes.activations().saturating_mul(batch);
         let (activations, rest) = arena.split_at_mut_checked(activations).ok_or(too_small)?;
         let (scratch, rest) = rest

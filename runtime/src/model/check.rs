@@ -1,6 +1,8 @@
 //! The one check of a graph. What passes can be run without errors: every number that a session will rely
 //! on is looked at here, in time quadratic in the (capped) number of tensors.
 
+use kinglet_kernels::{ParamsError, Unary};
+
 use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN, Tensor};
 use super::view::GraphView;
 use super::{LoadError, Prefix};
@@ -113,6 +115,18 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
             return Err(LoadError::Lifetime { node: index });
         }
         let record = resolve(index, &node, &input, &output, weights)?;
+        if let Operation::Unary(Unary::LeakyRelu { slope }) = record.operation {
+            if !slope.is_finite() {
+                return Err(LoadError::Params {
+                    node: index,
+                    reason: ParamsError::TooLarge,
+                });
+            }
+            // The way back through it tells the sides apart by the sign of the output.
+            if slope < 0.0 && index >= suffix {
+                return Err(LoadError::Suffix { node: index });
+            }
+        }
         totals.scratch = totals.scratch.max(record.operation.scratch_bytes());
         totals.operators |= node.operator.bit();
         if index >= suffix {
@@ -125,14 +139,6 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
                 .parameters
                 .saturating_add(record.operation.parameters());
             totals.values = totals.values.saturating_add(output.shape.len());
-        }
-        if let Operation::Unary(kinglet_kernels::Unary::LeakyRelu { slope }) = record.operation
-            && !slope.is_finite()
-        {
-            return Err(LoadError::Params {
-                node: index,
-                reason: kinglet_kernels::ParamsError::TooLarge,
-            });
         }
     }
     if trainable > 0 && totals.parameters == 0 {

@@ -8,11 +8,11 @@ use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
 use sha2::{Digest, Sha256};
 
 use super::schema::{
-    DType, FORMAT_VERSION, File, Graph, MAGIC, Node, Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN,
-    Tensor, WEIGHTS_ALIGN,
+    DType, FORMAT_VERSION, File, Graph, MAGIC, MAX_ELEMENTS, MAX_TENSORS, Node, Operator,
+    PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN,
 };
 use super::{CRC, LoadError, Model, ModelId};
-use crate::plan::{Lifetime, Plan, solve};
+use crate::plan::{Plan, lifetimes, solve};
 use crate::record::{Record, resolve};
 
 /// A graph to be written.
@@ -149,6 +149,11 @@ impl From<LoadError> for EncodeError {
 /// # Errors
 /// [`EncodeError`] if the graph is not one that a runtime would load.
 pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
+    // What no reader would take is refused before the plan is solved, whose time grows with it.
+    let found = spec.nodes.len().saturating_add(1);
+    if found > MAX_TENSORS {
+        return Err(LoadError::TensorCount { found }.into());
+    }
     let mut weights = Weights::default();
     let mut tensors = std::vec![new_tensor(spec.input, 0)];
     let mut nodes = Vec::new();
@@ -173,6 +178,9 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         tensors.push(new_tensor(output, narrow(index)?));
     }
 
+    if let Some(tensor) = tensors.iter().position(|t| t.shape.len() > MAX_ELEMENTS) {
+        return Err(LoadError::Tensor { tensor }.into());
+    }
     let plan = solve(&lifetimes(&tensors, &nodes));
     for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
         tensor.offset = u32::try_from(*offset).map_err(|_| EncodeError::TooLarge)?;
@@ -256,29 +264,6 @@ fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
 fn narrow(number: usize) -> Result<u16, EncodeError> {
     u16::try_from(number)
         .map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
-}
-
-/// What the solver needs to know of each tensor. The last one outlives every node.
-pub(crate) fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Lifetime> {
-    tensors
-        .iter()
-        .enumerate()
-        .map(|(number, tensor)| {
-            let writer = number.checked_sub(1);
-            let replaces = writer.and_then(|writer| {
-                let node = &nodes[writer];
-                let input = usize::from(*node.inputs.first()?);
-                let released = usize::from(tensors[input].last_use) == writer;
-                (node.operator.in_place() && released).then_some(input)
-            });
-            Lifetime {
-                bytes: tensor.bytes(),
-                first: writer.unwrap_or(0),
-                last: usize::from(tensor.last_use),
-                replaces,
-            }
-        })
-        .collect()
 }
 
 /// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`].

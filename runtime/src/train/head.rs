@@ -114,6 +114,10 @@ pub(super) fn read(
     let (header, weights) = covered
         .split_at_checked(HEADER_LEN)
         .ok_or(HeadError::NotAHead)?;
-    let (_, steps) = header.split_last_chunk().ok_or(HeadError::NotAHead)?;
+    let (header, steps) = header.split_last_chunk().ok_or(HeadError::NotAHead)?;
+    let (_, count) = header.split_last_chunk().ok_or(HeadError::NotAHead)?;
+    if u32::from_le_bytes(*count) as usize != parameters {
+        return Err(HeadError::NotAHead);
+    }
     Ok((u32::from_le_bytes(*steps), weights.as_chunks().0))
 }
