@@ -19,6 +19,7 @@ fn fits(what: &str, found: usize, expected: Option<usize>) -> bool {
 /// The number of samples in `samples` elements.
 #[inline(always)]
 fn batch(what: &str, elements: usize, shape: Shape) -> Option<usize> {
+    debug_assert!(!shape.is_empty(), "{what}: samples of no elements");
     let batch = elements.checked_div(shape.len())?;
     fits(what, elements, batch.checked_mul(shape.len())).then_some(batch)
 }

@@ -11,18 +11,18 @@ mod generic;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 use crate::ops::BackwardKernels;
 
 /// One entry of the list of kernel sets.
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 #[derive(Debug, Clone, Copy)]
 pub struct Set {
     name: &'static str,
     kernels: fn() -> Option<&'static dyn BackwardKernels>,
 }
 
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 impl Set {
     /// The set's name, as in `--kernels NAME`.
     pub fn name(&self) -> &'static str {
@@ -35,29 +35,63 @@ impl Set {
     }
 }
 
-/// Every set that this build has, fastest first; `portable` and last `reference` run anywhere.
-#[cfg(feature = "std")]
-pub const fn sets() -> &'static [Set] {
-    const SETS: &[Set] = &[
-        #[cfg(target_arch = "x86_64")]
-        Set {
-            name: "avx2",
-            kernels: x86_64::avx2,
-        },
-        Set {
-            name: "portable",
-            kernels: || Some(&crate::Portable),
-        },
-        Set {
-            name: "reference",
-            kernels: || Some(&crate::Reference),
-        },
-    ];
-    SETS
+/// Makes the list of sets, and for each of them its tests: no set can be added untested.
+macro_rules! list {
+    ($($(#[$cfg:meta])* $name:ident: $kernels:expr, $agreement:ident;)*) => {
+        /// Every set that this build has, fastest first; `portable` and last `reference` run anywhere.
+        #[cfg(any(test, feature = "std"))]
+        pub const fn sets() -> &'static [Set] {
+            const SETS: &[Set] = &[$(
+                $(#[$cfg])*
+                Set {
+                    name: stringify!($name),
+                    kernels: $kernels,
+                },
+            )*];
+            SETS
+        }
+
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            fn find(name: &str) -> Option<&'static dyn BackwardKernels> {
+                sets().iter().find(|set| set.name() == name)?.kernels()
+            }
+
+            $(
+                $(#[$cfg])*
+                crate::kernel_suite!($name, find(stringify!($name)), $agreement);
+            )*
+
+            #[test]
+            fn required_sets_exist() {
+                for name in crate::testing::required_sets() {
+                    assert!(
+                        sets().iter().any(|set| set.name() == name),
+                        "KINGLET_REQUIRE_SETS names {name}, which this build does not have"
+                    );
+                }
+            }
+
+            #[test]
+            fn detect_finds_the_first_that_runs() {
+                let first = sets().iter().find(|set| set.kernels().is_some());
+                assert_eq!(first.map(Set::name), Some(detect().name()));
+            }
+        }
+    };
+}
+
+list! {
+    #[cfg(target_arch = "x86_64")]
+    avx2: x86_64::avx2, Within;
+    portable: || Some(&crate::Portable), Exact;
+    reference: || Some(&crate::Reference), Exact;
 }
 
 /// The fastest set that this machine can run.
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 pub fn detect() -> &'static dyn BackwardKernels {
     let found = sets().iter().find_map(Set::kernels);
     found.unwrap_or(&crate::Portable)

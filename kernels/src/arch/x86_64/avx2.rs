@@ -7,10 +7,10 @@ use crate::ops::{BackwardKernels, Kernels};
 pub struct Avx2(());
 
 /// The one value that there is a reference to.
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 static AVX2: Avx2 = Avx2(());
 
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 pub(super) fn detected() -> Option<&'static Avx2> {
     let can = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
     can.then_some(&AVX2)
@@ -18,7 +18,7 @@ pub(super) fn detected() -> Option<&'static Avx2> {
 
 impl Avx2 {
     /// The set, if this CPU can run it.
-    #[cfg(feature = "std")]
+    #[cfg(any(test, feature = "std"))]
     pub fn detect() -> Option<Self> {
         detected().copied()
     }

@@ -5,7 +5,7 @@ mod avx2;
 pub use avx2::Avx2;
 
 /// The AVX2 set, if this machine can run it.
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 pub(super) fn avx2() -> Option<&'static dyn crate::ops::BackwardKernels> {
     avx2::detected().map(|set| set as _)
 }

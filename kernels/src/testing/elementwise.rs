@@ -1,0 +1,143 @@
+//! Functions of each element, and softmax.
+
+use core::fmt::Debug;
+
+use super::{Agreement, Guarded, Random, assert_agrees, assert_same, call_wrongly};
+use crate::ops::BackwardKernels;
+use crate::params::Unary;
+use crate::reference;
+
+/// Every function, with more than one slope.
+const FUNCTIONS: [Unary; 7] = [
+    Unary::Relu,
+    Unary::Relu6,
+    Unary::LeakyRelu { slope: 0.01 },
+    Unary::LeakyRelu { slope: 0.0 },
+    Unary::LeakyRelu { slope: 1.5 },
+    Unary::Sigmoid,
+    Unary::Tanh,
+];
+
+/// Values at and beside every kink and limit.
+const SPECIALS: [f32; 16] = [
+    0.0,
+    -0.0,
+    6.0,
+    f32::MIN_POSITIVE,
+    -f32::MIN_POSITIVE,
+    1e-42,
+    -1e-42,
+    89.0,
+    -89.0,
+    -104.0,
+    f32::MAX,
+    f32::MIN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+    1.0,
+];
+
+/// Checks functions of each element, forward and backward. Relu and its kind are the same bits in
+/// every set; a set of its own sigmoid or tanh is allowed a few units in the last place.
+///
+/// # Panics
+/// If the set is wrong, naming the problem.
+pub fn unary(set: &dyn BackwardKernels, agreement: Agreement) {
+    let mut random = Random::new(6);
+    for len in (0..=40).chain([1000]) {
+        let mut values: Vec<f32> = random.values(len).iter().map(|x| x * 8.0).collect();
+        for (value, special) in values.iter_mut().zip(SPECIALS) {
+            *value = special;
+        }
+        values.rotate_right(len / 3);
+        for function in FUNCTIONS {
+            let curved = matches!(function, Unary::Sigmoid | Unary::Tanh);
+            let agreement = if curved { agreement } else { Agreement::Exact };
+            let about: (&dyn Debug, &str) = (&(function, len), "unary_f32");
+            let mut data = Guarded::new(&values);
+            set.unary_f32(function, data.get());
+            let found = data.finish(about);
+            let mut expected = values.clone();
+            reference::unary_f32(function, &mut expected);
+            let ulps = vec![1.0; len];
+            assert_agrees(agreement, about, &found, &expected, (4, &ulps));
+
+            let about: (&dyn Debug, &str) = (&(function, len), "unary_f32_backward");
+            let gradient = random.values(len);
+            let mut d = Guarded::new(&gradient);
+            set.unary_f32_backward(function, &expected, d.get());
+            let mut expected_d = gradient;
+            reference::unary_f32_backward(function, &expected, &mut expected_d);
+            let found = d.finish(about);
+            assert_agrees(agreement, about, &found, &expected_d, (4, &ulps));
+        }
+    }
+    let about: (&dyn Debug, &str) = (&(9, 10), "unary_f32_backward with short slices");
+    let mut d = Guarded::new(&[1.0; 10]);
+    call_wrongly(about, || {
+        set.unary_f32_backward(Unary::Relu, &[1.0; 9], d.get());
+    });
+    d.finish(about);
+}
+
+/// Checks softmax, forward and backward.
+///
+/// # Panics
+/// If the set is wrong, naming the problem.
+pub fn softmax(set: &dyn BackwardKernels, agreement: Agreement) {
+    let mut random = Random::new(7);
+    for channels in 1..=35 {
+        for (runs, spread) in [(0, 1.0), (1, 1.0), (3, 20.0), (2, 1000.0)] {
+            let about: (&dyn Debug, &str) = (&(channels, runs, spread), "softmax_f32");
+            let values = random.values(runs * channels);
+            let values: Vec<f32> = values.iter().map(|x| x * spread).collect();
+            let mut data = Guarded::new(&values);
+            set.softmax_f32(channels, data.get());
+            let found = data.finish(about);
+            let mut expected = values.clone();
+            reference::softmax_f32(channels, &mut expected);
+            let ulps = vec![1.0; values.len()];
+            assert_agrees(agreement, about, &found, &expected, (channels + 4, &ulps));
+            for (run, values) in found.chunks(channels).zip(values.chunks(channels)) {
+                let mut alone = values.to_vec();
+                set.softmax_f32(channels, &mut alone);
+                assert_same(about, &alone, run);
+            }
+
+            let about: (&dyn Debug, &str) = (&(channels, runs, spread), "softmax_f32_backward");
+            let gradient = random.values(values.len());
+            let mut d = Guarded::new(&gradient);
+            set.softmax_f32_backward(channels, &expected, d.get());
+            let mut expected_d = gradient;
+            reference::softmax_f32_backward(channels, &expected, &mut expected_d);
+            let found = d.finish(about);
+            assert_agrees(agreement, about, &found, &expected_d, (channels + 4, &ulps));
+        }
+    }
+    // One NaN makes its own run NaN and no other; two infinities leave no probability to share.
+    let nan = [1.0, f32::NAN, 2.0, 0.5, 0.5, 0.25];
+    let infinite = [
+        f32::INFINITY,
+        f32::INFINITY,
+        0.0,
+        0.0,
+        f32::NEG_INFINITY,
+        0.0,
+    ];
+    for values in [nan, infinite] {
+        let mut found = values;
+        set.softmax_f32(3, &mut found);
+        let mut expected = values;
+        reference::softmax_f32(3, &mut expected);
+        let about: (&dyn Debug, &str) = (&values, "softmax_f32");
+        let ulps = [1.0; 6];
+        assert_agrees(agreement, about, &found, &expected, (7, &ulps));
+    }
+    let about: (&dyn Debug, &str) = (&(3, 10), "softmax with slices that do not fit");
+    let mut data = Guarded::new(&[1.0; 10]);
+    call_wrongly(about, || set.softmax_f32(3, data.get()));
+    call_wrongly(about, || set.softmax_f32(0, data.get()));
+    call_wrongly(about, || set.softmax_f32_backward(3, &[1.0; 9], data.get()));
+    data.finish(about);
+}
