@@ -25,7 +25,7 @@
 //! # #[cfg(feature = "std")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec, encode};
-//! use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd};
+//! use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 //! use kinglet_kernels::{Activation, Portable, Shape};
 //!
 //! // Two pixels in, two classes out: which of them is brighter?
@@ -50,8 +50,8 @@
 //! let file = kinglet::AlignedBytes::from(file.as_slice());
 //!
 //! let model = Model::load(&file)?;
-//! let mut arena = HeapArena::new(model.sizes().arena);
-//! let mut session = AnySession::new(&model, &mut arena, Portable)?;
+//! let mut memory = SessionMemory::new(&model, &Portable, 1);
+//! let mut session = memory.session(&model, Portable)?;
 //! session.set_image_u8(&[200, 10])?;
 //! assert_eq!(session.run(), [190.0 / 255.0, -190.0 / 255.0]);
 //!
@@ -91,5 +91,7 @@ pub use arena::{AlignedBytes, HeapArena};
 pub use kinglet_kernels as kernels;
 pub use model::{Aligned, LoadError, Model, ModelId, Sizes};
 pub use probe::Probe;
+#[cfg(feature = "std")]
+pub use session::SessionMemory;
 pub use session::{AnySession, InputError, Session, SessionError, workspace_len};
 pub use train::{Adam, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step};

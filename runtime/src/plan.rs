@@ -8,7 +8,8 @@
 
 use std::vec::Vec;
 
-use crate::model::schema::TENSOR_ALIGN;
+use crate::model::Model;
+use crate::model::schema::{Node, TENSOR_ALIGN, Tensor};
 
 /// One tensor to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,40 @@ pub fn solve(tensors: &[Lifetime]) -> Plan {
         peak: best.0,
         lower_bound,
     }
+}
+
+/// The plan that a model file carries, with its lower bound.
+pub fn of_model(model: &Model<'_>) -> Plan {
+    let tensors: Vec<Tensor> = model.tensors().iter().collect();
+    let nodes: Vec<Node> = model.nodes().iter().collect();
+    Plan {
+        offsets: tensors.iter().map(|t| t.offset as usize).collect(),
+        peak: model.sizes().activations(),
+        lower_bound: solve(&lifetimes(&tensors, &nodes)).lower_bound,
+    }
+}
+
+/// What the solver needs to know of each tensor of a graph.
+pub(crate) fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Lifetime> {
+    tensors
+        .iter()
+        .enumerate()
+        .map(|(number, tensor)| {
+            let writer = number.checked_sub(1);
+            let replaces = writer.and_then(|writer| {
+                let node = &nodes[writer];
+                let input = usize::from(*node.inputs.first()?);
+                let released = usize::from(tensors[input].last_use) == writer;
+                (node.operator.in_place() && released).then_some(input)
+            });
+            Lifetime {
+                bytes: tensor.bytes(),
+                first: writer.unwrap_or(0),
+                last: usize::from(tensor.last_use),
+                replaces,
+            }
+        })
+        .collect()
 }
 
 /// Joins each in-place chain into one block.
