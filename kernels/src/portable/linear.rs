@@ -17,12 +17,12 @@ pub fn linear_f32(
     if lengths::linear(params, input, weights, bias, output).is_none() {
         return;
     }
-    // `max(1)` changes nothing; it shows the compiler that chunks are never of length 0.
+    // `max(1)`, here and below, changes nothing; it shows the compiler that chunks are never of length 0.
     let from = params.in_features().max(1);
     let to = params.out_features().max(1);
     let activation = params.activation();
-    let mut inputs = input.chunks_exact(2 * from);
-    let mut outputs = output.chunks_exact_mut(2 * to);
+    let mut inputs = input.chunks_exact((2 * from).max(1));
+    let mut outputs = output.chunks_exact_mut((2 * to).max(1));
     for (x, y) in inputs.by_ref().zip(outputs.by_ref()) {
         if let (Some(x), Some(y)) = (x.split_at_checked(from), y.split_at_mut_checked(to)) {
             two_samples(from, [x.0, x.1], weights, bias, activation, [y.0, y.1]);
@@ -58,7 +58,7 @@ fn two_samples(
     activation: Activation,
     [ya, yb]: [&mut [f32]; 2],
 ) {
-    let mut blocks = weights.chunks_exact(BLOCK * from);
+    let mut blocks = weights.chunks_exact((BLOCK * from).max(1));
     let (ya, ya_rest) = ya.as_chunks_mut::<BLOCK>();
     let (yb, yb_rest) = yb.as_chunks_mut::<BLOCK>();
     let mut first = 0;
@@ -85,7 +85,7 @@ fn one_sample(
     activation: Activation,
     y: &mut [f32],
 ) {
-    let mut blocks = weights.chunks_exact(BLOCK * from);
+    let mut blocks = weights.chunks_exact((BLOCK * from).max(1));
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
     let mut first = 0;
     for (block, y) in blocks.by_ref().zip(y) {
@@ -133,7 +133,7 @@ pub fn linear_f32_backward_input(
         .chunks_exact_mut(from)
         .zip(d_output.chunks_exact(to))
     {
-        let mut blocks = weights.chunks_exact(BLOCK * from);
+        let mut blocks = weights.chunks_exact((BLOCK * from).max(1));
         let (d, d_rest) = d_output.as_chunks::<BLOCK>();
         for (&d, block) in d.iter().zip(blocks.by_ref()) {
             if let Some(w) = rows(from, block) {
@@ -165,7 +165,7 @@ pub fn linear_f32_backward_weights(
     for (row, (o, d_weights)) in rows.zip(d_weights.chunks_exact_mut(from)).enumerate() {
         // The output feature's gradient in every sample.
         let of_samples = |d_output: &[f32]| d_output.get(o).copied().unwrap_or(0.0);
-        let mut inputs = input.chunks_exact(BLOCK * from);
+        let mut inputs = input.chunks_exact((BLOCK * from).max(1));
         let mut d_outputs = d_output.chunks_exact(BLOCK * to);
         for (x, d) in inputs.by_ref().zip(d_outputs.by_ref()) {
             let mut scales = [0.0; BLOCK];

@@ -106,7 +106,9 @@ impl Prefix {
             suffix_values: fields.size(),
             operators: u64::from_le_bytes(fields.array()),
         };
-        let (covered, _) = prefix.split_at(fields.position);
+        let Some((covered, _)) = prefix.split_at_checked(fields.position) else {
+            return Err(LoadError::Truncated);
+        };
         if CRC.checksum(covered) != fields.u32() {
             return Err(LoadError::PrefixCrc);
         }
