@@ -106,3 +106,20 @@ pub(crate) fn runs(channels: usize, data: &[f32]) -> bool {
 pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
     fits(what, found, Some(channels))
 }
+
+/// `true` if there are as many elements as are needed.
+#[inline(always)]
+pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
+    debug_assert!(
+        found >= needed,
+        "{what} has {found} elements instead of at least {needed}"
+    );
+    found >= needed
+}
+
+/// The first `needed` elements of scratch, if it has them.
+#[inline(always)]
+pub(crate) fn scratch(scratch: &mut [f32], needed: usize) -> Option<&mut [f32]> {
+    at_least("scratch", scratch.len(), needed);
+    scratch.get_mut(..needed)
+}

@@ -51,13 +51,8 @@ fn raise(max: &mut f32, x: f32) {
 }
 
 /// Maximum over each window.
-pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
-    max_pool2d_f32_inline(params, input, output);
-}
-
-/// The body, for the sets that compile it again for their instructions.
 #[inline(always)]
-pub(crate) fn max_pool2d_f32_inline(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
     }
@@ -112,6 +107,7 @@ fn max_of_four(run: &mut [f32], [a, b, c, d]: [&[f32]; 4]) {
 
 /// Writes the gradient of a max pool's input: each output's goes to the first position, in row-major
 /// order, that holds the maximum.
+#[inline(always)]
 pub fn max_pool2d_f32_backward(
     params: &Pool2d,
     input: &[f32],
@@ -185,13 +181,8 @@ fn divisor(params: &Pool2d, (y, x): (usize, usize), (rows, columns): (Taps, Taps
 }
 
 /// Average over each window.
-pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
-    avg_pool2d_f32_inline(params, input, output);
-}
-
-/// The body, for the sets that compile it again for their instructions.
 #[inline(always)]
-pub(crate) fn avg_pool2d_f32_inline(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
     }
@@ -217,6 +208,7 @@ pub(crate) fn avg_pool2d_f32_inline(params: &Pool2d, input: &[f32], output: &mut
 }
 
 /// Writes the gradient of an average pool's input.
+#[inline(always)]
 pub fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut [f32]) {
     if lengths::pool2d(params, d_input, d_output).is_none() {
         return;

@@ -1,1 +1,22 @@
-//! The algorithms of the SIMD sets, written once over a vector.
+//! The algorithms of the SIMD sets, written once over [`Vector`]. A file for an instruction set says what
+//! a vector is and hands it to [`simd_set`]; everything here is inlined into functions that are
+//! compiled for that instruction set.
+//!
+//! Nearly all of the work goes through one inner loop, [`microkernel::accumulate`]: a tile of vector
+//! accumulators that stays in registers while it takes in outer products. What differs from operation to
+//! operation is only where the operands lie. Linear layers forward are the exception: their weights are
+//! read once and in place, as [`dot`](linear) products.
+//!
+//! Every accumulator takes its terms in an order that depends on the layer alone, never on the tile that
+//! it is part of. So one sample's bits do not depend on its batch.
+
+pub(crate) mod conv2d;
+pub(crate) mod conv2d_backward;
+pub(crate) mod depthwise;
+pub(crate) mod linear;
+mod microkernel;
+mod set;
+mod vector;
+
+pub(crate) use set::simd_set;
+pub(crate) use vector::Vector;

@@ -1,0 +1,216 @@
+//! Depthwise convolution: every channel by itself, neighbouring channels in one vector. Weights are
+//! packed as `[kernel_h][kernel_w][channels]`.
+
+use super::Vector;
+use super::conv2d::{Sliding, padded};
+use crate::params::Conv2d;
+
+/// Pixels, or taps, that are computed side by side: enough to hide the latency of their sums.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Packs weights `[channels][taps]` as `[taps][channels]`.
+pub(crate) fn pack(params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
+    let (channels, taps) = (params.input().channels.max(1), params.taps().max(1));
+    for (k, packed) in packed.chunks_exact_mut(channels).take(taps).enumerate() {
+        for (value, row) in packed.iter_mut().zip(weights.chunks_exact(taps)) {
+            *value = row.get(k).copied().unwrap_or(0.0);
+        }
+    }
+}
+
+/// Loads a vector, or the first `count` values of one.
+///
+/// # Safety
+/// As for the [`Vector`]'s own functions.
+#[inline(always)]
+unsafe fn load<V: Vector>(p: *const f32, count: usize) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if count == V::LANES {
+            V::load(p)
+        } else {
+            V::load_partial(p, count)
+        }
+    }
+}
+
+/// Stores a vector, or the first `count` values of one.
+///
+/// # Safety
+/// As for the [`Vector`]'s own functions.
+#[inline(always)]
+unsafe fn store<V: Vector>(vector: V, p: *mut f32, count: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if count == V::LANES {
+            vector.store(p);
+        } else {
+            vector.store_partial(p, count);
+        }
+    }
+}
+
+/// One depthwise convolution over one buffer.
+///
+/// # Safety
+/// The CPU can run `V`. All that `sliding` reaches can be read from `source`, `packed` and `bias`, and
+/// written at `output`.
+#[inline(always)]
+pub(super) unsafe fn slide<V: Vector>(
+    sliding: &Sliding,
+    source: *const f32,
+    packed: *const f32,
+    bias: Option<*const f32>,
+    output: *mut f32,
+) {
+    let mut at = 0;
+    while at < sliding.channels {
+        let count = (sliding.channels - at).min(V::LANES);
+        for y in 0..sliding.out_h {
+            let mut x = 0;
+            while x < sliding.out_w {
+                // SAFETY: the pixels from `(y, x)` are of this row; the lanes are of the channels.
+                unsafe {
+                    let from = (y * sliding.stride.0 * sliding.width + x * sliding.stride.1)
+                        * sliding.channels;
+                    let source = source.add(from + at);
+                    let packed = packed.add(at);
+                    let bias = match bias {
+                        Some(bias) => load::<V>(bias.add(at), count),
+                        None => V::splat(0.0),
+                    };
+                    let output = output.add((y * sliding.out_w + x) * sliding.channels + at);
+                    if sliding.out_w - x >= SIDE_BY_SIDE {
+                        pixels::<V, SIDE_BY_SIDE>(sliding, source, packed, bias, output, count);
+                        x += SIDE_BY_SIDE;
+                    } else if sliding.out_w - x >= SIDE_BY_SIDE / 2 {
+                        pixels::<V, { SIDE_BY_SIDE / 2 }>(
+                            sliding, source, packed, bias, output, count,
+                        );
+                        x += SIDE_BY_SIDE / 2;
+                    } else {
+                        pixels::<V, 1>(sliding, source, packed, bias, output, count);
+                        x += 1;
+                    }
+                }
+            }
+        }
+        at += V::LANES;
+    }
+}
+
+/// One vector of channels of `M` neighbouring output pixels.
+///
+/// # Safety
+/// As for [`slide`].
+#[inline(always)]
+unsafe fn pixels<V: Vector, const M: usize>(
+    sliding: &Sliding,
+    source: *const f32,
+    packed: *const f32,
+    bias: V,
+    output: *mut f32,
+    count: usize,
+) {
+    let step = sliding.stride.1 * sliding.channels;
+    let mut sums = [bias; M];
+    // SAFETY: as the caller vouches: every pixel reads all taps of its window.
+    unsafe {
+        for kernel_y in 0..sliding.kernel.0 {
+            for kernel_x in 0..sliding.kernel.1 {
+                let k = kernel_y * sliding.kernel.1 + kernel_x;
+                let weight = load::<V>(packed.add(k * sliding.channels), count);
+                let offset =
+                    kernel_y * sliding.dilation.0 * sliding.width + kernel_x * sliding.dilation.1;
+                let source = source.add(offset * sliding.channels);
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let value = load::<V>(source.add(m * step), count);
+                    *sum = sum.add_product(value, weight);
+                }
+            }
+        }
+        let (low, high) = (V::splat(sliding.range.0), V::splat(sliding.range.1));
+        for (m, sum) in sums.into_iter().enumerate() {
+            store(
+                sum.clamp(low, high),
+                output.add(m * sliding.channels),
+                count,
+            );
+        }
+    }
+}
+
+/// Adds one sample's weight gradient to the sums `[taps][channels]`.
+///
+/// # Safety
+/// The CPU can run `V`. A padded sample and an output sample can be read; the sums read and written.
+#[inline(always)]
+pub(super) unsafe fn weights<V: Vector>(
+    params: &Conv2d,
+    source: *const f32,
+    d_output: *const f32,
+    sums: *mut f32,
+) {
+    let channels = params.input().channels;
+    let taps = params.taps();
+    let mut at = 0;
+    while at < channels {
+        let count = (channels - at).min(V::LANES);
+        let mut tap = 0;
+        while tap < taps {
+            // SAFETY: the taps from `tap` exist, and the lanes are of the channels.
+            unsafe {
+                let (source, d_output) = (source.add(at), d_output.add(at));
+                let sums = sums.add(tap * channels + at);
+                if taps - tap >= SIDE_BY_SIDE {
+                    tap_sums::<V, SIDE_BY_SIDE>(params, tap, source, d_output, sums, count);
+                    tap += SIDE_BY_SIDE;
+                } else {
+                    tap_sums::<V, 1>(params, tap, source, d_output, sums, count);
+                    tap += 1;
+                }
+            }
+        }
+        at += V::LANES;
+    }
+}
+
+/// One vector of channels of `M` taps from `tap`.
+///
+/// # Safety
+/// As for [`weights`].
+#[inline(always)]
+unsafe fn tap_sums<V: Vector, const M: usize>(
+    params: &Conv2d,
+    tap: usize,
+    source: *const f32,
+    d_output: *const f32,
+    to: *mut f32,
+    count: usize,
+) {
+    let (window, output, channels) = (params.window(), params.output(), params.input().channels);
+    let width = padded(params).1;
+    let mut offsets = [0; M];
+    for (m, offset) in offsets.iter_mut().enumerate() {
+        let (y, x) = ((tap + m) / window.kernel_w, (tap + m) % window.kernel_w);
+        *offset = (y * window.dilation_h * width + x * window.dilation_w) * channels;
+    }
+    // SAFETY: as the caller vouches: every tap is read at every output pixel.
+    unsafe {
+        let mut sums = [V::splat(0.0); M];
+        for y in 0..output.height {
+            for x in 0..output.width {
+                let d = load::<V>(d_output.add((y * output.width + x) * channels), count);
+                let position = y * window.stride_h * width + x * window.stride_w;
+                let source = source.add(position * channels);
+                for (sum, offset) in sums.iter_mut().zip(offsets) {
+                    *sum = sum.add_product(load::<V>(source.add(offset), count), d);
+                }
+            }
+        }
+        for (m, sum) in sums.into_iter().enumerate() {
+            let to = to.add(m * channels);
+            store(load::<V>(to, count).add(sum), to, count);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Linear layers: input `[batch, in_features]`, weights `[out_features, in_features]`, output
+//! `[batch, out_features]`. Nothing is packed, weights are read where they are.
+//!
+//! - **Forward**: every output is a dot product with one vector of partial sums, whose lanes are added
+//!   up in a fixed order at the end. A tile is up to three samples times four output features; for one
+//!   sample, eight features, which read memory as fast as it goes.
+//! - **Backward**: outer products. For the input's gradient a tile is samples times input features and
+//!   goes over output features; for the weights' it is output times input features, over samples.
+
+use super::Vector;
+use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
+use crate::lengths;
+use crate::params::Linear;
+
+/// Output features of a forward tile, and of one for a single sample.
+const FEATURES: usize = 4;
+const FEATURES_OF_ONE: usize = 8;
+
+/// Samples of a forward tile.
+const SAMPLES: usize = 3;
+
+/// Output features that the input's gradient takes in before it goes on to the next tile: their weights
+/// stay in a near cache until all samples have used them, even if rows are a power of two apart.
+const PASS_FEATURES: usize = 64;
+
+/// Linear layer, bias and activation.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn forward<V: Vector>(
+    params: &Linear,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let Some(batch) = lengths::linear(params, input, weights, bias, output) else {
+        return;
+    };
+    let to = params.out_features();
+    let layer = Layer {
+        params: *params,
+        weights: weights.as_ptr(),
+        bias: bias.map(<[f32]>::as_ptr),
+    };
+    let (input, output) = (input.as_ptr(), output.as_mut_ptr());
+    let mut feature = 0;
+    // SAFETY: the lengths were checked; samples are below `batch`, features below `out_features`.
+    unsafe {
+        if batch == 1 {
+            while to - feature >= FEATURES_OF_ONE {
+                dots::<V, 1, FEATURES_OF_ONE>(&layer, 0, feature, input, output);
+                feature += FEATURES_OF_ONE;
+            }
+        }
+        while to - feature >= FEATURES {
+            samples::<V, FEATURES>(&layer, batch, feature, input, output);
+            feature += FEATURES;
+        }
+        while to > feature {
+            samples::<V, 1>(&layer, batch, feature, input, output);
+            feature += 1;
+        }
+    }
+}
+
+/// A linear layer and its operands.
+struct Layer {
+    params: Linear,
+    weights: *const f32,
+    bias: Option<*const f32>,
+}
+
+/// `N` output features of all samples.
+///
+/// # Safety
+/// The CPU can run `V`; the operands are complete and the features exist.
+#[inline(always)]
+unsafe fn samples<V: Vector, const N: usize>(
+    layer: &Layer,
+    batch: usize,
+    feature: usize,
+    input: *const f32,
+    output: *mut f32,
+) {
+    let mut sample = 0;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        while batch - sample >= SAMPLES {
+            dots::<V, SAMPLES, N>(layer, sample, feature, input, output);
+            sample += SAMPLES;
+        }
+        match batch - sample {
+            2 => dots::<V, 2, N>(layer, sample, feature, input, output),
+            1 => dots::<V, 1, N>(layer, sample, feature, input, output),
+            _ => {}
+        }
+    }
+}
+
+/// `M` samples from `sample` times `N` output features from `feature`.
+///
+/// # Safety
+/// The CPU can run `V`; the operands are complete, and these samples and features exist.
+#[inline(always)]
+unsafe fn dots<V: Vector, const M: usize, const N: usize>(
+    layer: &Layer,
+    sample: usize,
+    feature: usize,
+    input: *const f32,
+    output: *mut f32,
+) {
+    let (from, to) = (layer.params.in_features(), layer.params.out_features());
+    let (low, high) = layer.params.activation().range();
+    // SAFETY: sample and feature rows are `from` values long; the caller vouches that they exist.
+    unsafe {
+        let mut inputs = [input; M];
+        for (m, input) in inputs.iter_mut().enumerate() {
+            *input = input.add((sample + m) * from);
+        }
+        let mut weights = [layer.weights; N];
+        for (n, weights) in weights.iter_mut().enumerate() {
+            *weights = weights.add((feature + n) * from);
+        }
+        let mut sums = [[V::splat(0.0); N]; M];
+        let whole = from - from % V::LANES;
+        let mut k = 0;
+        while k < whole {
+            let mut rows = [V::splat(0.0); N];
+            for (row, weights) in rows.iter_mut().zip(weights) {
+                *row = V::load(weights.add(k));
+            }
+            for (sums, input) in sums.iter_mut().zip(inputs) {
+                let x = V::load(input.add(k));
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum = sum.add_product(x, row);
+                }
+            }
+            k += V::LANES;
+        }
+        if whole < from {
+            let rest = from - whole;
+            for (sums, input) in sums.iter_mut().zip(inputs) {
+                let x = V::load_partial(input.add(whole), rest);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = sum.add_product(x, V::load_partial(weights.add(whole), rest));
+                }
+            }
+        }
+        for (m, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                let bias = layer.bias.map_or(0.0, |bias| *bias.add(feature + n));
+                let y = crate::params::clamp(sum.sum() + bias, low, high);
+                *output.add((sample + m) * to + feature + n) = y;
+            }
+        }
+    }
+}
+
+/// Writes the gradient of the input.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn backward_input<V: Vector>(
+    params: &Linear,
+    d_output: &[f32],
+    weights: &[f32],
+    d_input: &mut [f32],
+) {
+    let Some(batch) = lengths::linear(params, d_input, weights, None, d_output) else {
+        return;
+    };
+    let (from, to) = (params.in_features(), params.out_features());
+    let (d_output, weights) = (d_output.as_ptr(), weights.as_ptr());
+    d_input.fill(0.0);
+    let d_input = d_input.as_mut_ptr();
+    let mut feature = 0;
+    while feature < to {
+        let features = PASS_FEATURES.min(to - feature);
+        // SAFETY: the lengths were checked; a tile is of samples below `batch` and input features below
+        // `from`, and reads these output features of both operands.
+        unsafe {
+            for_each_panel!(V, from, |at, NV, PARTIAL, last| {
+                let lanes = Lanes {
+                    start: weights.add(feature * from + at),
+                    step: from,
+                    last,
+                };
+                for_each_tile!(batch, |sample, M| {
+                    let mut scalars = [d_output; M];
+                    for (m, scalars) in scalars.iter_mut().enumerate() {
+                        *scalars = scalars.add((sample + m) * to + feature);
+                    }
+                    let d_input = d_input.add(sample * from + at);
+                    let mut tile = Tile::<V, M, NV, PARTIAL>::load(d_input, from, last);
+                    tile.accumulate::<PARTIAL>(scalars, 1, lanes, features);
+                    tile.store(d_input, from, last);
+                });
+            });
+        }
+        feature += features;
+    }
+}
+
+/// Adds the gradients of the weights and bias of the output features in `rows`.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn backward_weights<V: Vector>(
+    params: &Linear,
+    rows: core::ops::Range<usize>,
+    input: &[f32],
+    d_output: &[f32],
+    d_weights: &mut [f32],
+    d_bias: Option<&mut [f32]>,
+) {
+    let bias = d_bias.as_deref();
+    let batch = lengths::linear_rows(params, &rows, input, d_output, d_weights, bias);
+    let Some(batch) = batch else {
+        return;
+    };
+    let (from, to) = (params.in_features(), params.out_features());
+    if let Some(d_bias) = d_bias {
+        for d_output in d_output.chunks_exact(to.max(1)) {
+            let d_output = d_output.get(rows.clone()).unwrap_or_default();
+            for (d_bias, d) in d_bias.iter_mut().zip(d_output) {
+                *d_bias += d;
+            }
+        }
+    }
+    let (input, d_output) = (input.as_ptr(), d_output.as_ptr());
+    let d_weights = d_weights.as_mut_ptr();
+    // SAFETY: the lengths were checked; a tile is of rows in `rows` and input features below `from`, and
+    // reads every sample of both operands.
+    unsafe {
+        for_each_tile!(rows.len(), |row, M| {
+            let mut scalars = [d_output; M];
+            for (m, scalars) in scalars.iter_mut().enumerate() {
+                *scalars = scalars.add(rows.start + row + m);
+            }
+            for_each_panel!(V, from, |at, NV, PARTIAL, last| {
+                let lanes = Lanes {
+                    start: input.add(at),
+                    step: from,
+                    last,
+                };
+                let d_weights = d_weights.add(row * from + at);
+                let mut tile = Tile::<V, M, NV, PARTIAL>::load(d_weights, from, last);
+                tile.accumulate::<PARTIAL>(scalars, to, lanes, batch);
+                tile.store(d_weights, from, last);
+            });
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! What makes a kernel set out of a vector.
+
+/// Implements [`Kernels`](crate::Kernels) and [`BackwardKernels`](crate::BackwardKernels) for `$set`,
+/// named `$name`, with vectors of type `$vector` in functions compiled for `$features`.
+///
+/// Values of `$set` must exist only where the CPU has these features.
+///
+/// Pools and functions of each element are the portable text, compiled again: it is written so that a
+/// compiler turns its loops over channels into vectors of whatever width it is told, and nothing in it
+/// can be reordered, so the bits are the portable ones.
+macro_rules! simd_set {
+    ($set:ty, $name:literal, $vector:ty, $features:literal) => {
+        impl $crate::Kernels for $set {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
+                generic::conv2d::packed_len::<$vector>(params)
+            }
+
+            fn conv2d_f32_pack(&self, params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
+                generic::conv2d::pack::<$vector>(params, weights, packed);
+            }
+
+            fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
+                generic::conv2d::scratch_len(params)
+            }
+
+            simd_set! { @compiled $features;
+                fn conv2d_f32(
+                    params: &Conv2d,
+                    input: &[f32],
+                    weights: &[f32],
+                    bias: Option<&[f32]>,
+                    scratch: &mut [f32],
+                    output: &mut [f32],
+                ) = generic::conv2d::forward::<$vector>;
+
+                fn linear_f32(
+                    params: &Linear,
+                    input: &[f32],
+                    weights: &[f32],
+                    bias: Option<&[f32]>,
+                    output: &mut [f32],
+                ) = generic::linear::forward::<$vector>;
+
+                fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32])
+                    = portable::max_pool2d_f32;
+
+                fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32])
+                    = portable::avg_pool2d_f32;
+
+                fn unary_f32(function: Unary, data: &mut [f32]) = portable::unary_f32;
+            }
+        }
+
+        impl $crate::BackwardKernels for $set {
+            fn conv2d_f32_backward_scratch_len(&self, params: &Conv2d) -> usize {
+                generic::conv2d_backward::scratch_len::<$vector>(params)
+            }
+
+            simd_set! { @compiled $features;
+                fn conv2d_f32_backward_input(
+                    params: &Conv2d,
+                    d_output: &[f32],
+                    weights: &[f32],
+                    scratch: &mut [f32],
+                    d_input: &mut [f32],
+                ) = generic::conv2d_backward::input::<$vector>;
+
+                fn conv2d_f32_backward_weights(
+                    params: &Conv2d,
+                    input: &[f32],
+                    d_output: &[f32],
+                    scratch: &mut [f32],
+                    d_weights: &mut [f32],
+                    d_bias: Option<&mut [f32]>,
+                ) = generic::conv2d_backward::weights::<$vector>;
+
+                fn linear_f32_backward_input(
+                    params: &Linear,
+                    d_output: &[f32],
+                    weights: &[f32],
+                    d_input: &mut [f32],
+                ) = generic::linear::backward_input::<$vector>;
+
+                fn linear_f32_backward_weights(
+                    params: &Linear,
+                    rows: core::ops::Range<usize>,
+                    input: &[f32],
+                    d_output: &[f32],
+                    d_weights: &mut [f32],
+                    d_bias: Option<&mut [f32]>,
+                ) = generic::linear::backward_weights::<$vector>;
+
+                fn max_pool2d_f32_backward(
+                    params: &Pool2d,
+                    input: &[f32],
+                    d_output: &[f32],
+                    d_input: &mut [f32],
+                ) = portable::max_pool2d_f32_backward;
+
+                fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut [f32])
+                    = portable::avg_pool2d_f32_backward;
+
+                fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32])
+                    = portable::unary_f32_backward;
+            }
+        }
+    };
+
+    (@compiled $features:literal; $(
+        fn $method:ident($($argument:ident: $type:ty),* $(,)?) = $body:path;
+    )*) => {$(
+        fn $method(&self, $($argument: $type),*) {
+            /// # Safety
+            /// The CPU has the features.
+            #[target_feature(enable = $features)]
+            unsafe fn compiled($($argument: $type),*) {
+                #[allow(unused_unsafe, reason = "the portable bodies are safe")]
+                // SAFETY: compiled for these features, on a CPU that has them.
+                unsafe { $body($($argument),*) }
+            }
+            // SAFETY: there is a value of this type, so the CPU was found to have the features.
+            unsafe { compiled($($argument),*) }
+        }
+    )*};
+}
+pub(crate) use simd_set;

@@ -1,0 +1,63 @@
+//! What the algorithms need to know of a vector register.
+
+/// A register of [`Self::LANES`] f32 values.
+///
+/// Implementations are `#[inline(always)]` and use the instructions of one instruction set.
+pub(crate) trait Vector: Copy {
+    /// Values in one vector.
+    const LANES: usize;
+
+    /// `x` in every lane.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn splat(x: f32) -> Self;
+
+    /// The `LANES` values from `p`, at any alignment.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; all values can be read.
+    unsafe fn load(p: *const f32) -> Self;
+
+    /// The first `count` values from `p`, and 0 in the other lanes.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; `count <= LANES`; those values can be read.
+    unsafe fn load_partial(p: *const f32, count: usize) -> Self;
+
+    /// Writes all lanes, at any alignment.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; `LANES` values can be written.
+    unsafe fn store(self, p: *mut f32);
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; `count <= LANES`; those values can be written.
+    unsafe fn store_partial(self, p: *mut f32, count: usize);
+
+    /// `self + other`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn add(self, other: Self) -> Self;
+
+    /// `self + a * b`, rounded once.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+
+    /// [`crate::params::clamp`] of each lane: NaN and -0 stay.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn clamp(self, low: Self, high: Self) -> Self;
+
+    /// The sum of all lanes, in an order that is always the same.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn sum(self) -> f32;
+}
