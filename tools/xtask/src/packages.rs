@@ -25,6 +25,11 @@ pub(crate) const LIBRARIES: &[Library] = &[
         host: &["", "std"],
         bare_metal: &["", "defmt"],
     },
+    Library {
+        name: "kinglet-board-common",
+        host: &[""],
+        bare_metal: &[""],
+    },
 ];
 
 /// Names one library with one set of features.

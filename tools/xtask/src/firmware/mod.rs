@@ -99,11 +99,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("firmware", |counts| match (bless, own) {
         (true, _) => each(write_expected),
         (false, false) => check(counts),
-        (false, true) => each(|board, image| {
-            build(board, &payload)?;
-            show(&start(board, image)?);
-            Ok(())
-        }),
+        (false, true) => each(|board, image| show(board, image, &payload)),
     });
     Ok(steps.finish())
 }
@@ -211,13 +207,18 @@ fn start(board: &Board, image: &Image) -> Result<Output> {
     emulator::run(&folder(board), &elf_path(board, image))
 }
 
-fn show(output: &Output) {
-    for line in &output.lines {
-        println!("{line}");
+/// Runs an image around `payload` and prints what [`check`] would compare.
+fn show(board: &Board, image: &Image, payload: &Payload) -> Result<()> {
+    build(board, payload)?;
+    let elf = elf_path(board, image);
+    if image.panics == Panics::Refused {
+        elf::refuse_panics(&elf)?;
+        println!("{}/{}: no panic", board.name, image.name);
     }
-    for (name, value) in &output.measured {
-        println!("measured {name} {value}");
-    }
+    let output = start(board, image)?;
+    print!("{}", expected::run_text(&output));
+    print!("{}", expected::size_text(&elf::sizes(&elf)?, &output));
+    Ok(())
 }
 
 fn folder(board: &Board) -> PathBuf {

@@ -1,0 +1,92 @@
+//! The first program of a board: load the model, classify the samples, report.
+
+use kinglet::kernels::Kernels;
+use kinglet::{ArenaMut, Model, Session};
+
+use crate::digest::Digest;
+use crate::{Board, Failure, Samples};
+
+/// Samples that get a line of their own.
+const SHOWN: usize = 4;
+
+/// Classifies the evaluation samples with the model in `file` and prints
+/// - the model's name, id and shapes,
+/// - the class of the first few samples,
+/// - how many are right, and the digest of all outputs;
+///
+/// and measures the memory, and the instructions of loading and of one inference.
+///
+/// # Errors
+/// [`Failure`] if the model or the samples do not fit.
+pub fn infer<'a, const OPS: u64, K: Kernels>(
+    board: &mut impl Board,
+    file: &'a [u8],
+    samples: &Samples<'_>,
+    arena: impl Into<ArenaMut<'a>>,
+    kernels: K,
+) -> Result<(), Failure> {
+    board.start_counting();
+    let model = Model::load(file)?;
+    let load = board.instructions();
+    let mut session = Session::<OPS, K>::new(&model, arena, kernels)?;
+    board.line(format_args!(
+        "model {} {}: {} to {}",
+        model.name(),
+        model.id(),
+        model.input(),
+        model.output()
+    ));
+
+    let (mut total, mut right, mut run) = (0_u32, 0_u32, 0);
+    let mut digest = Digest::new();
+    for (index, sample) in samples.evaluation().enumerate() {
+        session.set_image_u8(sample.pixels)?;
+        board.start_counting();
+        let output = session.run();
+        if index == 0 {
+            run = board.instructions();
+        }
+        digest.add(output);
+        let class = largest(output);
+        total += 1;
+        right += u32::from(class == sample.class);
+        if index < SHOWN {
+            board.line(format_args!(
+                "sample {index}: class {class} {}, labeled {}",
+                model.label(class).unwrap_or("(no name)"),
+                sample.class
+            ));
+        }
+    }
+    board.line(format_args!("{right} of {total} right"));
+    board.line(format_args!("outputs: crc32 {:08x}", digest.finish()));
+    let stack = board.stack_peak().ok_or(Failure::StackExhausted)?;
+    board.measured("arena", model.sizes().arena);
+    board.measured("stack", stack);
+    board.measured("instructions.load", load);
+    board.measured("instructions.run", run);
+    Ok(())
+}
+
+/// The index of the largest value; the first of equals.
+pub(crate) fn largest(values: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (index, value) in values.iter().enumerate() {
+        if *value > best.1 {
+            best = (index, *value);
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::largest;
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        assert_eq!(largest(&[1.0, 3.0, 3.0, 2.0]), 1);
+        assert_eq!(largest(&[-5.0, -4.0]), 1);
+        assert_eq!(largest(&[]), 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! The model and samples that were built in, and memory of exactly the size that they need.
+
+use kinglet::{Aligned, Arena, Sgd, Sizes, include_model};
+use static_cell::ConstStaticCell;
+
+/// The model file, in flash.
+pub static MODEL: &Aligned = include_model!(concat!(env!("OUT_DIR"), "/model.kgl"));
+
+/// The samples file, in flash.
+pub static SAMPLES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/samples"));
+
+/// What the model needs, known to the compiler.
+pub const SIZES: Sizes = Sizes::of(MODEL);
+
+/// Memory of the session.
+pub static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
+
+/// Memory for training. An image that does not use it does not have it.
+pub static TRAINING: ConstStaticCell<Arena<{ SIZES.training::<Sgd>() }>> =
+    ConstStaticCell::new(Arena::new());
+
+/// Where the trained head is saved.
+pub static HEAD: ConstStaticCell<[u8; SIZES.head]> = ConstStaticCell::new([0; SIZES.head]);
