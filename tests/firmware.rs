@@ -1,0 +1,96 @@
+//! The programs of the boards, run on this machine, against what the emulated board has printed: the same
+//! lines, so the same classes, losses, outputs and learned parameters, bit for bit. `cargo xtask firmware`
+//! compares the board itself with these files.
+
+use std::fmt::Arguments;
+use std::path::Path;
+
+use kinglet::kernels::Portable;
+use kinglet::model::schema::bits;
+use kinglet::{AlignedBytes, HeapArena, Model, Sgd};
+use kinglet_board_common::{Board, Failure, Memory, Samples, fine_tune, infer};
+
+/// Keeps the lines; what is measured on a board has no meaning here.
+#[derive(Default)]
+struct Host {
+    lines: Vec<String>,
+}
+
+impl Board for Host {
+    fn line(&mut self, text: Arguments<'_>) {
+        self.lines.push(text.to_string());
+    }
+
+    fn measured(&mut self, _: &str, _: usize) {}
+
+    fn start_counting(&mut self) {}
+
+    fn instructions(&self) -> usize {
+        0
+    }
+
+    fn stack_peak(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+fn read(path: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards").join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Runs `program` with the committed model and samples; its lines must be those of `expected`.
+fn compare(
+    expected: &str,
+    program: impl FnOnce(&mut Host, &[u8], &Samples<'_>) -> Result<(), Failure>,
+) {
+    let file = AlignedBytes::from(read("models/fashion.kgl").as_slice());
+    let samples = read("models/fashion.samples");
+    let samples = Samples::read(&samples).unwrap();
+    let mut host = Host::default();
+    program(&mut host, &file, &samples).unwrap();
+    let expected = String::from_utf8(read(expected)).unwrap();
+    let expected: Vec<_> = expected.lines().collect();
+    assert_eq!(host.lines, expected);
+}
+
+#[test]
+fn inference_on_the_board_gives_the_bits_of_this_machine() {
+    compare("mps2-an386/expected/infer.run", |host, file, samples| {
+        let mut arena = HeapArena::new(Model::load(file)?.sizes().arena);
+        infer::<{ bits::ALL }, _>(host, file, samples, &mut arena, Portable)
+    });
+}
+
+#[test]
+fn learning_on_the_board_gives_the_bits_of_this_machine() {
+    compare("mps2-an386/expected/fine_tune.run", |host, file, samples| {
+        let sizes = Model::load(file)?.sizes();
+        let mut session = HeapArena::new(sizes.arena);
+        let mut training = HeapArena::new(sizes.training::<Sgd>());
+        let memory = Memory {
+            session: (&mut session).into(),
+            training: (&mut training).into(),
+            head: &mut vec![0; sizes.head],
+        };
+        fine_tune::<{ bits::ALL }, _>(host, file, samples, memory, Portable)
+    });
+}
+
+#[test]
+fn samples_of_another_size_are_refused_by_name() {
+    let file = AlignedBytes::from(read("models/fashion.kgl").as_slice());
+    // One sample of one pixel.
+    let mut small = b"kgs1".to_vec();
+    for number in [1_u32, 0, 1, 1, 0, 0] {
+        small.extend(number.to_le_bytes());
+    }
+    small.extend([0, 0]);
+    let samples = Samples::read(&small).unwrap();
+    let mut arena = HeapArena::new(Model::load(&file).unwrap().sizes().arena);
+    let refused =
+        infer::<{ bits::ALL }, _>(&mut Host::default(), &file, &samples, &mut arena, Portable);
+    let failure = refused.unwrap_err();
+    assert!(matches!(failure, Failure::Input(_)), "{failure}");
+    assert!(failure.to_string().contains("has 1 elements"), "{failure}");
+}
