@@ -24,23 +24,39 @@ fn for_each_position(
     }
 }
 
-/// The indices of the first channel of each input position that an output sees.
+/// Steps from one tap to the next, in elements of a sample: down and to the right.
 #[inline(always)]
-fn positions(params: &Pool2d, (rows, columns): (Taps, Taps)) -> impl Iterator<Item = usize> {
-    let (from, window) = (params.input(), *params.window());
-    (0..rows.count).flat_map(move |i| {
-        let y = rows
-            .position
-            .wrapping_add(i.wrapping_mul(window.dilation_h));
-        (0..columns.count).map(move |j| {
-            let x = columns
-                .position
-                .wrapping_add(j.wrapping_mul(window.dilation_w));
-            y.wrapping_mul(from.width)
-                .wrapping_add(x)
-                .wrapping_mul(from.channels)
-        })
-    })
+fn steps(params: &Pool2d) -> (usize, usize) {
+    let (from, window) = (params.input(), params.window());
+    let row = from.width.wrapping_mul(from.channels);
+    (
+        window.dilation_h.wrapping_mul(row),
+        window.dilation_w.wrapping_mul(from.channels),
+    )
+}
+
+/// The index of the first channel of the first input position that an output sees.
+#[inline(always)]
+fn first_position(params: &Pool2d, (rows, columns): (Taps, Taps)) -> usize {
+    rows.position
+        .wrapping_mul(params.input().width)
+        .wrapping_add(columns.position)
+        .wrapping_mul(params.input().channels)
+}
+
+/// Calls `f` with the index of the first channel of each input position that an output sees.
+#[inline(always)]
+fn for_each_input(params: &Pool2d, (rows, columns): (Taps, Taps), mut f: impl FnMut(usize)) {
+    let (down, right) = steps(params);
+    let mut row = first_position(params, (rows, columns));
+    for _ in 0..rows.count {
+        let mut position = row;
+        for _ in 0..columns.count {
+            f(position);
+            position = position.wrapping_add(right);
+        }
+        row = row.wrapping_add(down);
+    }
 }
 
 #[inline(always)]
@@ -51,7 +67,6 @@ fn raise(max: &mut f32, x: f32) {
 }
 
 /// Maximum over each window.
-#[inline(always)]
 pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
@@ -67,12 +82,12 @@ pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
                 return;
             }
             run.fill(f32::NEG_INFINITY);
-            for position in positions(params, taps) {
+            for_each_input(params, taps, |position| {
                 let values = input.get(position..).unwrap_or_default();
                 for (max, &x) in run.iter_mut().zip(values) {
                     raise(max, x);
                 }
-            }
+            });
         });
     }
 }
@@ -88,9 +103,15 @@ fn two_by_two<'a>(
     if rows.count != 2 || columns.count != 2 {
         return None;
     }
-    let mut corners = positions(params, (rows, columns));
-    let mut next = || input.get(corners.next()?..)?.get(..channels);
-    Some([next()?, next()?, next()?, next()?])
+    let (down, right) = steps(params);
+    let first = first_position(params, (rows, columns));
+    let corner = |at: usize| input.get(first.wrapping_add(at)..)?.get(..channels);
+    Some([
+        corner(0)?,
+        corner(right)?,
+        corner(down)?,
+        corner(down.wrapping_add(right))?,
+    ])
 }
 
 #[inline(always)]
@@ -107,7 +128,6 @@ fn max_of_four(run: &mut [f32], [a, b, c, d]: [&[f32]; 4]) {
 
 /// Writes the gradient of a max pool's input: each output's goes to the first position, in row-major
 /// order, that holds the maximum.
-#[inline(always)]
 pub fn max_pool2d_f32_backward(
     params: &Pool2d,
     input: &[f32],
@@ -133,35 +153,60 @@ pub fn max_pool2d_f32_backward(
             let rows = vertical.taps(y);
             for (x, run) in row.chunks_exact(to.channels.max(1)).enumerate() {
                 let taps = (rows, horizontal.taps(x));
-                for (channel, d) in run.iter().enumerate() {
-                    let best = first_maximum(params, input, taps, channel);
-                    if let Some(d_input) = best.and_then(|best| d_input.get_mut(best)) {
-                        *d_input += d;
-                    }
+                let (blocks, rest) = run.as_chunks::<BLOCK>();
+                for (i, d) in blocks.iter().enumerate() {
+                    let first = i.wrapping_mul(BLOCK);
+                    to_first_maximum(params, input, taps, first, *d, d_input);
+                }
+                for (i, &d) in rest.iter().enumerate() {
+                    let channel = blocks.len().wrapping_mul(BLOCK).wrapping_add(i);
+                    to_first_maximum(params, input, taps, channel, [d], d_input);
                 }
             }
         }
     }
 }
 
-/// The index of the first value that is the maximum of its window.
+/// Channels whose maxima are looked for side by side.
+const BLOCK: usize = 8;
+
+/// Adds `d` of `N` channels from `channel` to where each has the first maximum of its window.
 #[inline(always)]
-fn first_maximum(
+fn to_first_maximum<const N: usize>(
     params: &Pool2d,
     input: &[f32],
     taps: (Taps, Taps),
     channel: usize,
-) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
-    for position in positions(params, taps) {
-        let i = position.wrapping_add(channel);
-        let Some(&x) = input.get(i) else { continue };
-        best = match best {
-            Some((_, max)) if !(x > max || (x.is_nan() && !max.is_nan())) => best,
-            _ => Some((i, x)),
-        };
-    }
-    best.map(|(i, _)| i)
+    d: [f32; N],
+    d_input: &mut [f32],
+) {
+    let mut max = [f32::NEG_INFINITY; N];
+    // Of which tap it is. The first counts even if nothing is larger than what no maximum is.
+    let mut best = [0u32; N];
+    let mut tap = 0;
+    for_each_input(params, taps, |position| {
+        let at = position.wrapping_add(channel);
+        let values = input.get(at..).and_then(|values| values.first_chunk::<N>());
+        let Some(values) = values else { return };
+        for ((max, best), &x) in max.iter_mut().zip(&mut best).zip(values) {
+            let larger = x > *max || (x.is_nan() && !max.is_nan());
+            *max = if larger { x } else { *max };
+            *best = if larger { tap } else { *best };
+        }
+        tap = tap.wrapping_add(1);
+    });
+    tap = 0;
+    for_each_input(params, taps, |position| {
+        let at = position.wrapping_add(channel);
+        let d_input = d_input.get_mut(at..);
+        let d_input = d_input.and_then(|d_input| d_input.first_chunk_mut::<N>());
+        let Some(d_input) = d_input else { return };
+        for ((d_input, best), d) in d_input.iter_mut().zip(&best).zip(&d) {
+            // Adding 0 changes nothing: a sum that started at 0 is never -0.
+            *d_input += if *best == tap { *d } else { 0.0 };
+        }
+        tap = tap.wrapping_add(1);
+    });
 }
 
 /// What the average at output `(y, x)` divides by.
@@ -181,7 +226,6 @@ fn divisor(params: &Pool2d, (y, x): (usize, usize), (rows, columns): (Taps, Taps
 }
 
 /// Average over each window.
-#[inline(always)]
 pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
@@ -193,12 +237,12 @@ pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
     {
         for_each_position(params, output, |run, at, taps| {
             run.fill(0.0);
-            for position in positions(params, taps) {
+            for_each_input(params, taps, |position| {
                 let values = input.get(position..).unwrap_or_default();
                 for (sum, x) in run.iter_mut().zip(values) {
                     *sum += x;
                 }
-            }
+            });
             let divisor = divisor(params, at, taps);
             for y in run {
                 *y /= divisor;
@@ -208,7 +252,6 @@ pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
 }
 
 /// Writes the gradient of an average pool's input.
-#[inline(always)]
 pub fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut [f32]) {
     if lengths::pool2d(params, d_input, d_output).is_none() {
         return;
@@ -227,12 +270,12 @@ pub fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut 
             for (x, run) in row.chunks_exact(to.channels.max(1)).enumerate() {
                 let taps = (rows, horizontal.taps(x));
                 let divisor = divisor(params, (y, x), taps);
-                for position in positions(params, taps) {
+                for_each_input(params, taps, |position| {
                     let d_input = d_input.get_mut(position..).unwrap_or_default();
                     for (d_input, d) in d_input.iter_mut().zip(run) {
                         *d_input += d / divisor;
                     }
-                }
+                });
             }
         }
     }

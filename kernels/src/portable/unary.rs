@@ -12,7 +12,6 @@ fn each(data: &mut [f32], f: impl Fn(f32) -> f32) {
 }
 
 /// Applies `function` to each element.
-#[inline(always)]
 pub fn unary_f32(function: Unary, data: &mut [f32]) {
     match function {
         Unary::Relu => each(data, |x| clamp(x, 0.0, f32::INFINITY)),
@@ -32,7 +31,6 @@ fn each_pair(output: &[f32], d: &mut [f32], f: impl Fn(f32, f32) -> f32) {
 
 /// Turns the gradient of the output into that of the input, given the output. A leaky ReLU's slope must
 /// not be negative: its output would not tell the sides apart.
-#[inline(always)]
 pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
     if !lengths::same("output", output, d) {
         return;

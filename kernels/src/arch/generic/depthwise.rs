@@ -130,7 +130,7 @@ unsafe fn pixels<V: Vector, const M: usize>(
             }
         }
         let (low, high) = (V::splat(sliding.range.0), V::splat(sliding.range.1));
-        for (m, sum) in sums.into_iter().enumerate() {
+        for (m, sum) in sums.iter().enumerate() {
             store(
                 sum.clamp(low, high),
                 output.add(m * sliding.channels),
@@ -203,14 +203,14 @@ unsafe fn tap_sums<V: Vector, const M: usize>(
                 let d = load::<V>(d_output.add((y * output.width + x) * channels), count);
                 let position = y * window.stride_h * width + x * window.stride_w;
                 let source = source.add(position * channels);
-                for (sum, offset) in sums.iter_mut().zip(offsets) {
-                    *sum = sum.add_product(load::<V>(source.add(offset), count), d);
+                for (sum, offset) in sums.iter_mut().zip(&offsets) {
+                    *sum = sum.add_product(load::<V>(source.add(*offset), count), d);
                 }
             }
         }
-        for (m, sum) in sums.into_iter().enumerate() {
+        for (m, sum) in sums.iter().enumerate() {
             let to = to.add(m * channels);
-            store(load::<V>(to, count).add(sum), to, count);
+            store(load::<V>(to, count).add(*sum), to, count);
         }
     }
 }

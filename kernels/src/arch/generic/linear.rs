@@ -19,9 +19,15 @@ const FEATURES_OF_ONE: usize = 8;
 /// Samples of a forward tile.
 const SAMPLES: usize = 3;
 
-/// Output features that the input's gradient takes in before it goes on to the next tile: their weights
-/// stay in a near cache until all samples have used them, even if rows are a power of two apart.
-const PASS_FEATURES: usize = 64;
+/// Output features that the input's gradient takes in before it goes on to the next tile. So few rows of
+/// weights are read side by side, front to back, as caches and their prefetchers like it.
+const PASS_FEATURES: usize = 8;
+
+/// The same where the weights of a pass are copied first.
+const COPIED_FEATURES: usize = 64;
+
+/// The widest vector that there is room for.
+const MAX_LANES: usize = 16;
 
 /// Linear layer, bias and activation.
 ///
@@ -123,34 +129,34 @@ unsafe fn dots<V: Vector, const M: usize, const N: usize>(
         for (n, weights) in weights.iter_mut().enumerate() {
             *weights = weights.add((feature + n) * from);
         }
-        let mut sums = [[V::splat(0.0); N]; M];
+        let mut sums = [[V::splat(0.0); M]; N];
         let whole = from - from % V::LANES;
         let mut k = 0;
         while k < whole {
-            let mut rows = [V::splat(0.0); N];
-            for (row, weights) in rows.iter_mut().zip(weights) {
-                *row = V::load(weights.add(k));
+            let mut x = [V::splat(0.0); M];
+            for (x, input) in x.iter_mut().zip(&inputs) {
+                *x = V::load(input.add(k));
             }
-            for (sums, input) in sums.iter_mut().zip(inputs) {
-                let x = V::load(input.add(k));
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum = sum.add_product(x, row);
+            for (sums, weights) in sums.iter_mut().zip(&weights) {
+                let row = V::load(weights.add(k));
+                for (sum, x) in sums.iter_mut().zip(&x) {
+                    *sum = sum.add_product(*x, row);
                 }
             }
             k += V::LANES;
         }
         if whole < from {
             let rest = from - whole;
-            for (sums, input) in sums.iter_mut().zip(inputs) {
-                let x = V::load_partial(input.add(whole), rest);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = sum.add_product(x, V::load_partial(weights.add(whole), rest));
+            for (sums, weights) in sums.iter_mut().zip(&weights) {
+                let row = V::load_partial(weights.add(whole), rest);
+                for (sum, input) in sums.iter_mut().zip(&inputs) {
+                    *sum = sum.add_product(V::load_partial(input.add(whole), rest), row);
                 }
             }
         }
-        for (m, sums) in sums.into_iter().enumerate() {
-            for (n, sum) in sums.into_iter().enumerate() {
-                let bias = layer.bias.map_or(0.0, |bias| *bias.add(feature + n));
+        for (n, sums) in sums.iter().enumerate() {
+            let bias = layer.bias.map_or(0.0, |bias| *bias.add(feature + n));
+            for (m, sum) in sums.iter().enumerate() {
                 let y = crate::params::clamp(sum.sum() + bias, low, high);
                 *output.add((sample + m) * to + feature + n) = y;
             }
@@ -176,18 +182,36 @@ pub(crate) unsafe fn backward_input<V: Vector>(
     let (d_output, weights) = (d_output.as_ptr(), weights.as_ptr());
     d_input.fill(0.0);
     let d_input = d_input.as_mut_ptr();
+    // Rows a power of two apart would push each other out of the cache before all samples have used
+    // them: if there are many samples, a panel is copied first.
+    const { assert!(V::LANES <= MAX_LANES) };
+    let mut copy = [0.0; COPIED_FEATURES * 2 * MAX_LANES];
+    let (pass, copy) = if batch > ROWS {
+        (COPIED_FEATURES, Some(copy.as_mut_ptr()))
+    } else {
+        (PASS_FEATURES, None)
+    };
     let mut feature = 0;
     while feature < to {
-        let features = PASS_FEATURES.min(to - feature);
+        let features = pass.min(to - feature);
         // SAFETY: the lengths were checked; a tile is of samples below `batch` and input features below
-        // `from`, and reads these output features of both operands.
+        // `from`, and reads these output features of both operands. The copy has room for them.
         unsafe {
             for_each_panel!(V, from, |at, NV, PARTIAL, last| {
-                let lanes = Lanes {
+                let mut lanes = Lanes {
                     start: weights.add(feature * from + at),
                     step: from,
                     last,
                 };
+                if let Some(copy) = copy {
+                    for k in 0..features {
+                        let row = lanes.start.add(k * from);
+                        let row = Tile::<V, 1, NV, PARTIAL>::load(row, 0, last);
+                        row.store(copy.add(k * NV * V::LANES), 0, last);
+                    }
+                    lanes.start = copy;
+                    lanes.step = NV * V::LANES;
+                }
                 for_each_tile!(batch, |sample, M| {
                     let mut scalars = [d_output; M];
                     for (m, scalars) in scalars.iter_mut().enumerate() {

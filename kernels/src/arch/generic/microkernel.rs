@@ -98,10 +98,10 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
             unsafe {
                 let p = lanes.start.add(k * lanes.step);
                 let vectors = load::<V, NV, CUT>(p, lanes.last);
-                for (row, scalars) in tile.iter_mut().zip(scalars) {
+                for (row, scalars) in tile.iter_mut().zip(&scalars) {
                     let scalar = V::splat(*scalars.add(k * scalar_step));
-                    for (sum, vector) in row.iter_mut().zip(vectors) {
-                        *sum = sum.add_product(scalar, vector);
+                    for (sum, vector) in row.iter_mut().zip(&vectors) {
+                        *sum = sum.add_product(scalar, *vector);
                     }
                 }
             }
@@ -119,7 +119,7 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
         unsafe {
             for (m, row) in self.0.iter_mut().enumerate() {
                 let vectors = load::<V, NV, PARTIAL>(p.add(m * pitch), last);
-                for (sum, vector) in row.iter_mut().zip(vectors) {
+                for (sum, vector) in row.iter_mut().zip(&vectors) {
                     *sum = vector.add(*sum);
                 }
             }
@@ -151,9 +151,9 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     pub(super) unsafe fn store(self, p: *mut f32, pitch: usize, last: usize) {
         // SAFETY: as the caller vouches.
         unsafe {
-            for (m, row) in self.0.into_iter().enumerate() {
+            for (m, row) in self.0.iter().enumerate() {
                 let p = p.add(m * pitch);
-                for (v, vector) in row.into_iter().enumerate() {
+                for (v, vector) in row.iter().enumerate() {
                     let p = p.add(v * V::LANES);
                     if PARTIAL && v == NV - 1 {
                         vector.store_partial(p, last);

@@ -5,9 +5,8 @@
 ///
 /// Values of `$set` must exist only where the CPU has these features.
 ///
-/// Pools and functions of each element are the portable text, compiled again: it is written so that a
-/// compiler turns its loops over channels into vectors of whatever width it is told, and nothing in it
-/// can be reordered, so the bits are the portable ones.
+/// Pools and functions of each element stay the portable ones: compilers make vectors of their loops, and
+/// memory sets the pace.
 macro_rules! simd_set {
     ($set:ty, $name:literal, $vector:ty, $features:literal) => {
         impl $crate::Kernels for $set {
@@ -44,14 +43,6 @@ macro_rules! simd_set {
                     bias: Option<&[f32]>,
                     output: &mut [f32],
                 ) = generic::linear::forward::<$vector>;
-
-                fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32])
-                    = portable::max_pool2d_f32;
-
-                fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32])
-                    = portable::avg_pool2d_f32;
-
-                fn unary_f32(function: Unary, data: &mut [f32]) = portable::unary_f32;
             }
         }
 
@@ -93,19 +84,6 @@ macro_rules! simd_set {
                     d_weights: &mut [f32],
                     d_bias: Option<&mut [f32]>,
                 ) = generic::linear::backward_weights::<$vector>;
-
-                fn max_pool2d_f32_backward(
-                    params: &Pool2d,
-                    input: &[f32],
-                    d_output: &[f32],
-                    d_input: &mut [f32],
-                ) = portable::max_pool2d_f32_backward;
-
-                fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut [f32])
-                    = portable::avg_pool2d_f32_backward;
-
-                fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32])
-                    = portable::unary_f32_backward;
             }
         }
     };
@@ -118,7 +96,6 @@ macro_rules! simd_set {
             /// The CPU has the features.
             #[target_feature(enable = $features)]
             unsafe fn compiled($($argument: $type),*) {
-                #[allow(unused_unsafe, reason = "the portable bodies are safe")]
                 // SAFETY: compiled for these features, on a CPU that has them.
                 unsafe { $body($($argument),*) }
             }
