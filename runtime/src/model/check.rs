@@ -61,18 +61,20 @@ pub(crate) fn check(
 /// Every tensor has elements, is aligned and lies in the arena.
 fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError> {
     let mut peak = 0;
+    // A batch multiplies offsets, so the peak is a multiple too. What is above the last multiple counts as
+    // outside: then nothing below can overflow, not even where a `usize` has 32 bits.
+    let room = prefix.activation_bytes - prefix.activation_bytes % TENSOR_ALIGN;
     for (number, tensor) in graph.tensors.iter().enumerate() {
         let region = Region::of(&tensor);
         let fits = !tensor.shape.is_empty()
             && tensor.shape.len() <= MAX_ELEMENTS
             && region.offset.is_multiple_of(TENSOR_ALIGN)
-            && region.end() <= prefix.activation_bytes;
+            && region.end() <= room;
         if !fits {
             return Err(LoadError::Tensor { tensor: number });
         }
         peak = peak.max(region.end());
     }
-    // A batch multiplies offsets: the peak is rounded up so that what follows stays aligned.
     let expected = peak.next_multiple_of(TENSOR_ALIGN);
     if prefix.activation_bytes != expected {
         return Err(LoadError::Prefix {

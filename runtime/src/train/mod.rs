@@ -98,7 +98,10 @@ pub struct Step {
 pub struct FineTuner<'a, const OPS: u64, K, O> {
     session: Session<'a, OPS, K>,
     optimizer: O,
+    /// Steps that made this head, those before it was saved and loaded included.
     steps: u32,
+    /// Steps since the optimizer's state was 0.
+    optimizer_steps: u32,
     weights: &'a mut [f32],
     state: &'a mut [f32],
     values: &'a mut [f32],
@@ -143,6 +146,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
             session,
             optimizer,
             steps: 0,
+            optimizer_steps: 0,
             weights,
             state,
             values,
@@ -164,12 +168,13 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
             }
         }
         self.forget();
+        self.steps = 0;
     }
 
-    /// Sets the optimizer's state and step count back to the start.
+    /// Sets the optimizer's state back to the start.
     fn forget(&mut self) {
         self.state.iter_mut().for_each(|s| *s = 0.0);
-        self.steps = 0;
+        self.optimizer_steps = 0;
     }
 
     /// The session's model.
@@ -177,7 +182,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         self.session.model()
     }
 
-    /// Steps taken since the head was last set.
+    /// Steps that made the current head, from the factory head on: they are saved with it.
     pub fn steps(&self) -> u32 {
         self.steps
     }
@@ -209,7 +214,8 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         self.session.set_input_f32(input)
     }
 
-    /// Computes the output with the trained head.
+    /// Computes the output with the trained head. As with [`Session::run`], the input is used up: set it
+    /// again before the next call.
     pub fn run(&mut self) -> &[f32] {
         self.run_body();
         self.forward();
@@ -217,7 +223,8 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
     }
 
     /// Learns from the current input, which belongs to `class`: one step of the optimizer on the
-    /// cross-entropy of the logits. If the model ends in softmax, the logits are what softmax reads.
+    /// cross-entropy of the logits. If the model ends in softmax, the logits are what softmax reads. The
+    /// input is used up: set it again before the next call.
     ///
     /// # Errors
     /// [`FineTuneError::Class`] for a class the model does not have, [`FineTuneError::Diverged`] if the loss
@@ -257,7 +264,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         }
         let correct = argmax(logits) == Some(class);
 
-        let step = self.steps.saturating_add(1);
+        let step = self.optimizer_steps.saturating_add(1);
         let features = records
             .first()
             .map_or(&[][..], |first| self.session.tensor(first.input));
@@ -270,7 +277,8 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
             state: self.state,
         }
         .run::<OPS, O>(&self.optimizer, self.optimizer.step(step));
-        self.steps = step;
+        self.optimizer_steps = step;
+        self.steps = self.steps.saturating_add(1);
         Ok(Step { loss, correct })
     }
 
