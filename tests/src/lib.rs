@@ -1,1 +1,15 @@
-//! What the whole-path tests share.
+//! What the whole-path tests share: sample graphs, an interpreter to compare a session with, and the tools
+//! to take a model file apart and to close it again.
+//!
+//! A file that is no model, or a damaged one, does not even compile into a program:
+//!
+//! ```compile_fail,E0080
+//! const SIZES: kinglet::Sizes = kinglet::Sizes::of(&kinglet::Aligned { bytes: [0; 100] });
+//! assert_eq!(SIZES.arena, 0);
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod exercise;
+pub mod graphs;
+pub mod interpreter;
+pub mod seal;
