@@ -1,0 +1,289 @@
+//! `kinglet demo`: the whole path on the data that is built in, in under two minutes.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Args;
+use image::{ColorType, ImageFormat};
+use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
+use kinglet_kernels::BackwardKernels;
+
+use super::Failure;
+use super::eval::print_classes;
+use crate::dataset::{Collection, Dataset, embedded, split};
+use crate::evaluate::{evaluate, evaluate_tuned};
+use crate::export::{ExportSettings, export};
+use crate::file::{create_folder, write_atomic};
+use crate::fine_tune::{Order, fine_tune};
+use crate::graph::Graph;
+use crate::inspect::{Report, grouped};
+use crate::kernel_set;
+use crate::model_file::ModelFile;
+use crate::recipe::Recipe;
+use crate::train::{BatchProgress, Ended, EpochMetrics, FitOptions, Observer, Trainer, fit};
+
+/// Train, export, run and fine-tune on the built-in photographs, and say what to try next
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinglet demo
+  kinglet demo --out /tmp/demo --epochs 3")]
+pub(super) struct Arguments {
+    /// Folder for the results; made if it is not there
+    #[arg(long, default_value = "demo", value_name = "DIR")]
+    out: PathBuf,
+    /// Passes over the training pictures; the recipe's number if absent
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Kernel set: auto, or a name from `kinglet devices`
+    #[arg(long, default_value = "auto", value_name = "SET")]
+    kernels: String,
+}
+
+/// The recipe that is trained.
+const RECIPE: &str = include_str!("../../recipes/fashion.toml");
+/// Pictures of the new domain that the last layers learn from.
+const SAMPLES: usize = 500;
+/// Passes over them.
+const TUNING_EPOCHS: usize = 20;
+/// Step size and momentum of fine-tuning, for a batch of one.
+const TUNING: Sgd = Sgd::new(0.001, 0.9);
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let start = Instant::now();
+    let out = &arguments.out;
+    create_folder(out)?;
+    let kernels = kernel_set::select(&arguments.kernels)?;
+    let collection = embedded()?;
+    let test = collection.test.as_ref().ok_or("the built-in data set has a test part")?;
+
+    let recipe_path = out.join("fashion.toml");
+    write_atomic(&recipe_path, RECIPE.as_bytes())?;
+    let mut recipe = Recipe::load(&recipe_path)?;
+    recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
+    println!(
+        "1. Train {} on {} photographs of clothes, {} classes ({})",
+        recipe.name,
+        grouped(collection.train.len() as u64),
+        collection.classes.len(),
+        kernels.name()
+    );
+    let options = FitOptions {
+        recipe_path: &recipe_path,
+        folder: out,
+        kernels,
+        threads: 0,
+        resume: false,
+    };
+    let ended = fit(&recipe, &collection, &options, &AtomicBool::new(false), &mut EpochLines)?;
+    let Ended::Complete(trained) = ended else {
+        return Err("training was interrupted".into());
+    };
+    println!("   the best epoch by validation loss is {}; its weights are kept", trained.best_epoch);
+
+    println!("\n2. Export: fold, fuse, plan, one postcard file");
+    let export_last = |fine_tune_last| -> Result<ModelFile, Failure> {
+        let settings = ExportSettings {
+            normalize: recipe.data.normalize.clone(),
+            labels: trained.classes.clone(),
+            fine_tune_last,
+        };
+        let graph = Graph::from_network(&recipe.name, &trained.network);
+        let (bytes, _) = export(graph, &settings)?;
+        Ok(ModelFile::from_bytes(&bytes)?)
+    };
+    let candidates = [export_last(1)?, export_last(2)?];
+    let report = Report::of_model(&candidates[1].model(), candidates[1].bytes().len());
+    indented(&report.to_string());
+
+    println!("\n3. Run it with the no_std runtime on the {} test photographs", test.len());
+    let all: Vec<usize> = (0..test.len()).collect();
+    let model = candidates[0].model();
+    let before = evaluate(&model, kernels, test, &all)?;
+    println!("   accuracy {:.2} %", 100.0 * before.accuracy());
+    print_classes(&before, |class| model.label(class).map(str::to_owned));
+    let picture = out.join("test-0.png");
+    write_picture(&picture, test, 0)?;
+
+    println!("\n4. Shift the domain: the same photographs inverted");
+    let mut inverted = test.clone();
+    inverted.invert();
+    let shifted = evaluate(&model, kernels, &inverted, &all)?;
+    println!(
+        "   accuracy {:.2} %, {:.1} points lower",
+        100.0 * shifted.accuracy(),
+        100.0 * (before.accuracy() - shifted.accuracy())
+    );
+
+    println!(
+        "\n5. Fine-tune on {SAMPLES} other inverted photographs, one at a time, as a device does: SGD, learning rate {}, momentum {}, {TUNING_EPOCHS} passes",
+        TUNING.learning_rate, TUNING.momentum
+    );
+    let lesson = Lesson {
+        kernels,
+        samples: validation_samples(&recipe, &collection)?,
+        inverted_test: &inverted,
+        test,
+    };
+    let mut best: Option<Tuned> = None;
+    for (index, file) in candidates.iter().enumerate() {
+        let tuned = lesson.learn(&file.model(), index + 1)?;
+        if best.as_ref().is_none_or(|best| tuned.accuracy > best.accuracy) {
+            best = Some(tuned);
+        }
+    }
+    let best = best.ok_or("there are two candidates")?;
+    let drop = before.accuracy() - shifted.accuracy();
+    let back = best.accuracy - shifted.accuracy();
+    println!(
+        "   the last {} won back {:.0} % of what the shift had cost",
+        layers(best.last),
+        100.0 * back / drop.max(f64::EPSILON)
+    );
+
+    let chosen = &candidates[best.last - 1];
+    write_atomic(&out.join("model.kgl"), chosen.bytes())?;
+    write_atomic(&out.join("head.kgh"), &best.head)?;
+    let tuned = kinglet::model::with_head(&chosen.model(), &best.weights)?;
+    write_atomic(&out.join("tuned.kgl"), &tuned)?;
+    finish(out, start);
+    Ok(())
+}
+
+/// The first pictures of the validation part: training has not learned from them.
+fn validation_samples(recipe: &Recipe, collection: &Collection) -> Result<Dataset, Failure> {
+    let (_, mut validation) =
+        split(collection.train.len(), recipe.data.validation, recipe.train.seed)?;
+    validation.truncate(SAMPLES);
+    let mut samples = collection.train.select(&validation);
+    samples.invert();
+    Ok(samples)
+}
+
+/// What both candidates learn from and are measured with.
+struct Lesson<'a> {
+    kernels: &'static dyn BackwardKernels,
+    samples: Dataset,
+    inverted_test: &'a Dataset,
+    test: &'a Dataset,
+}
+
+/// A candidate after its lesson.
+struct Tuned {
+    last: usize,
+    accuracy: f64,
+    weights: Vec<f32>,
+    head: Vec<u8>,
+}
+
+impl Lesson<'_> {
+    /// Fine-tunes the last `last` linear layers of `model`.
+    fn learn(&self, model: &Model<'_>, last: usize) -> Result<Tuned, Failure> {
+        let bytes = model.sizes().training::<Sgd>();
+        let mut memory = SessionMemory::new(model, &self.kernels, 1);
+        let mut arena = HeapArena::new(bytes);
+        let session = memory.session(model, self.kernels)?;
+        let mut tuner = FineTuner::new(session, &mut arena, TUNING)?;
+        let indices: Vec<usize> = (0..self.samples.len()).collect();
+        fine_tune(
+            &mut tuner,
+            &self.samples,
+            &indices,
+            TUNING_EPOCHS,
+            Order::Shuffled(1),
+            |_| {},
+        )?;
+        let all: Vec<usize> = (0..self.test.len()).collect();
+        let new = evaluate_tuned(&mut tuner, self.inverted_test, &all)?;
+        let old = evaluate_tuned(&mut tuner, self.test, &all)?;
+        println!(
+            "   last {:<8} {:>7} bytes of training arena: {:.2} % on inverted photographs, {:.2} % on the old ones",
+            layers(last),
+            grouped(bytes as u64),
+            100.0 * new.accuracy(),
+            100.0 * old.accuracy()
+        );
+        let mut head = vec![0; tuner.head_len()];
+        tuner.save_head(&mut head)?;
+        Ok(Tuned {
+            last,
+            accuracy: new.accuracy(),
+            weights: tuner.weights().to_vec(),
+            head,
+        })
+    }
+}
+
+fn layers(count: usize) -> String {
+    match count {
+        1 => "1 layer".to_owned(),
+        count => format!("{count} layers"),
+    }
+}
+
+/// One line for each epoch.
+struct EpochLines;
+
+impl Observer for EpochLines {
+    fn start(&mut self, trainer: &Trainer, _steps_left: usize) {
+        println!("   {} threads", trainer.threads());
+    }
+
+    fn batch(&mut self, _progress: &BatchProgress) {}
+
+    fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
+        println!(
+            "   epoch {:>2}  train loss {:.4}  validation loss {:.4}  accuracy {:.2} %  {:.0} images/s{}",
+            metrics.epoch,
+            metrics.train_loss,
+            metrics.validation_loss.unwrap_or(f64::NAN),
+            100.0 * metrics.validation_accuracy.unwrap_or(f64::NAN),
+            metrics.images_per_second,
+            if best { "  best" } else { "" }
+        );
+    }
+}
+
+fn indented(text: &str) {
+    for line in text.lines() {
+        println!("   {line}");
+    }
+}
+
+/// Writes picture `index` of `data` as PNG.
+fn write_picture(path: &Path, data: &Dataset, index: usize) -> Result<(), Failure> {
+    let shape = data.shape();
+    let colors = match shape.channels {
+        1 => ColorType::L8,
+        _ => ColorType::Rgb8,
+    };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut bytes,
+        data.image(index),
+        shape.width as u32,
+        shape.height as u32,
+        colors,
+        ImageFormat::Png,
+    )?;
+    write_atomic(path, bytes.get_ref())?;
+    Ok(())
+}
+
+fn finish(out: &Path, start: Instant) {
+    let out = out.display();
+    println!(
+        "\nDone in {:.0} s. In {out}:
+   model.kgl   the model, with the layers that may be trained on a device
+   head.kgh    the fine-tuned head, as a device saves it
+   tuned.kgl   the model with that head
+   checkpoint.postcard, metrics.csv, fashion.toml    the training run
+
+Try next:
+   kinglet run {out}/model.kgl --input {out}/test-0.png
+   kinglet eval {out}/tuned.kgl --invert
+   kinglet inspect {out}/tuned.kgl
+   kinglet train {out}/fashion.toml --epochs 5 --out {out}/again",
+        start.elapsed().as_secs_f64()
+    );
+}

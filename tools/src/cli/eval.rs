@@ -1,0 +1,107 @@
+//! `kinglet eval`: how good a model is on labelled pictures.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::{Failure, Part, data};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::kernel_set;
+use crate::model_file::ModelFile;
+
+/// Measure a model's accuracy on a data set
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinglet eval model.kgl                          the 2,000 test pictures of the built-in data set
+  kinglet eval model.kgl --data ./fashion-mnist
+  kinglet eval model.kgl --data ./cifar-10 --part train --json")]
+pub(super) struct Arguments {
+    /// The model file (.kgl)
+    model: PathBuf,
+    /// Folder of the data set (IDX files or CIFAR-10 batches); the built-in one if absent
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Which part of it
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    /// Invert the pictures first: a simple shift of domain to try
+    #[arg(long)]
+    invert: bool,
+    /// Kernel set: auto, or a name from `kinglet devices`
+    #[arg(long, default_value = "auto", value_name = "SET")]
+    kernels: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let file = ModelFile::read(&arguments.model)?;
+    let model = file.model();
+    let kernels = kernel_set::select(&arguments.kernels)?;
+    let collection = data(arguments.data.as_deref())?;
+    let mut pictures = arguments.part.of(&collection)?.clone();
+    if arguments.invert {
+        pictures.invert();
+    }
+    let indices: Vec<usize> = (0..pictures.len()).collect();
+    let start = Instant::now();
+    let found = evaluate(&model, kernels, &pictures, &indices)?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    let label = |class: usize| {
+        let named = model.label(class).map(str::to_owned);
+        named.or_else(|| collection.classes.get(class).cloned())
+    };
+    if arguments.json {
+        let classes = found.classes.iter().enumerate().map(|(class, count)| {
+            serde_json::json!({
+                "class": class, "label": label(class),
+                "correct": count.correct, "total": count.total,
+            })
+        });
+        let report = serde_json::json!({
+            "model": model.name(),
+            "id": model.id().to_string(),
+            "data": collection.source,
+            "part": arguments.part.to_string(),
+            "kernels": kernels.name(),
+            "accuracy": found.accuracy(),
+            "loss": found.loss(),
+            "correct": found.all().correct,
+            "total": found.all().total,
+            "seconds": seconds,
+            "classes": classes.collect::<Vec<_>>(),
+        });
+        println!("{report:#}");
+        return Ok(());
+    }
+    println!(
+        "{} on {} ({} pictures): accuracy {:.2} %, loss {:.4}; {:.0} pictures/s with {}",
+        model.name(),
+        collection.source,
+        found.all().total,
+        100.0 * found.accuracy(),
+        found.loss(),
+        found.all().total as f64 / seconds,
+        kernels.name()
+    );
+    print_classes(&found, label);
+    Ok(())
+}
+
+/// One line for each class that occurs.
+pub(super) fn print_classes(found: &Evaluation, label: impl Fn(usize) -> Option<String>) {
+    for (class, count) in found.classes.iter().enumerate() {
+        if count.total > 0 {
+            println!(
+                "  {:<14} {:>6.2} %  {:>5} of {}",
+                label(class).unwrap_or_else(|| format!("class {class}")),
+                100.0 * count.accuracy(),
+                count.correct,
+                count.total
+            );
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `kinglet fine-tune`: the last layers learn from a data set, by the code a device runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kinglet::model::with_head;
+use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
+use serde::Serialize;
+
+use super::{Failure, Part, data};
+use crate::evaluate::{Evaluation, evaluate_tuned};
+use crate::file::{create_folder, write_atomic};
+use crate::fine_tune::{Epoch, Order, fine_tune};
+use crate::inspect::grouped;
+use crate::kernel_set;
+use crate::model_file::ModelFile;
+use crate::random::{Purpose, for_purpose, shuffle};
+use crate::samples::{self, Learning};
+
+/// Train a model's last layers further, sample by sample, as a device does
+///
+/// Writes DIR/head.kgh (what `load_head` takes on a device) and DIR/model.kgl (the model with that head).
+/// The frozen layers run on the kernel set; the trained ones are computed in canonical arithmetic, so that
+/// with `--kernels portable` the learned bits are those of any device.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinglet fine-tune model.kgl --out tuned --invert --samples 500
+  kinglet fine-tune model.kgl --data ./my-camera --out tuned --epochs 5 --lr 0.001
+  kinglet fine-tune model.kgl --out tuned --samples 100 --evaluate 50 --in-order --epochs 1 \\
+      --kernels portable --firmware-samples tuned/samples")]
+pub(super) struct Arguments {
+    /// The model file (.kgl), exported with --fine-tune last=K
+    model: PathBuf,
+    /// Folder of the data set; the built-in one if absent
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Which part of it
+    #[arg(long, value_enum, default_value_t = Part::Train)]
+    part: Part,
+    /// Folder for the results; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Learn from this many pictures, chosen by the seed; all but those to evaluate with, if absent
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Evaluate on this many other pictures; an eighth of the part, at most 2,000, if absent
+    #[arg(long, value_name = "N")]
+    evaluate: Option<usize>,
+    /// Passes over the pictures
+    #[arg(long, default_value_t = 10)]
+    epochs: usize,
+    /// Learning rate
+    #[arg(long, default_value_t = 0.002)]
+    lr: f32,
+    /// Momentum
+    #[arg(long, default_value_t = 0.9)]
+    momentum: f32,
+    /// L2 penalty
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f32,
+    /// Decides which pictures, and their order in each epoch
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Take the pictures in the same order each epoch, as a device would
+    #[arg(long)]
+    in_order: bool,
+    /// Invert the pictures first: a simple shift of domain to try
+    #[arg(long)]
+    invert: bool,
+    /// Kernel set of the frozen layers: auto, or a name from `kinglet devices`
+    #[arg(long, default_value = "auto", value_name = "SET")]
+    kernels: String,
+    /// Also write the pictures and settings as the firmware programs take them (implies --in-order)
+    #[arg(long, value_name = "FILE")]
+    firmware_samples: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What fine-tuning did.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    samples: usize,
+    epochs: Vec<Epoch>,
+    accuracy_before: f64,
+    accuracy_after: f64,
+    training_bytes: usize,
+    learned_crc32: String,
+    head_crc32: String,
+    model: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let file = ModelFile::read(&arguments.model)?;
+    let model = file.model();
+    let kernels = kernel_set::select(&arguments.kernels)?;
+    let collection = data(arguments.data.as_deref())?;
+    let mut pictures = arguments.part.of(&collection)?.clone();
+    if arguments.invert {
+        pictures.invert();
+    }
+    let (training, evaluation) = choose(arguments, pictures.len())?;
+    create_folder(&arguments.out)?;
+
+    let optimizer = Sgd {
+        weight_decay: arguments.weight_decay,
+        ..Sgd::new(arguments.lr, arguments.momentum)
+    };
+    let training_bytes = model.sizes().training::<Sgd>();
+    let mut memory = SessionMemory::new(&model, &kernels, 1);
+    let mut arena = HeapArena::new(training_bytes);
+    let mut tuner = FineTuner::new(memory.session(&model, kernels)?, &mut arena, optimizer)?;
+
+    let before = evaluate_tuned(&mut tuner, &pictures, &evaluation)?;
+    let order = match arguments.in_order || arguments.firmware_samples.is_some() {
+        true => Order::AsGiven,
+        false => Order::Shuffled(arguments.seed),
+    };
+    let mut epochs = Vec::new();
+    fine_tune(&mut tuner, &pictures, &training, arguments.epochs, order, |epoch| {
+        if !arguments.json {
+            println!(
+                "epoch {:>3}  loss {:.4}  accuracy {:.2} %",
+                epoch.epoch,
+                epoch.loss,
+                100.0 * epoch.accuracy
+            );
+        }
+        epochs.push(epoch);
+    })?;
+    let after = evaluate_tuned(&mut tuner, &pictures, &evaluation)?;
+
+    let mut head = vec![0; tuner.head_len()];
+    tuner.save_head(&mut head)?;
+    let tuned = with_head(&model, tuner.weights())?;
+    write_atomic(&arguments.out.join("head.kgh"), &head)?;
+    write_atomic(&arguments.out.join("model.kgl"), &tuned)?;
+    if let Some(path) = &arguments.firmware_samples {
+        let learning = Learning {
+            epochs: arguments.epochs,
+            learning_rate: arguments.lr,
+            momentum: arguments.momentum,
+        };
+        if arguments.weight_decay != 0.0 {
+            return Err("--firmware-samples cannot carry --weight-decay".into());
+        }
+        write_atomic(path, &samples::write(&pictures, &training, &evaluation, learning))?;
+    }
+    let learned: Vec<u8> = tuner.weights().iter().flat_map(|w| w.to_le_bytes()).collect();
+    let outcome = Outcome {
+        samples: training.len(),
+        epochs,
+        accuracy_before: before.accuracy(),
+        accuracy_after: after.accuracy(),
+        training_bytes,
+        learned_crc32: crc32(&learned),
+        head_crc32: crc32(&head),
+        model: ModelFile::from_bytes(&tuned)?.model().id().to_string(),
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        print(arguments, &outcome, &before, &after);
+    }
+    Ok(())
+}
+
+fn print(arguments: &Arguments, outcome: &Outcome, before: &Evaluation, after: &Evaluation) {
+    println!(
+        "{} other pictures: {:.2} % before, {:.2} % after learning from {}",
+        before.all().total,
+        100.0 * before.accuracy(),
+        100.0 * after.accuracy(),
+        outcome.samples
+    );
+    println!("training took {} bytes", grouped(outcome.training_bytes as u64));
+    println!("learned: crc32 {}", outcome.learned_crc32);
+    println!("saved head: crc32 {}", outcome.head_crc32);
+    println!("wrote {0}/head.kgh and {0}/model.kgl", arguments.out.display());
+}
+
+/// The CRC-32 that the firmware programs print.
+pub(super) fn crc32(bytes: &[u8]) -> String {
+    format!("{:08x}", crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes))
+}
+
+/// Most pictures that are kept for evaluation where no number is given.
+const EVALUATION: usize = 2000;
+
+/// The pictures to learn from and, apart from them, those to evaluate with.
+fn choose(arguments: &Arguments, count: usize) -> Result<(Vec<usize>, Vec<usize>), Failure> {
+    let evaluate = arguments.evaluate.unwrap_or((count / 8).min(EVALUATION));
+    let samples = arguments.samples.unwrap_or(count.saturating_sub(evaluate));
+    if samples == 0 || samples.saturating_add(evaluate) > count {
+        return Err(format!(
+            "{samples} pictures to learn from and {evaluate} to evaluate with: the data set has {count}"
+        )
+        .into());
+    }
+    let mut indices: Vec<usize> = (0..count).collect();
+    shuffle(&mut for_purpose(arguments.seed, Purpose::Split, 0, 0), &mut indices);
+    let evaluation = indices[samples..samples + evaluate].to_vec();
+    indices.truncate(samples);
+    Ok((indices, evaluation))
+}

@@ -1,0 +1,123 @@
+//! The command line: one file for each command. What goes wrong is one line on the error stream and an exit
+//! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
+
+mod devices;
+mod demo;
+mod eval;
+mod export;
+mod fine_tune;
+mod inspect;
+mod progress;
+mod run;
+mod train;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::dataset::{Collection, Dataset, DatasetError, embedded};
+
+/// What ends a command early: any error, whose text is all that is shown.
+type Failure = Box<dyn std::error::Error>;
+
+/// Train small convolutional networks, run them in buffers of known size, and fine-tune their last layers
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = "Start with `kinglet demo`.")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Arguments),
+    Export(export::Arguments),
+    Inspect(inspect::Arguments),
+    Run(run::Arguments),
+    Eval(eval::Arguments),
+    FineTune(fine_tune::Arguments),
+    Demo(demo::Arguments),
+    Devices(devices::Arguments),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
+    let result = match CommandLine::parse().command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Inspect(arguments) => inspect::run(&arguments).map(done),
+        Command::Run(arguments) => run::run(&arguments).map(done),
+        Command::Eval(arguments) => eval::run(&arguments).map(done),
+        Command::FineTune(arguments) => fine_tune::run(&arguments).map(done),
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
+        Command::Devices(arguments) => devices::run(&arguments).map(done),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The data set in a folder, or the one that is built in.
+fn data(folder: Option<&Path>) -> Result<Collection, DatasetError> {
+    match folder {
+        Some(folder) => Collection::open(folder),
+        None => embedded(),
+    }
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What training and validation use
+    Train,
+    /// What no choice may depend on
+    Test,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        })
+    }
+}
+
+impl Part {
+    /// The pictures of this part.
+    fn of(self, collection: &Collection) -> Result<&Dataset, Failure> {
+        match self {
+            Self::Train => Ok(&collection.train),
+            Self::Test => collection.test.as_ref().ok_or_else(|| {
+                format!("{} has no test pictures; try --part train", collection.source).into()
+            }),
+        }
+    }
+}
+
+/// `last=K`: how many linear layers at the end a device may train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct FineTuneLast(usize);
+
+impl std::fmt::Display for FineTuneLast {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "last={}", self.0)
+    }
+}
+
+impl std::str::FromStr for FineTuneLast {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("last=").and_then(|k| k.parse().ok());
+        number
+            .map(Self)
+            .ok_or_else(|| format!("expected last=K with a number K, as in last=2; found \"{text}\""))
+    }
+}

@@ -1,0 +1,88 @@
+//! How a training run shows itself: a bar with loss, accuracy, speed and the time left, and a line that
+//! stays for each epoch. Where the output is no terminal, only the lines.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::dataset::Collection;
+use crate::recipe::Recipe;
+use crate::train::{BatchProgress, EpochMetrics, Observer, Trainer};
+
+/// Shows a run on the terminal.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    title: String,
+    epochs: usize,
+}
+
+impl Progress {
+    pub(super) fn new(recipe: &Recipe, collection: &Collection) -> Self {
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} batches, {eta} left  {msg}");
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Self {
+            bar,
+            title: format!("{} on {}", recipe.name, collection.source),
+            epochs: recipe.train.epochs,
+        }
+    }
+
+    /// A line that stays, above the bar if there is one.
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| println!("{text}"));
+    }
+}
+
+impl Observer for Progress {
+    fn start(&mut self, trainer: &Trainer, steps_left: usize) {
+        let architecture = trainer.network().architecture();
+        self.line(&format!(
+            "{}: {} parameters, {} epochs, {} threads",
+            self.title,
+            architecture.parameters(),
+            self.epochs,
+            trainer.threads()
+        ));
+        self.bar.set_length(steps_left as u64);
+        self.bar.reset();
+    }
+
+    fn batch(&mut self, progress: &BatchProgress) {
+        self.bar.set_message(format!(
+            "epoch {}  loss {:.4}  accuracy {:.2} %  {:.0} images/s",
+            progress.epoch,
+            progress.tally.mean_loss(),
+            100.0 * progress.tally.accuracy(),
+            progress.images_per_second
+        ));
+        self.bar.inc(1);
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
+        let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
+        let validation = validation.map_or(String::new(), |(loss, accuracy)| {
+            format!("  validation loss {loss:.4} accuracy {:.2} %", 100.0 * accuracy)
+        });
+        self.line(&format!(
+            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  {:.0} images/s{}",
+            metrics.epoch,
+            metrics.train_loss,
+            100.0 * metrics.train_accuracy,
+            metrics.images_per_second,
+            if best { "  best" } else { "" }
+        ));
+        if metrics.epoch == self.epochs {
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows nothing.
+pub(super) struct Silent;
+
+impl Observer for Silent {
+    fn start(&mut self, _: &Trainer, _: usize) {}
+    fn batch(&mut self, _: &BatchProgress) {}
+    fn epoch(&mut self, _: &EpochMetrics, _: bool) {}
+}

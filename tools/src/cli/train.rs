@@ -1,0 +1,147 @@
+//! `kinglet train`: from a recipe and a data set to a checkpoint.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::progress::{Progress, Silent};
+use super::{Failure, data};
+use crate::kernel_set;
+use crate::recipe::Recipe;
+use crate::train::{Ended, FitOptions, Observer, Report, fit};
+
+/// Train a recipe's network and keep its best epoch
+///
+/// Writes DIR/checkpoint.postcard after each epoch and DIR/metrics.csv. The best epoch is the one with the
+/// lowest validation loss; `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current
+/// batch and leaves a checkpoint that --resume continues, bit for bit, and that can be exported too.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinglet train tools/recipes/fashion.toml --out runs/fashion
+  kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --epochs 5
+  kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --resume")]
+pub(super) struct Arguments {
+    /// The recipe (.toml)
+    recipe: PathBuf,
+    /// Folder for the results; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of the data set (IDX files or CIFAR-10 batches); the built-in one if absent
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Passes over the training pictures, instead of the recipe's
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Seed, instead of the recipe's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Continue from DIR's checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// Threads; one for each core if absent. The result is the same
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+    /// Kernel set: auto, or a name from `kinglet devices`
+    #[arg(long, default_value = "auto", value_name = "SET")]
+    kernels: String,
+    /// Print JSON at the end, and nothing before
+    #[arg(long)]
+    json: bool,
+}
+
+/// Trains; the exit code tells a complete run from an interrupted one (130, as after any Ctrl-C).
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let mut recipe = Recipe::load(&arguments.recipe)?;
+    recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
+    recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
+    let collection = data(arguments.data.as_deref())?;
+    let options = FitOptions {
+        recipe_path: &arguments.recipe,
+        folder: &arguments.out,
+        kernels: kernel_set::select(&arguments.kernels)?,
+        threads: arguments.threads,
+        resume: arguments.resume,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+    let mut observer: Box<dyn Observer> = match arguments.json {
+        true => Box::new(Silent),
+        false => Box::new(Progress::new(&recipe, &collection)),
+    };
+    match fit(&recipe, &collection, &options, &stop, observer.as_mut())? {
+        Ended::Complete(report) => {
+            if arguments.json {
+                print_json(&report)?;
+            } else {
+                print(&report, arguments);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Ended::Interrupted {
+            epoch,
+            batch,
+            checkpoint,
+        } => {
+            eprintln!(
+                "stopped in epoch {epoch} after batch {batch}; {} is complete: continue with --resume, or export it",
+                checkpoint.display()
+            );
+            Ok(ExitCode::from(130))
+        }
+    }
+}
+
+fn print(report: &Report, arguments: &Arguments) {
+    println!("best epoch by validation loss: {}", report.best_epoch);
+    if let Some(test) = &report.test {
+        let total = test.total();
+        println!(
+            "test: accuracy {:.2} % ({} of {}), loss {:.4}",
+            100.0 * total.accuracy(),
+            total.correct,
+            total.samples,
+            total.mean_loss()
+        );
+        for (class, tally) in report.classes.iter().zip(&test.classes) {
+            println!(
+                "  {class:<14} {:>6.2} %  {:>5} of {}",
+                100.0 * tally.accuracy(),
+                tally.correct,
+                tally.samples
+            );
+        }
+    }
+    println!("next: kinglet export {}", arguments.out.display());
+}
+
+fn print_json(report: &Report) -> Result<(), Failure> {
+    let test = report.test.as_ref().map(|test| {
+        let total = test.total();
+        let classes: Vec<_> = report.classes.iter().zip(&test.classes).collect();
+        let classes = classes.iter().map(|(label, tally)| {
+            serde_json::json!({
+                "label": label, "correct": tally.correct, "total": tally.samples,
+            })
+        });
+        serde_json::json!({
+            "accuracy": total.accuracy(),
+            "loss": total.mean_loss(),
+            "correct": total.correct,
+            "total": total.samples,
+            "classes": classes.collect::<Vec<_>>(),
+        })
+    });
+    let report = serde_json::json!({
+        "best_epoch": report.best_epoch,
+        "history": report.history,
+        "classes": report.classes,
+        "test": test,
+        "checkpoint": report.checkpoint,
+    });
+    println!("{report:#}");
+    Ok(())
+}

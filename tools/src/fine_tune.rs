@@ -1,0 +1,89 @@
+//! Fine-tuning over a data set, with the very code a device runs: sample by sample through
+//! [`kinglet::FineTuner`].
+
+use kinglet::{FineTuneError, FineTuner, Optimizer};
+use kinglet_kernels::Kernels;
+
+use crate::dataset::{Dataset, epoch_order};
+use crate::evaluate::{EvaluateError, check_fit};
+
+/// How samples follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As they are given, each epoch: what a device does that learns from what it sees.
+    AsGiven,
+    /// Shuffled anew each epoch with this seed.
+    Shuffled(u64),
+}
+
+/// Fine-tuning stopped.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum FineTuneRunError {
+    /// The pictures do not fit the model.
+    #[error(transparent)]
+    Fit(#[from] EvaluateError),
+    /// A step was refused.
+    #[error("fine-tuning stopped in epoch {epoch} at sample {sample}: {reason}")]
+    Step {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1 within the epoch.
+        sample: usize,
+        /// Why.
+        reason: FineTuneError,
+    },
+}
+
+/// What one epoch saw: each loss was taken before its step.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean loss of the steps.
+    pub loss: f64,
+    /// Share of samples that were right before their step.
+    pub accuracy: f64,
+}
+
+/// Takes one step for each of the pictures of `data` named in `indices`, `epochs` times over, and calls
+/// `report` after each epoch.
+///
+/// # Errors
+/// [`FineTuneRunError`] if the pictures do not fit, or the loss is not finite.
+pub fn fine_tune<const OPS: u64, K: Kernels, O: Optimizer>(
+    tuner: &mut FineTuner<'_, OPS, K, O>,
+    data: &Dataset,
+    indices: &[usize],
+    epochs: usize,
+    order: Order,
+    mut report: impl FnMut(Epoch),
+) -> Result<(), FineTuneRunError> {
+    check_fit(tuner.model(), data)?;
+    let mut indices = indices.to_vec();
+    for epoch in 1..=epochs {
+        if let Order::Shuffled(seed) = order {
+            epoch_order(&mut indices, seed, epoch as u64);
+        }
+        let (mut loss, mut correct) = (0.0, 0);
+        for (sample, &index) in indices.iter().enumerate() {
+            tuner
+                .set_image_u8(data.image(index))
+                .expect("the shape was checked");
+            let class = usize::from(data.label(index));
+            let step = tuner.step(class).map_err(|reason| FineTuneRunError::Step {
+                epoch,
+                sample: sample + 1,
+                reason,
+            })?;
+            loss += f64::from(step.loss);
+            correct += usize::from(step.correct);
+        }
+        let count = indices.len().max(1) as f64;
+        report(Epoch {
+            epoch,
+            loss: loss / count,
+            accuracy: correct as f64 / count,
+        });
+    }
+    Ok(())
+}

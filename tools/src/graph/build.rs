@@ -1,0 +1,83 @@
+//! From layers as a recipe has them, with their trained values, to a graph.
+
+use kinglet_kernels::Unary;
+
+use super::{Graph, Node, Operation};
+use crate::network::{Bias, Network, Operation as Layer, Role};
+
+impl Graph {
+    /// The graph of a network with the values it has now.
+    pub fn from_network(name: &str, network: &Network) -> Self {
+        let architecture = network.architecture();
+        let mut nodes = Vec::new();
+        for (index, layer) in architecture.layers.iter().enumerate() {
+            let values = |role| network.layer_values(index, role).unwrap_or_default();
+            let weights = || values(Role::Weights).to_vec();
+            let bias = |bias| match bias {
+                Bias::Yes => Some(values(Role::Bias).to_vec()),
+                Bias::No => None,
+            };
+            let operation = match layer.operation {
+                Layer::Conv2d(params, has_bias) => Operation::Conv2d {
+                    params,
+                    weights: weights(),
+                    bias: bias(has_bias),
+                },
+                Layer::Linear(params, has_bias) => Operation::Linear {
+                    params,
+                    weights: weights(),
+                    bias: bias(has_bias),
+                },
+                Layer::MaxPool2d(params) => Operation::MaxPool2d(params),
+                Layer::AvgPool2d(params) => Operation::AvgPool2d(params),
+                Layer::Unary(function) => Operation::Unary(function),
+                Layer::Softmax => Operation::Softmax,
+                Layer::BatchNorm2d { epsilon, .. } => channel_affine(
+                    values(Role::Weights),
+                    values(Role::Bias),
+                    values(Role::RunningMean),
+                    values(Role::RunningVariance),
+                    epsilon,
+                ),
+                Layer::Dropout(_) | Layer::Dropout2d(_) | Layer::Flatten => Operation::Identity,
+            };
+            nodes.push(Node {
+                name: layer.text.clone(),
+                operation,
+                inputs: vec![index],
+            });
+        }
+        Self {
+            name: name.to_owned(),
+            input: architecture.input,
+            nodes,
+        }
+    }
+}
+
+/// Batch normalization with its running statistics: `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
+fn channel_affine(
+    weight: &[f32],
+    bias: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    epsilon: f32,
+) -> Operation {
+    let scale: Vec<f32> = weight
+        .iter()
+        .zip(variance)
+        .map(|(w, v)| w / (v + epsilon).sqrt())
+        .collect();
+    let shift = bias
+        .iter()
+        .zip(mean)
+        .zip(&scale)
+        .map(|((b, m), s)| b - m * s)
+        .collect();
+    Operation::ChannelAffine { scale, shift }
+}
+
+/// The name of an element-wise function in PyTorch.
+pub fn unary_name(function: Unary) -> &'static str {
+    Layer::Unary(function).name()
+}

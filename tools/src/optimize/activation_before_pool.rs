@@ -1,0 +1,29 @@
+//! Moves a ReLU from behind a max pool to before it, where it can join the convolution: both functions are
+//! monotone, so the result is the same, and the pass over the data is saved.
+
+use kinglet_kernels::{Shape, Unary};
+
+use crate::graph::{Graph, Operation};
+
+pub(super) fn run(graph: &mut Graph) {
+    for index in 1..graph.nodes.len() {
+        let rectifies = matches!(
+            graph.nodes[index].operation,
+            Operation::Unary(Unary::Relu | Unary::Relu6)
+        );
+        let Some(pool) = graph.only_producer(index).filter(|_| rectifies) else {
+            continue;
+        };
+        let convolved = graph.only_producer(pool).is_some_and(|before| {
+            matches!(graph.nodes[before].operation, Operation::Conv2d { .. })
+        });
+        if matches!(graph.nodes[pool].operation, Operation::MaxPool2d(_)) && convolved {
+            // Same places in the chain, contents exchanged: the values' numbers stay as they are.
+            let (first, second) = graph.nodes.split_at_mut(index);
+            let (pool, relu) = (&mut first[pool], &mut second[0]);
+            std::mem::swap(&mut pool.operation, &mut relu.operation);
+            std::mem::swap(&mut pool.name, &mut relu.name);
+        }
+    }
+    debug_assert!(graph.shapes().iter().all(|shape| *shape != Shape::default()));
+}

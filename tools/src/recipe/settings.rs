@@ -1,0 +1,263 @@
+//! The sections `[data]`, `[train]` and `[optimizer]`. Defaults are PyTorch's where it has one.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Problem;
+use super::section::{Entry, Located, Section};
+
+/// `[data]`: what becomes of the pictures before the network sees them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSettings {
+    /// Mean and spread of each channel.
+    pub normalize: Normalize,
+    /// Fraction of the training pictures that validate instead; 0 for none. Default 0.2.
+    pub validation: f64,
+}
+
+/// `(pixel / 255 - mean) / std` for each channel: `ToTensor` and `Normalize` of torchvision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Normalize {
+    /// Subtracted from pixels that go from 0 to 1; one for each channel.
+    pub mean: Vec<f32>,
+    /// What is left is divided by this; one for each channel.
+    pub std: Vec<f32>,
+}
+
+impl Normalize {
+    /// Pixels from 0 to 1 as they are.
+    pub fn identity(channels: usize) -> Self {
+        Self {
+            mean: vec![0.0; channels],
+            std: vec![1.0; channels],
+        }
+    }
+}
+
+/// `[train]`: how long to train, on how many pictures at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainSettings {
+    /// Passes over the training pictures. Default 10.
+    pub epochs: usize,
+    /// Pictures of one step. Default 32.
+    pub batch_size: usize,
+    /// Decides first weights, split, order and dropout. Default 1.
+    pub seed: u64,
+}
+
+/// `[optimizer]`: how weights move, as `torch.optim` has it. Without the section: the SGD that the type
+/// has as its default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OptimizerSettings {
+    /// `torch.optim.SGD`.
+    Sgd {
+        /// `lr`, default 0.001.
+        learning_rate: f32,
+        /// `momentum`, default 0.
+        momentum: f32,
+        /// `weight_decay`, default 0.
+        weight_decay: f32,
+        /// `nesterov`, default false.
+        nesterov: bool,
+    },
+    /// `torch.optim.Adam`.
+    Adam {
+        /// `lr`, default 0.001.
+        learning_rate: f32,
+        /// `betas`, default [0.9, 0.999].
+        betas: [f32; 2],
+        /// `eps`, default 1e-8.
+        epsilon: f32,
+        /// `weight_decay`, default 0.
+        weight_decay: f32,
+    },
+}
+
+impl OptimizerSettings {
+    /// `lr`.
+    pub fn learning_rate(&self) -> f32 {
+        match *self {
+            Self::Sgd { learning_rate, .. } | Self::Adam { learning_rate, .. } => learning_rate,
+        }
+    }
+}
+
+/// Largest batch: more would only need memory.
+const MAX_BATCH: u64 = 1 << 16;
+
+pub(super) fn read_data(mut section: Section, channels: usize) -> Located<DataSettings> {
+    let normalize = match section.optional("normalize") {
+        None => Normalize::identity(channels),
+        Some(entry) => read_normalize(entry, channels)?,
+    };
+    let validation = section.optional("validation").map_or(Ok(0.2), |entry| {
+        entry.number("a fraction: at least 0 and below 1", |x| {
+            (0.0..1.0).contains(&x)
+        })
+    })?;
+    section.end()?;
+    Ok(DataSettings {
+        normalize,
+        validation,
+    })
+}
+
+fn read_normalize(entry: Entry, channels: usize) -> Located<Normalize> {
+    let mut section = entry.table("normalize")?;
+    let mut axis = |key, example, right, valid: fn(f64) -> bool| {
+        let entry = section.required(key, example)?;
+        let line = entry.line;
+        let values = entry.list("a list with one number for each channel")?;
+        let values = values
+            .into_iter()
+            .map(|value| value.number(right, valid).map(|x| x as f32))
+            .collect::<Located<Vec<f32>>>()?;
+        match values.as_slice() {
+            // One for all channels, as in PyTorch.
+            &[single] => Ok(vec![single; channels]),
+            _ if values.len() == channels => Ok(values),
+            _ => Err((
+                line,
+                Problem::Length {
+                    key: key.to_owned(),
+                    found: values.len(),
+                    right: format!("`input` has {channels} channels: give {channels} or 1"),
+                },
+            )),
+        }
+    };
+    let mean = axis(
+        "mean",
+        "normalize = { mean = [0.5], std = [0.5] }",
+        "a number",
+        |_| true,
+    )?;
+    let std = axis(
+        "std",
+        "normalize = { mean = [0.5], std = [0.5] }",
+        "a number above 0",
+        |x| x as f32 > 0.0,
+    )?;
+    section.end()?;
+    Ok(Normalize { mean, std })
+}
+
+pub(super) fn read_train(mut section: Section) -> Located<TrainSettings> {
+    let mut count = |key, default| {
+        section
+            .optional(key)
+            .map_or(Ok(default), |entry| entry.count(1))
+    };
+    let epochs = count("epochs", 10)?;
+    let seed_entry = section.optional("seed");
+    let seed = seed_entry.map_or(Ok(1), |entry| entry.count(0))?;
+    let batch_size = section.optional("batch_size").map_or(Ok(32.0), |entry| {
+        entry.number(&format!("a whole number from 1 to {MAX_BATCH}"), |x| {
+            (1.0..=MAX_BATCH as f64).contains(&x) && x.fract() == 0.0
+        })
+    })?;
+    section.end()?;
+    Ok(TrainSettings {
+        epochs: usize::try_from(epochs).unwrap_or(usize::MAX),
+        batch_size: batch_size as usize,
+        seed,
+    })
+}
+
+pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings> {
+    if section.is_empty() {
+        return Ok(OptimizerSettings::Sgd {
+            learning_rate: 1e-3,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            nesterov: false,
+        });
+    }
+    let kind = section.required("type", "type = \"SGD\"")?;
+    let kind_line = kind.line;
+    let kind = kind.string()?;
+    let settings = match kind.as_str() {
+        "SGD" => read_sgd(&mut section)?,
+        "Adam" => read_adam(&mut section)?,
+        _ => {
+            return Err((
+                kind_line,
+                Problem::Value {
+                    key: "type".to_owned(),
+                    found: format!("{kind:?}"),
+                    right: "\"SGD\" or \"Adam\"".to_owned(),
+                },
+            ));
+        }
+    };
+    section.end()?;
+    Ok(settings)
+}
+
+/// A number of at least 0 that stays one as f32.
+fn at_least_zero(section: &mut Section, key: &'static str, default: f32) -> Located<f32> {
+    section.optional(key).map_or(Ok(default), |entry| {
+        entry
+            .number("a number of at least 0", |x| {
+                x >= 0.0 && (x as f32).is_finite()
+            })
+            .map(|x| x as f32)
+    })
+}
+
+fn fraction(entry: Entry) -> Located<f32> {
+    entry
+        .number("at least 0 and below 1", |x| (0.0..1.0).contains(&x))
+        .map(|x| x as f32)
+}
+
+fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
+    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let momentum = section.optional("momentum").map_or(Ok(0.0), fraction)?;
+    let weight_decay = at_least_zero(section, "weight_decay", 0.0)?;
+    let nesterov = section.optional("nesterov");
+    let nesterov_line = nesterov.as_ref().map_or(section.line(), |entry| entry.line);
+    let nesterov = nesterov.map_or(Ok(false), Entry::flag)?;
+    if nesterov && momentum == 0.0 {
+        return Err((
+            nesterov_line,
+            Problem::Value {
+                key: "nesterov".to_owned(),
+                found: "true".to_owned(),
+                right: "false without momentum; write for example: momentum = 0.9".to_owned(),
+            },
+        ));
+    }
+    Ok(OptimizerSettings::Sgd {
+        learning_rate,
+        momentum,
+        weight_decay,
+        nesterov,
+    })
+}
+
+fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
+    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let betas = match section.optional("betas") {
+        None => [0.9, 0.999],
+        Some(entry) => {
+            let line = entry.line;
+            let values = entry.list("a list of two numbers")?;
+            let found = values.len();
+            let values = values
+                .into_iter()
+                .map(fraction)
+                .collect::<Located<Vec<_>>>()?;
+            values.try_into().map_err(|_| {
+                let key = "betas".to_owned();
+                let right = "Adam has two: betas = [0.9, 0.999]".to_owned();
+                (line, Problem::Length { key, found, right })
+            })?
+        }
+    };
+    Ok(OptimizerSettings::Adam {
+        learning_rate,
+        betas,
+        epsilon: at_least_zero(section, "eps", 1e-8)?,
+        weight_decay: at_least_zero(section, "weight_decay", 0.0)?,
+    })
+}

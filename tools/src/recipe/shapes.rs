@@ -1,0 +1,463 @@
+//! Follows the shape of one picture through the layers, and refuses a layer that does not fit what comes in.
+
+use kinglet_kernels::{
+    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, Rounding, Shape, Window,
+};
+
+use super::call::Call;
+use super::error::{ChannelsFirst, LayerProblem};
+use super::layer::{ConvPadding, LayerArguments, Pair};
+use crate::network::{Layer, Operation};
+
+/// Largest output of one layer for one picture, in values: 256 MB of f32.
+const MAX_OUTPUT: usize = 1 << 26;
+
+/// Largest number of parameters of one layer: 256 MB of f32, and training needs several times that.
+const MAX_PARAMETERS: usize = 1 << 26;
+
+/// What reaches the next layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flow {
+    shape: Shape,
+    /// The shape before `Flatten()`, once that has been passed.
+    flattened: Option<ChannelsFirst>,
+    flat: bool,
+}
+
+impl Flow {
+    pub(super) fn new(input: Shape) -> Self {
+        Self {
+            shape: input,
+            flattened: None,
+            flat: false,
+        }
+    }
+
+    /// Reads the next layer, checks it against what comes in and moves on to what it puts out.
+    pub(super) fn next(&mut self, text: &str) -> Result<Layer, LayerProblem> {
+        let call = Call::parse(text)?;
+        let arguments = LayerArguments::from_call(&call)?;
+        let input = self.shape;
+        let (operation, output) = self.apply(&call, arguments)?;
+        if output.len() > MAX_OUTPUT {
+            return Err(LayerProblem::OutputTooLarge(output.len(), MAX_OUTPUT));
+        }
+        let layer = Layer {
+            text: text.trim().to_owned(),
+            operation,
+            input,
+            output,
+        };
+        if layer.parameters() > MAX_PARAMETERS {
+            return Err(LayerProblem::TooManyParameters(
+                layer.parameters(),
+                MAX_PARAMETERS,
+            ));
+        }
+        self.shape = output;
+        Ok(layer)
+    }
+
+    fn apply(
+        &mut self,
+        call: &Call,
+        arguments: LayerArguments,
+    ) -> Result<(Operation, Shape), LayerProblem> {
+        let input = self.shape;
+        match arguments {
+            LayerArguments::Conv2d {
+                in_channels,
+                out_channels,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+                bias,
+            } => {
+                self.picture()?;
+                self.channels(call, "in_channels", in_channels)?;
+                let window = window(kernel, stride)
+                    .with_dilation(dilation.0, dilation.1)
+                    .with_padding(explicit_padding(padding, kernel, dilation));
+                let params = Conv2d::new(input, out_channels, window, groups, Activation::Identity)
+                    .map_err(|problem| self.geometry(problem))?;
+                Ok((Operation::Conv2d(params, bias), params.output()))
+            }
+            LayerArguments::MaxPool2d {
+                kernel,
+                stride,
+                padding,
+                dilation,
+                rounding,
+            } => {
+                self.picture()?;
+                let window = window(kernel, stride)
+                    .with_dilation(dilation.0, dilation.1)
+                    .with_padding(Padding::symmetric(padding.0, padding.1));
+                let params = self.pool(window, rounding, CountPadding::Include)?;
+                Ok((Operation::MaxPool2d(params), params.output()))
+            }
+            LayerArguments::AvgPool2d {
+                kernel,
+                stride,
+                padding,
+                rounding,
+                count_padding,
+            } => {
+                self.picture()?;
+                let window =
+                    window(kernel, stride).with_padding(Padding::symmetric(padding.0, padding.1));
+                let params = self.pool(window, rounding, count_padding)?;
+                Ok((Operation::AvgPool2d(params), params.output()))
+            }
+            LayerArguments::AdaptiveAvgPool2d { output } => {
+                self.picture()?;
+                let out_height = output.0.unwrap_or(input.height);
+                let out_width = output.1.unwrap_or(input.width);
+                if input.height % out_height != 0 || input.width % out_width != 0 {
+                    return Err(LayerProblem::Adaptive {
+                        height: input.height,
+                        width: input.width,
+                        out_height,
+                        out_width,
+                    });
+                }
+                let kernel = (input.height / out_height, input.width / out_width);
+                let params = self.pool(
+                    window(kernel, kernel),
+                    Rounding::Floor,
+                    CountPadding::Include,
+                )?;
+                Ok((Operation::AvgPool2d(params), params.output()))
+            }
+            LayerArguments::Unary(function) => Ok((Operation::Unary(function), input)),
+            LayerArguments::Softmax { dim } => {
+                // Of [batch, features], -1 is 1; of [batch, channels, height, width], -3 is.
+                if dim != 1 && (dim == -1) != self.flat {
+                    return Err(LayerProblem::Argument {
+                        name: "dim",
+                        found: dim.to_string(),
+                        right: "1 (the channels)",
+                    });
+                }
+                Ok((Operation::Softmax, input))
+            }
+            LayerArguments::BatchNorm2d {
+                features,
+                epsilon,
+                momentum,
+            } => {
+                self.picture()?;
+                self.channels(call, "num_features", features)?;
+                Ok((Operation::BatchNorm2d { epsilon, momentum }, input))
+            }
+            LayerArguments::Dropout(p) => Ok((Operation::Dropout(p), input)),
+            LayerArguments::Dropout2d(p) => {
+                self.picture()?;
+                Ok((Operation::Dropout2d(p), input))
+            }
+            LayerArguments::Flatten => {
+                if !self.flat {
+                    self.flattened = Some(ChannelsFirst(input));
+                }
+                self.flat = true;
+                Ok((Operation::Flatten, Shape::vector(input.len())))
+            }
+            LayerArguments::Linear {
+                in_features,
+                out_features,
+                bias,
+            } => {
+                self.features(call, in_features)?;
+                let params = Linear::new(in_features, out_features, Activation::Identity)
+                    .map_err(|problem| self.geometry(problem))?;
+                self.flattened = None;
+                Ok((Operation::Linear(params, bias), Shape::vector(out_features)))
+            }
+        }
+    }
+
+    fn picture(&self) -> Result<(), LayerProblem> {
+        if self.flat {
+            return Err(LayerProblem::Flat {
+                features: self.shape.len(),
+            });
+        }
+        Ok(())
+    }
+
+    fn channels(
+        &self,
+        call: &Call,
+        argument: &'static str,
+        found: usize,
+    ) -> Result<(), LayerProblem> {
+        let right = self.shape.channels;
+        if found == right {
+            return Ok(());
+        }
+        Err(LayerProblem::Channels {
+            argument,
+            found,
+            right,
+            input: ChannelsFirst(self.shape),
+            fixed: call.with_first(argument, right).to_string(),
+        })
+    }
+
+    fn features(&self, call: &Call, found: usize) -> Result<(), LayerProblem> {
+        let right = self.shape.len();
+        let fixed = || call.with_first("in_features", right).to_string();
+        if !self.flat {
+            return Err(LayerProblem::NotFlat {
+                input: ChannelsFirst(self.shape),
+                found,
+                right,
+                fixed: fixed(),
+            });
+        }
+        if found != right {
+            return Err(LayerProblem::Features {
+                found,
+                right,
+                before_flatten: self.flattened,
+                fixed: fixed(),
+            });
+        }
+        Ok(())
+    }
+
+    fn pool(
+        &self,
+        window: Window,
+        rounding: Rounding,
+        count_padding: CountPadding,
+    ) -> Result<Pool2d, LayerProblem> {
+        Pool2d::new(self.shape, window, rounding, count_padding)
+            .map_err(|problem| self.geometry(problem))
+    }
+
+    fn geometry(&self, problem: ParamsError) -> LayerProblem {
+        LayerProblem::Geometry {
+            problem,
+            input: ChannelsFirst(self.shape),
+        }
+    }
+}
+
+fn window(kernel: Pair, stride: Pair) -> Window {
+    Window::new(kernel.0, kernel.1).with_stride(stride.0, stride.1)
+}
+
+/// PyTorch's 'same': `dilation * (kernel - 1)` in all, the smaller half above and left.
+fn explicit_padding(padding: ConvPadding, kernel: Pair, dilation: Pair) -> Padding {
+    match padding {
+        ConvPadding::Symmetric((vertical, horizontal)) => Padding::symmetric(vertical, horizontal),
+        ConvPadding::Same => {
+            let vertical = dilation.0.saturating_mul(kernel.0 - 1);
+            let horizontal = dilation.1.saturating_mul(kernel.1 - 1);
+            Padding {
+                top: vertical / 2,
+                bottom: vertical - vertical / 2,
+                left: horizontal / 2,
+                right: horizontal - horizontal / 2,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(input: Shape, layers: &[&str]) -> Result<Vec<Layer>, String> {
+        let mut flow = Flow::new(input);
+        layers
+            .iter()
+            .map(|text| flow.next(text).map_err(|problem| problem.to_string()))
+            .collect()
+    }
+
+    fn output(input: Shape, layers: &[&str]) -> Shape {
+        follow(input, layers).unwrap().last().unwrap().output
+    }
+
+    fn error(input: Shape, layers: &[&str]) -> String {
+        follow(input, layers).unwrap_err()
+    }
+
+    const PHOTO: Shape = Shape::new(32, 32, 3);
+
+    #[test]
+    fn the_lessons_quiz_net_has_its_numbers() {
+        let layers = follow(
+            Shape::new(130, 130, 3),
+            &[
+                "Conv2d(3, 10, 3)",
+                "MaxPool2d(4, 4)",
+                "Conv2d(10, 20, 5, padding=2)",
+                "MaxPool2d(2, 2)",
+                "Flatten()",
+            ],
+        )
+        .unwrap();
+        let shapes: Vec<String> = layers
+            .iter()
+            .map(|l| ChannelsFirst(l.output).to_string())
+            .collect();
+        assert_eq!(
+            shapes,
+            ["10x128x128", "10x32x32", "20x32x32", "20x16x16", "5120x1x1"]
+        );
+        assert_eq!(
+            (layers[0].parameters(), layers[2].parameters()),
+            (280, 5020)
+        );
+    }
+
+    #[test]
+    fn the_lessons_sequential_example_has_its_numbers() {
+        let layers = [
+            "Conv2d(1, 16, 2, stride=2)",
+            "MaxPool2d(2, 2)",
+            "ReLU(True)",
+            "Conv2d(16, 32, 3, padding=1)",
+            "MaxPool2d(2, 2)",
+            "ReLU(True)",
+            "Flatten()",
+        ];
+        let at_28 = follow(Shape::new(28, 28, 1), &layers).unwrap();
+        assert_eq!((at_28[0].parameters(), at_28[3].parameters()), (80, 4640));
+        assert_eq!(at_28.last().unwrap().output, Shape::vector(288));
+        assert_eq!(output(Shape::new(32, 32, 1), &layers), Shape::vector(512));
+        assert_eq!(
+            output(Shape::new(130, 130, 1), &layers),
+            Shape::vector(8192)
+        );
+    }
+
+    #[test]
+    fn a_wrong_linear_names_the_right_number() {
+        assert_eq!(
+            error(
+                PHOTO,
+                &[
+                    "Conv2d(3, 16, 3, padding=1)",
+                    "MaxPool2d(2)",
+                    "Flatten()",
+                    "Linear(1024, 500, bias=False)"
+                ]
+            ),
+            "in_features is 1024, but 4096 values come in (16x16x16 flattened): \
+             write Linear(4096, 500, bias=False)"
+        );
+        assert_eq!(
+            error(
+                PHOTO,
+                &[
+                    "Flatten()",
+                    "Linear(3072, 50)",
+                    "Linear(in_features=60, out_features=10)"
+                ]
+            ),
+            "in_features is 60, but 50 values come in: write Linear(in_features=50, out_features=10)"
+        );
+        assert_eq!(
+            error(PHOTO, &["Linear(3072, 50)"]),
+            "its input is 3x32x32 (channels, height, width), not flat: put \"Flatten()\" before it"
+        );
+        assert_eq!(
+            error(PHOTO, &["Linear(10, 50)"]),
+            "its input is 3x32x32 (channels, height, width), not flat: put \"Flatten()\" before it \
+             and write Linear(3072, 50)"
+        );
+    }
+
+    #[test]
+    fn wrong_channels_name_the_right_number() {
+        assert_eq!(
+            error(
+                PHOTO,
+                &[
+                    "Conv2d(3, 16, 3)",
+                    "ReLU()",
+                    "nn.Conv2d(32, 64, 3, padding=(1, 0))"
+                ]
+            ),
+            "in_channels is 32, but 16 channels come in (16x30x30): write Conv2d(16, 64, 3, padding=(1, 0))"
+        );
+        assert_eq!(
+            error(PHOTO, &["BatchNorm2d(num_features=4)"]),
+            "num_features is 4, but 3 channels come in (3x32x32): write BatchNorm2d(num_features=3)"
+        );
+    }
+
+    #[test]
+    fn layers_out_of_place_are_refused() {
+        assert_eq!(
+            error(PHOTO, &["Flatten()", "Conv2d(3, 16, 3)"]),
+            "its input is flat (3072 values), but it needs channels, height and width: put it before \"Flatten()\""
+        );
+        assert_eq!(
+            error(PHOTO, &["AdaptiveAvgPool2d(3)"]),
+            "the input's 32 x 32 is not a multiple of 3 x 3; it must be"
+        );
+        assert_eq!(
+            error(PHOTO, &["MaxPool2d(8)", "Conv2d(3, 4, 5)"]),
+            "the window spans 5 but the padded input has only 4 (its input is 3x4x4: channels, height, width)"
+        );
+        assert_eq!(
+            error(PHOTO, &["Conv2d(3, 4, 3, groups=2)"]),
+            "groups = 2 must divide both 3 input and 4 output channels (its input is 3x32x32: channels, height, width)"
+        );
+        assert_eq!(
+            error(PHOTO, &["Softmax(dim=-1)"]),
+            "dim=-1 is not possible; it must be 1 (the channels)"
+        );
+        assert_eq!(
+            error(PHOTO, &["Conv2d(3, 32768, 3, padding=2000)"]),
+            "its output has 532181811200 values for each picture; at most 67108864 are possible"
+        );
+        assert_eq!(
+            error(PHOTO, &["Flatten()", "Linear(3072, 16000000)"]),
+            "it has 49168000000 parameters; at most 67108864 are possible"
+        );
+    }
+
+    #[test]
+    fn same_padding_keeps_the_size_with_even_kernels_too() {
+        assert_eq!(
+            output(
+                PHOTO,
+                &["Conv2d(3, 8, (4, 3), padding='same', dilation=(1, 3))"]
+            ),
+            Shape::new(32, 32, 8)
+        );
+        let layers = follow(PHOTO, &["Conv2d(3, 8, (4, 2), padding='same')"]).unwrap();
+        let Operation::Conv2d(params, _) = layers[0].operation else {
+            panic!()
+        };
+        assert_eq!(
+            params.window().padding,
+            Padding {
+                top: 1,
+                bottom: 2,
+                left: 0,
+                right: 1
+            }
+        );
+    }
+
+    #[test]
+    fn adaptive_pools_reduce_to_the_size_asked_for() {
+        assert_eq!(
+            output(PHOTO, &["AdaptiveAvgPool2d(1)"]),
+            Shape::new(1, 1, 3)
+        );
+        assert_eq!(
+            output(PHOTO, &["AdaptiveAvgPool2d((4, None))"]),
+            Shape::new(4, 32, 3)
+        );
+    }
+}

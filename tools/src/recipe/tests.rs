@@ -1,0 +1,242 @@
+use super::*;
+
+const LESSON: &str = r#"name = "lesson"
+input = [3, 32, 32]
+classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+layers = [
+    "Conv2d(3, 16, 3, padding=1)",
+    "ReLU()",
+    "MaxPool2d(2, 2)",
+    "Conv2d(16, 32, 3, padding=1)",
+    "ReLU()",
+    "MaxPool2d(2, 2)",
+    "Conv2d(32, 64, 3, padding=1)",
+    "ReLU()",
+    "MaxPool2d(2, 2)",
+    "Flatten()",
+    "Dropout(0.25)",
+    "Linear(1024, 500)",
+    "ReLU()",
+    "Dropout(0.25)",
+    "Linear(500, 10)",
+]
+[data]
+normalize = { mean = [0.5, 0.5, 0.5], std = [0.5] }
+validation = 0.2
+[train]
+epochs = 30
+batch_size = 20
+seed = 1
+[optimizer]
+type = "SGD"
+lr = 0.01
+momentum = 0.9
+"#;
+
+fn parse(text: &str) -> Result<Recipe, String> {
+    Recipe::parse(text, Path::new("dir/lesson.toml")).map_err(|error| error.to_string())
+}
+
+/// The error after one text of the lesson was replaced by another.
+fn error(from: &str, to: &str) -> String {
+    assert!(LESSON.contains(from), "{from}");
+    parse(&LESSON.replacen(from, to, 1)).unwrap_err()
+}
+
+#[test]
+fn the_lesson_is_read_as_it_stands() {
+    let recipe = parse(LESSON).unwrap();
+    assert_eq!((recipe.name.as_str(), recipe.classes.len()), ("lesson", 10));
+    assert_eq!(recipe.architecture.layers.len(), 15);
+    // 448 + 4640 + 18496 + 512500 + 5010.
+    assert_eq!(recipe.architecture.parameters(), 541_094);
+    assert_eq!(recipe.architecture.output(), Shape::vector(10));
+    assert_eq!(recipe.data.normalize.std, [0.5; 3]);
+    assert_eq!(
+        recipe.train,
+        TrainSettings {
+            epochs: 30,
+            batch_size: 20,
+            seed: 1
+        }
+    );
+    assert_eq!(
+        recipe.optimizer,
+        OptimizerSettings::Sgd {
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            nesterov: false
+        }
+    );
+    assert_eq!(recipe.layer_line(3), Some(8));
+    recipe.check_trainable(Path::new("x")).unwrap();
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let recipe = parse("input = [1, 4, 4]\nlayers = [\"Flatten()\", \"Linear(16, 2)\"]").unwrap();
+    assert_eq!(recipe.name, "lesson");
+    assert_eq!(recipe.data.normalize, Normalize::identity(1));
+    assert_eq!(recipe.optimizer.learning_rate(), 1e-3);
+}
+
+#[test]
+fn wrong_layers_are_reported_with_their_line() {
+    assert_eq!(
+        error("Linear(1024, 500)", "Linear(1000, 500)"),
+        "dir/lesson.toml:16: Linear(1000, 500): in_features is 1000, but 1024 values come in \
+         (64x4x4 flattened): write Linear(1024, 500)"
+    );
+    assert_eq!(
+        error("Conv2d(16, 32", "Conv2d(8, 32"),
+        "dir/lesson.toml:8: Conv2d(8, 32, 3, padding=1): in_channels is 8, but 16 channels come in \
+         (16x16x16): write Conv2d(16, 32, 3, padding=1)"
+    );
+    assert_eq!(
+        error("\"ReLU()\"", "\"Relu()\""),
+        "dir/lesson.toml:6: Relu(): there is no layer \"Relu\"; did you mean ReLU?"
+    );
+    assert_eq!(
+        error("\"Flatten()\"", "\"Flatten(\""),
+        "dir/lesson.toml:14: Flatten(: expected a number, True, False, None, a string or a tuple but found the end"
+    );
+    assert_eq!(
+        error("\"Flatten()\"", "3"),
+        "dir/lesson.toml:14: layers[9] = 3 is not possible; it must be a string"
+    );
+}
+
+#[test]
+fn unknown_keys_suggest_the_nearest() {
+    assert_eq!(
+        error("epochs = 30", "epoch = 30"),
+        "dir/lesson.toml:25: unknown key \"epoch\" in [train]; did you mean epochs?"
+    );
+    assert_eq!(
+        error("lr = 0.01", "learning_rate = 0.01"),
+        "dir/lesson.toml:30: unknown key \"learning_rate\" in [optimizer]; \
+         known are type, lr, momentum, weight_decay, nesterov"
+    );
+    assert_eq!(
+        error("[train]", "[training]"),
+        "dir/lesson.toml:24: unknown key \"training\" in the recipe; did you mean train?"
+    );
+    assert_eq!(
+        error("std = [0.5]", "sdt = [0.5]"),
+        "dir/lesson.toml:22: \"std\" is missing in normalize; write for example: \
+         normalize = { mean = [0.5], std = [0.5] }"
+    );
+}
+
+#[test]
+fn missing_keys_come_with_an_example() {
+    assert_eq!(
+        error("input = [3, 32, 32]", ""),
+        "dir/lesson.toml:1: \"input\" is missing in the recipe; write for example: input = [3, 32, 32]"
+    );
+    assert_eq!(
+        error("type = \"SGD\"", ""),
+        "dir/lesson.toml:28: \"type\" is missing in [optimizer]; write for example: type = \"SGD\""
+    );
+}
+
+#[test]
+fn wrong_values_say_what_is_possible() {
+    assert_eq!(
+        error("validation = 0.2", "validation = 20"),
+        "dir/lesson.toml:23: validation = 20 is not possible; it must be a fraction: at least 0 and below 1"
+    );
+    assert_eq!(
+        error("epochs = 30", "epochs = \"30\""),
+        "dir/lesson.toml:25: epochs = \"30\" is not possible; it must be a whole number of at least 1"
+    );
+    assert_eq!(
+        error("seed = 1", "seed = -1"),
+        "dir/lesson.toml:27: seed = -1 is not possible; it must be a whole number of at least 0"
+    );
+    assert_eq!(
+        error("batch_size = 20", "batch_size = 0"),
+        "dir/lesson.toml:26: batch_size = 0 is not possible; it must be a whole number from 1 to 65536"
+    );
+    assert_eq!(
+        error("\"SGD\"", "\"sgd\""),
+        "dir/lesson.toml:29: type = \"sgd\" is not possible; it must be \"SGD\" or \"Adam\""
+    );
+    assert_eq!(
+        error("momentum = 0.9", "nesterov = true"),
+        "dir/lesson.toml:31: nesterov = true is not possible; it must be false without momentum; \
+         write for example: momentum = 0.9"
+    );
+    assert_eq!(
+        error("[3, 32, 32]", "[32, 32]"),
+        "dir/lesson.toml:2: input has 2 values, but it must have 3: \
+         [channels, height, width], for example [3, 32, 32]"
+    );
+    assert_eq!(
+        error("std = [0.5]", "std = [0.5, 0.5]"),
+        "dir/lesson.toml:22: std has 2 values, but `input` has 3 channels: give 3 or 1"
+    );
+    assert_eq!(
+        error("std = [0.5]", "std = [0]"),
+        "dir/lesson.toml:22: std[0] = 0 is not possible; it must be a number above 0"
+    );
+    assert_eq!(
+        error("\"truck\"]", "]"),
+        "dir/lesson.toml:3: the network ends in 10 outputs, but `classes` has 9 names; they must be the same number"
+    );
+    assert_eq!(
+        error("epochs = 30", "epochs = "),
+        "dir/lesson.toml:25: not valid TOML: string values must be quoted, expected literal string"
+    );
+}
+
+#[test]
+fn betas_are_two() {
+    let adam = |rest: &str| {
+        parse(&format!(
+            "input = [1, 2, 2]\nlayers = [\"Flatten()\"]\n[optimizer]\ntype = \"Adam\"\n{rest}"
+        ))
+    };
+    assert_eq!(
+        adam("betas = [0.8, 0.99]\neps = 1e-6").unwrap().optimizer,
+        OptimizerSettings::Adam {
+            learning_rate: 1e-3,
+            betas: [0.8, 0.99],
+            epsilon: 1e-6,
+            weight_decay: 0.0
+        }
+    );
+    assert_eq!(
+        adam("betas = [0.9]").unwrap_err(),
+        "dir/lesson.toml:5: betas has 1 values, but Adam has two: betas = [0.9, 0.999]"
+    );
+}
+
+#[test]
+fn a_network_without_logits_can_be_read_but_not_trained() {
+    let check = |layers: &str| {
+        let recipe = parse(&format!("input = [3, 8, 8]\nlayers = [{layers}]")).unwrap();
+        recipe
+            .check_trainable(Path::new("r.toml"))
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        check("\"Conv2d(3, 4, 3)\",\n\"MaxPool2d(2)\""),
+        "r.toml:3: the network ends in 4x3x3 (channels, height, width), but training needs one number \
+         for each class: end with \"Flatten()\", \"Linear(36, number of classes)\""
+    );
+    assert_eq!(
+        check("\"Flatten()\""),
+        "r.toml:2: no layer of this network has parameters to train"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Recipe::load(Path::new("/no/such.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("cannot read /no/such.toml: "), "{error}");
+}

@@ -1,0 +1,292 @@
+//! All that a training run is at one moment, as a file: it can be continued to the same bits, and exported.
+//!
+//! The file is a postcard message followed by its CRC-32 (little-endian). It is written to a neighbour and
+//! renamed, so a run that dies while writing leaves the checkpoint before.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{EpochMetrics, Tally};
+use crate::file::{WriteError, write_atomic};
+use crate::network::Network;
+use crate::recipe::{Recipe, RecipeError, TrainSettings};
+
+const MAGIC: [u8; 8] = *b"kngltckp";
+
+/// Changes with every change of [`Checkpoint`] or of what its numbers mean.
+const VERSION: u32 = 1;
+
+/// The file's name in the folder of a run.
+pub(super) const FILE_NAME: &str = "checkpoint.postcard";
+
+/// A checkpoint could not be read or does not fit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The system could not read it.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not a checkpoint, or a damaged one.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The checkpoint of another version of the program.
+    #[error("{}: its format is version {found}, this program reads version {VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The recipe in it cannot be read.
+    #[error("the recipe of the checkpoint: {0}")]
+    Recipe(#[from] RecipeError),
+    /// The run was of another recipe.
+    #[error(
+        "{}: cannot resume: {what} changed since this checkpoint was written; \
+         restore it or train anew without --resume", path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What changed.
+        what: &'static str,
+    },
+}
+
+/// The values of a network: see [`Network`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Values {
+    /// What training moves.
+    pub parameters: Vec<f32>,
+    /// Running statistics.
+    pub statistics: Vec<f32>,
+}
+
+impl Values {
+    pub(super) fn of(network: &Network) -> Self {
+        Self {
+            parameters: network.parameters.clone(),
+            statistics: network.statistics.clone(),
+        }
+    }
+}
+
+/// The epoch with the lowest validation loss so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Its validation loss; without validation that of training.
+    pub loss: f64,
+    /// The network after it.
+    pub values: Values,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Epochs that are complete.
+    pub(super) epochs: usize,
+    /// Batches of the next that are done.
+    pub(super) batches: usize,
+    /// Their sums.
+    pub(super) tally: Tally,
+    /// The time they took.
+    pub(super) seconds: f64,
+}
+
+/// A training run at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    magic: [u8; 8],
+    version: u32,
+    /// The recipe's text.
+    pub recipe: String,
+    /// Its settings, where the command line may have changed them.
+    pub train: TrainSettings,
+    /// The data set's name.
+    pub source: String,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// The kernel set.
+    pub kernels: String,
+    pub(super) progress: Progress,
+    /// The network now.
+    pub values: Values,
+    pub(super) optimizer_steps: u32,
+    pub(super) optimizer_state: Vec<f32>,
+    /// The best epoch's network.
+    pub best: Option<Best>,
+    /// The epochs so far.
+    pub history: Vec<EpochMetrics>,
+}
+
+/// What a run is about, apart from its numbers.
+pub(super) struct Subject<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) source: &'a str,
+    pub(super) classes: &'a [String],
+    pub(super) kernels: &'a str,
+}
+
+impl Checkpoint {
+    /// The beginning of a run.
+    pub(super) fn new(subject: &Subject, network: &Network) -> Self {
+        Self {
+            magic: MAGIC,
+            version: VERSION,
+            recipe: subject.recipe.text.clone(),
+            train: subject.recipe.train,
+            source: subject.source.to_owned(),
+            classes: subject.classes.to_vec(),
+            kernels: subject.kernels.to_owned(),
+            progress: Progress::default(),
+            values: Values::of(network),
+            optimizer_steps: 0,
+            optimizer_state: Vec::new(),
+            best: None,
+            history: Vec::new(),
+        }
+    }
+
+    /// Reads the checkpoint of a run's folder, or a checkpoint file.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] if it is not one, or is damaged, or was written by another version.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        let path = if path.is_dir() {
+            path.join(FILE_NAME)
+        } else {
+            path.to_owned()
+        };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(CheckpointError::Read { path, source }),
+        };
+        if bytes.get(..MAGIC.len()) != Some(&MAGIC) {
+            let problem = "not a checkpoint of kinglet";
+            return Err(CheckpointError::Damaged { path, problem });
+        }
+        let damaged = |path| CheckpointError::Damaged {
+            path,
+            problem: "the checkpoint is damaged or truncated",
+        };
+        // The version comes first, so that it can be told from damage.
+        match postcard::take_from_bytes::<u32>(&bytes[MAGIC.len()..]) {
+            Ok((VERSION, _)) => {}
+            Ok((found, _)) => return Err(CheckpointError::Version { path, found }),
+            Err(_) => return Err(damaged(path)),
+        }
+        let Some((message, crc)) = bytes.split_last_chunk::<4>() else {
+            return Err(damaged(path));
+        };
+        if u32::from_le_bytes(*crc) != crc32(message) {
+            return Err(damaged(path));
+        }
+        let checkpoint: Self = postcard::from_bytes(message).map_err(|_| damaged(path.clone()))?;
+        if checkpoint.fits(&checkpoint.network()?) {
+            Ok(checkpoint)
+        } else {
+            Err(damaged(path))
+        }
+    }
+
+    /// Whether all values are as many as the recipe's network has.
+    fn fits(&self, network: &Network) -> bool {
+        let fits = |values: &Values| {
+            values.parameters.len() == network.parameters.len()
+                && values.statistics.len() == network.statistics.len()
+        };
+        fits(&self.values) && self.best.as_ref().is_none_or(|best| fits(&best.values))
+    }
+
+    /// The recipe as it was trained, with the settings of the command line.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Recipe`], which a checkpoint that was loaded does not give.
+    pub fn recipe(&self) -> Result<Recipe, CheckpointError> {
+        let mut recipe = Recipe::parse(&self.recipe, Path::new("recipe.toml"))?;
+        recipe.train = self.train;
+        Ok(recipe)
+    }
+
+    fn network(&self) -> Result<Network, CheckpointError> {
+        Ok(Network::zeroed(self.recipe()?.architecture))
+    }
+
+    /// The best network so far: that of the epoch with the lowest validation loss, or the present one before
+    /// the first epoch has ended.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Recipe`], which a checkpoint that was loaded does not give.
+    pub fn best_network(&self) -> Result<Network, CheckpointError> {
+        let mut network = self.network()?;
+        let values = self.best.as_ref().map_or(&self.values, |best| &best.values);
+        network.parameters.clone_from(&values.parameters);
+        network.statistics.clone_from(&values.statistics);
+        Ok(network)
+    }
+
+    /// Refuses to continue what was begun with another recipe, data set or kernel set. More epochs are welcome.
+    pub(super) fn check_resumable(
+        &self,
+        path: &Path,
+        now: &Subject,
+    ) -> Result<(), CheckpointError> {
+        let then = self.recipe()?;
+        let recipe = now.recipe;
+        let checks = [
+            (
+                then.architecture == recipe.architecture,
+                "the network (input, layers)",
+            ),
+            (then.data == recipe.data, "[data]"),
+            (then.optimizer == recipe.optimizer, "[optimizer]"),
+            (
+                then.train.batch_size == recipe.train.batch_size,
+                "batch_size",
+            ),
+            (then.train.seed == recipe.train.seed, "seed"),
+            (self.classes == now.classes, "the classes"),
+            (self.source == now.source, "the data set"),
+            (self.kernels == now.kernels, "the kernel set (--kernels)"),
+        ];
+        match checks.iter().find(|(same, _)| !same) {
+            None => Ok(()),
+            Some((_, what)) => Err(CheckpointError::Changed {
+                path: path.join(FILE_NAME),
+                what,
+            }),
+        }
+    }
+
+    /// Writes it into the folder of a run; the one before survives any failure. Returns the file.
+    pub(super) fn save(&self, folder: &Path) -> Result<PathBuf, WriteError> {
+        let path = folder.join(FILE_NAME);
+        let mut bytes = postcard::to_stdvec(self).map_err(|error| WriteError {
+            path: path.clone(),
+            source: io::Error::other(error),
+        })?;
+        bytes.extend(crc32(&bytes).to_le_bytes());
+        write_atomic(&path, &bytes)?;
+        Ok(path)
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}

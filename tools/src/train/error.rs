@@ -1,0 +1,76 @@
+//! Why training could not start, or stopped.
+
+use kinglet_kernels::Shape;
+
+use super::CheckpointError;
+use crate::dataset::DatasetError;
+use crate::file::WriteError;
+use crate::recipe::{ChannelsFirst, RecipeError};
+
+/// Why training could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The recipe is wrong, or its network cannot learn classes.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The data set is wrong.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A checkpoint could not be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The system does not give that many threads.
+    #[error("cannot start {threads} threads: {source}")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// Pictures of another shape than the network's input.
+    #[error(
+        "the recipe's input is {}, but the pictures of {source_name} are {} (channels, height, width): \
+         write input = [{}, {}, {}] or choose another data set",
+        ChannelsFirst(*network), ChannelsFirst(*pictures),
+        pictures.channels, pictures.height, pictures.width
+    )]
+    PictureShape {
+        /// The network's input.
+        network: Shape,
+        /// The pictures.
+        pictures: Shape,
+        /// The data set.
+        source_name: String,
+    },
+    /// Another number of classes than the network's outputs.
+    #[error(
+        "the network has {outputs} outputs, but {source_name} has {classes} classes: end with {classes} outputs"
+    )]
+    Classes {
+        /// The network's outputs.
+        outputs: usize,
+        /// Classes of the data set.
+        classes: usize,
+        /// The data set.
+        source_name: String,
+    },
+    /// The loss is not a number any more.
+    #[error(
+        "the loss became {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate (lr is {learning_rate}), \
+         and pictures normalized to about -1 to 1 ([data] normalize)"
+    )]
+    Diverged {
+        /// The loss: NaN or infinite.
+        loss: f64,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The batch in it, from 1.
+        batch: usize,
+        /// The recipe's `lr`.
+        learning_rate: f32,
+    },
+}

@@ -1,0 +1,80 @@
+//! What an epoch came to, and `metrics.csv`.
+
+use serde::{Deserialize, Serialize};
+
+/// One row of `metrics.csv`. Training and validation each have a loss and an accuracy of their own, each the
+/// mean over the samples seen; those of training are of the forward passes on the way, with dropout.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy of the training samples.
+    pub train_loss: f64,
+    /// Fraction of the training samples that were right.
+    pub train_accuracy: f64,
+    /// Mean cross-entropy of the validation samples; none if the recipe keeps none.
+    pub validation_loss: Option<f64>,
+    /// Fraction of the validation samples that were right.
+    pub validation_accuracy: Option<f64>,
+    /// Training samples in a second, validation apart.
+    pub images_per_second: f64,
+    /// Duration of the epoch, validation included.
+    pub seconds: f64,
+}
+
+/// The epochs as CSV, with a header.
+pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
+    const HEADER: [&str; 7] = [
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+        "images_per_second",
+        "seconds",
+    ];
+    let number = |x: f64, digits: usize| format!("{x:.digits$}");
+    let optional = |x: Option<f64>| x.map_or(String::new(), |x| number(x, 6));
+    let rows = history.iter().map(|m| {
+        [
+            m.epoch.to_string(),
+            number(m.train_loss, 6),
+            number(m.train_accuracy, 6),
+            optional(m.validation_loss),
+            optional(m.validation_accuracy),
+            number(m.images_per_second, 1),
+            number(m.seconds, 3),
+        ]
+    });
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory cannot fail.
+    let _ = writer.write_record(HEADER);
+    for row in rows {
+        let _ = writer.write_record(row);
+    }
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_a_row() {
+        let metrics = EpochMetrics {
+            epoch: 1,
+            train_loss: 0.5,
+            train_accuracy: 0.75,
+            validation_loss: Some(0.25),
+            validation_accuracy: None,
+            images_per_second: 1234.56,
+            seconds: 2.0,
+        };
+        let text = String::from_utf8(to_csv(&[metrics])).unwrap();
+        assert_eq!(
+            text,
+            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,images_per_second,seconds\n\
+             1,0.500000,0.750000,0.250000,,1234.6,2.000\n"
+        );
+    }
+}

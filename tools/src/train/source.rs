@@ -1,0 +1,105 @@
+//! Where the samples of a batch come from.
+
+use kinglet_kernels::Shape;
+
+use crate::dataset::Dataset;
+use crate::recipe::Normalize;
+
+/// Samples with their classes, by their place in a data set.
+pub trait Source: Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// True when there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape of one sample.
+    fn shape(&self) -> Shape;
+
+    /// Writes sample `index`, normalized, NHWC.
+    fn write(&self, index: usize, output: &mut [f32]);
+
+    /// The class of sample `index`.
+    fn label(&self, index: usize) -> usize;
+}
+
+/// A data set's pictures as the network sees them: `(pixel / 255 - mean) / std`.
+pub struct Pictures<'a> {
+    dataset: &'a Dataset,
+    /// The result for each byte, channel by channel.
+    table: Vec<[f32; 256]>,
+}
+
+impl<'a> Pictures<'a> {
+    /// The pictures of `dataset`, each channel normalized.
+    pub fn new(dataset: &'a Dataset, normalize: &Normalize) -> Self {
+        let channel = |(&mean, &std): (&f32, &f32)| {
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
+        };
+        Self {
+            dataset,
+            table: normalize
+                .mean
+                .iter()
+                .zip(&normalize.std)
+                .map(channel)
+                .collect(),
+        }
+    }
+}
+
+impl Source for Pictures<'_> {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn shape(&self) -> Shape {
+        self.dataset.shape()
+    }
+
+    fn write(&self, index: usize, output: &mut [f32]) {
+        let image = self.dataset.image(index);
+        let channels = self.table.len().max(1);
+        for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
+            for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(&self.table) {
+                *output = table[usize::from(byte)];
+            }
+        }
+    }
+
+    fn label(&self, index: usize) -> usize {
+        usize::from(self.dataset.label(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn pixels_are_normalized_channel_by_channel() {
+        let shape = Shape::new(1, 2, 2);
+        let dataset = Dataset::new(Path::new("x"), shape, vec![0, 255, 51, 102], vec![3]).unwrap();
+        let normalize = Normalize {
+            mean: vec![0.5, 0.25],
+            std: vec![0.5, 2.0],
+        };
+        let pictures = Pictures::new(&dataset, &normalize);
+        let mut output = [9.0; 4];
+        pictures.write(0, &mut output);
+        assert_eq!(
+            output,
+            [
+                -1.0,
+                0.375,
+                (0.2_f32 - 0.5) / 0.5,
+                (102.0_f32 / 255.0 - 0.25) / 2.0
+            ]
+        );
+        assert_eq!(pictures.label(0), 3);
+    }
+}

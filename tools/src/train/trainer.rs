@@ -1,0 +1,317 @@
+//! One step of training, and evaluation: forward, loss, backward, update over a batch and all threads.
+//!
+//! Every buffer is made once for the largest batch. The bits of the result depend on network, batches, keys
+//! and kernel set, not on the number of threads.
+
+use std::sync::Arc;
+
+use kinglet_kernels::BackwardKernels;
+use kinglet_kernels::portable::cross_entropy_f32;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::optimizer::Stepper;
+use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
+use super::{ClassTally, Source, Tally, TrainError};
+use crate::network::Network;
+use crate::recipe::OptimizerSettings;
+
+/// A network in training.
+pub struct Trainer {
+    pool: Arc<ThreadPool>,
+    engine: Engine,
+}
+
+/// What decides how a [`Trainer`] computes.
+#[derive(Clone, Copy)]
+pub struct TrainerOptions {
+    /// The kernel set.
+    pub kernels: &'static dyn BackwardKernels,
+    /// Number of threads; 0 for one on each core.
+    pub threads: usize,
+    /// Largest batch.
+    pub batch_size: usize,
+    /// Key of dropout.
+    pub seed: u64,
+}
+
+impl Trainer {
+    /// Prepares to train `network`.
+    ///
+    /// # Errors
+    /// [`TrainError::Threads`] if the system does not give that many threads.
+    pub fn new(
+        network: Network,
+        optimizer: &OptimizerSettings,
+        options: TrainerOptions,
+    ) -> Result<Self, TrainError> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .build();
+        let pool = pool.map_err(|source| TrainError::Threads {
+            threads: options.threads,
+            source,
+        })?;
+        Ok(Self {
+            pool: Arc::new(pool),
+            engine: Engine::new(network, optimizer, options),
+        })
+    }
+
+    /// Number of threads at work.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// The network as it is now.
+    pub fn network(&self) -> &Network {
+        &self.engine.network
+    }
+
+    /// Changes the network's values, for example to those of a checkpoint.
+    pub fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) {
+        let network = &mut self.engine.network;
+        network.parameters.copy_from_slice(parameters);
+        network.statistics.copy_from_slice(statistics);
+        self.engine.stale = true;
+    }
+
+    /// Gradients of the last step, in the order of the network's parameters.
+    pub fn gradients(&self) -> &[f32] {
+        &self.engine.gradients
+    }
+
+    /// Steps taken and the optimizer's state.
+    pub(super) fn optimizer_state(&self) -> (u32, &[f32]) {
+        self.engine.stepper.save()
+    }
+
+    /// Continues the optimizer from a state; false if it is another optimizer's.
+    #[must_use]
+    pub(super) fn restore_optimizer(&mut self, steps: u32, state: &[f32]) -> bool {
+        self.engine.stepper.restore(steps, state)
+    }
+
+    /// One step on the samples at `indices`: the mean of their cross-entropy is lowered. `epoch` is part
+    /// of dropout's key.
+    ///
+    /// Returns the sums of the forward pass, before the step. If their loss is not finite, the step is not
+    /// taken.
+    pub fn step(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
+        let engine = &mut self.engine;
+        self.pool.install(|| {
+            let tally = engine.gradient(source, indices, epoch);
+            if tally.loss.is_finite() {
+                engine.update();
+            }
+            tally
+        })
+    }
+
+    /// Computes the gradients of a step without taking it.
+    pub fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
+        let engine = &mut self.engine;
+        self.pool
+            .install(|| engine.gradient(source, indices, epoch))
+    }
+
+    /// Evaluates the samples at `indices`: running statistics, no dropout. Stops between batches when
+    /// `go_on` says no, and then returns nothing.
+    pub fn evaluate(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Option<ClassTally> {
+        let engine = &mut self.engine;
+        self.pool
+            .install(|| engine.evaluate(source, indices, go_on))
+    }
+
+    /// Runs `work` on the trainer's own threads: steps inside start without waking them.
+    pub(super) fn inside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
+        let pool = Arc::clone(&self.pool);
+        pool.install(|| work(self))
+    }
+}
+
+/// All but the threads.
+struct Engine {
+    kernels: &'static dyn BackwardKernels,
+    network: Network,
+    gradients: Vec<f32>,
+    stepper: Stepper,
+    stages: Vec<Stage>,
+    /// Feature maps of the whole batch before the first stage, between stages, behind the last.
+    maps: Vec<Vec<f32>>,
+    /// Their gradients.
+    d_maps: Vec<Vec<f32>>,
+    /// Values of one sample in each of them.
+    map_lens: Vec<usize>,
+    /// The first stage that is trained: the gradient goes no further back.
+    first_trained: usize,
+    batch_size: usize,
+    seed: u64,
+    /// Whether parameters changed since the stages saw them.
+    stale: bool,
+}
+
+impl Engine {
+    fn new(network: Network, optimizer: &OptimizerSettings, options: TrainerOptions) -> Self {
+        let batch_size = options.batch_size.max(1);
+        // The loss contains the softmax.
+        let layers = network.architecture().logits_layers();
+        let stages = stage::build(&network, layers, batch_size, options.kernels);
+        let mut map_lens = vec![network.architecture().input.len()];
+        map_lens.extend(stages.iter().map(Stage::output_len));
+        let buffers = || {
+            map_lens
+                .iter()
+                .map(|len| vec![0.0; len * batch_size])
+                .collect()
+        };
+        Self {
+            kernels: options.kernels,
+            gradients: vec![0.0; network.parameters.len()],
+            stepper: Stepper::new(optimizer, network.parameters.len()),
+            first_trained: stages
+                .iter()
+                .position(Stage::has_parameters)
+                .unwrap_or(stages.len()),
+            maps: buffers(),
+            d_maps: buffers(),
+            map_lens,
+            stages,
+            network,
+            batch_size,
+            seed: options.seed,
+            stale: true,
+        }
+    }
+
+    /// Forward pass over the samples at `indices`, at most one batch of them.
+    fn forward(&mut self, source: &dyn Source, indices: &[usize], mode: Mode) {
+        let samples = indices.len();
+        let input_len = self.map_lens[0];
+        let input = &mut self.maps[0][..samples * input_len];
+        input
+            .par_chunks_mut(input_len)
+            .zip(indices)
+            .for_each(|(input, &index)| source.write(index, input));
+        let pass = Pass {
+            kernels: self.kernels,
+            mode,
+            parameters: &self.network.parameters,
+        };
+        let statistics = &mut self.network.statistics;
+        for (i, stage) in self.stages.iter_mut().enumerate() {
+            if self.stale {
+                stage.prepare(&pass);
+            }
+            let (before, behind) = self.maps.split_at_mut(i + 1);
+            let input = &before[i][..samples * self.map_lens[i]];
+            let output = &mut behind[0][..samples * self.map_lens[i + 1]];
+            stage.forward(&pass, statistics, input, output);
+        }
+        self.stale = false;
+    }
+
+    /// Losses of the last forward pass, their gradients, and what `each` sample came to: loss and hit.
+    fn loss(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        mut each: impl FnMut(usize, f32, bool),
+    ) {
+        let last = self.maps.len() - 1;
+        let classes = self.map_lens[last];
+        let logits = self.maps[last].chunks(classes);
+        let d_logits = self.d_maps[last].chunks_mut(classes);
+        let share = 1.0 / indices.len() as f32;
+        for ((logits, d_logits), &index) in logits.zip(d_logits).zip(indices) {
+            let label = source.label(index);
+            let loss = cross_entropy_f32(logits, label, d_logits);
+            d_logits.iter_mut().for_each(|d| *d *= share);
+            each(label, loss, largest(logits) == label);
+        }
+    }
+
+    fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
+        let indices = &indices[..indices.len().min(self.batch_size)];
+        let mode = Mode::Train(Keys {
+            seed: self.seed,
+            epoch,
+            samples: indices,
+        });
+        self.forward(source, indices, mode);
+        let mut tally = Tally::default();
+        self.loss(source, indices, |_, loss, correct| tally.add(loss, correct));
+        if tally.loss.is_finite() {
+            self.backward(indices.len(), mode);
+        }
+        tally
+    }
+
+    fn backward(&mut self, samples: usize, mode: Mode) {
+        let pass = Pass {
+            kernels: self.kernels,
+            mode,
+            parameters: &self.network.parameters,
+        };
+        for (i, stage) in self
+            .stages
+            .iter_mut()
+            .enumerate()
+            .skip(self.first_trained)
+            .rev()
+        {
+            let (d_before, d_behind) = self.d_maps.split_at_mut(i + 1);
+            let len = |map: usize| samples * self.map_lens[map];
+            let d_input = &mut d_before[i][..len(i)];
+            let of = Backward {
+                input: &self.maps[i][..len(i)],
+                output: &self.maps[i + 1][..len(i + 1)],
+                d_output: &mut d_behind[0][..len(i + 1)],
+                d_input: (i > self.first_trained).then_some(d_input),
+                gradients: &mut self.gradients,
+            };
+            stage.backward(&pass, of);
+        }
+    }
+
+    fn update(&mut self) {
+        self.stepper
+            .step(&mut self.network.parameters, &self.gradients);
+        self.stale = true;
+    }
+
+    fn evaluate(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Option<ClassTally> {
+        let mut tally = ClassTally::new(self.map_lens.last().copied().unwrap_or(0));
+        for batch in indices.chunks(self.batch_size) {
+            if !go_on() {
+                return None;
+            }
+            self.forward(source, batch, Mode::Evaluate);
+            self.loss(source, batch, |label, loss, correct| {
+                tally.add(label, loss, correct)
+            });
+        }
+        Some(tally)
+    }
+}
+
+/// The place of the largest value, the first of equals.
+fn largest(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, &value) in values.iter().enumerate() {
+        if value > values[best] {
+            best = i;
+        }
+    }
+    best
+}
