@@ -218,6 +218,12 @@ mod tests {
         a.count(1, &logits, false);
         b.count(1, &probabilities, true);
         assert!((a.loss() - b.loss()).abs() < 1e-6);
-        assert_eq!(a.all(), ClassCount { correct: 1, total: 1 });
+        assert_eq!(
+            a.all(),
+            ClassCount {
+                correct: 1,
+                total: 1
+            }
+        );
     }
 }

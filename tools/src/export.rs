@@ -54,10 +54,7 @@ pub struct ExportSettings {
 ///
 /// # Errors
 /// [`ExportError`] if the trainable layers asked for are not there, or the graph is not one the runtime takes.
-pub fn export(
-    mut graph: Graph,
-    settings: &ExportSettings,
-) -> Result<(Vec<u8>, Plan), ExportError> {
+pub fn export(mut graph: Graph, settings: &ExportSettings) -> Result<(Vec<u8>, Plan), ExportError> {
     optimize(&mut graph);
     let trainable_nodes = trainable_nodes(&graph, settings.fine_tune_last)?;
     let nodes = graph.nodes.iter().map(|node| {

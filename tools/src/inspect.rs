@@ -80,7 +80,12 @@ pub fn channels_first(shape: Shape) -> Vec<usize> {
 
 impl Report {
     /// A recipe's network, layer by layer as the recipe has them; `model` is what it exports to.
-    pub fn of_recipe(name: &str, architecture: &Architecture, model: &Model<'_>, file: usize) -> Self {
+    pub fn of_recipe(
+        name: &str,
+        architecture: &Architecture,
+        model: &Model<'_>,
+        file: usize,
+    ) -> Self {
         let layers = architecture.layers.iter().map(|layer| Row {
             layer: layer.text.clone(),
             output: channels_first(layer.output),
@@ -150,9 +155,8 @@ impl Report {
 
 /// Parameters and multiply-accumulates of a node.
 fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
-    let with_bias = |weights: usize, bias: Option<u32>| {
-        weights + bias.map_or(0, |_| output.channels)
-    };
+    let with_bias =
+        |weights: usize, bias: Option<u32>| weights + bias.map_or(0, |_| output.channels);
     match node.operator {
         Operator::Conv2dF32 {
             window,
@@ -239,7 +243,7 @@ pub fn grouped(number: u64) -> String {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::{CellAlignment, Table, presets};
+        use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
         writeln!(f, "{}: input {:?}", self.name, self.input)?;
         if let Some(id) = &self.id {
             writeln!(f, "id {id}")?;
@@ -248,7 +252,8 @@ impl std::fmt::Display for Report {
             writeln!(f, "fine-tuned from {parent}")?;
         }
         let mut table = Table::new();
-        table.load_style(presets::ASCII_HORIZONTAL_ONLY);
+        let rule = LineStyle::none().fill('-').junction('-');
+        table.load_style(TableStyle::new().header_separator(rule));
         table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
         for row in &self.layers {
             table.add_row([
@@ -262,7 +267,7 @@ impl std::fmt::Display for Report {
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        writeln!(f, "{table}")?;
+        writeln!(f, "{}", table.trim_fmt())?;
         let bytes = |bytes: usize| grouped(bytes as u64);
         let m = &self.memory;
         writeln!(
@@ -271,13 +276,22 @@ impl std::fmt::Display for Report {
             grouped(self.parameters as u64),
             grouped(self.macs)
         )?;
-        writeln!(f, "model file        {:>12} bytes, weights {}", bytes(m.file), bytes(m.weights))?;
+        writeln!(
+            f,
+            "model file        {:>12} bytes, weights {}",
+            bytes(m.file),
+            bytes(m.weights)
+        )?;
         writeln!(
             f,
             "activations       {:>12} bytes at the plan's peak (lower bound {}{})",
             bytes(m.activations),
             bytes(m.activations_lower_bound),
-            if m.activations == m.activations_lower_bound { ": optimal" } else { "" }
+            if m.activations == m.activations_lower_bound {
+                ": optimal"
+            } else {
+                ""
+            }
         )?;
         writeln!(
             f,

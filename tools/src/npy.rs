@@ -50,7 +50,10 @@ fn expected(shape: Shape) -> String {
     if (shape.height, shape.width) == (1, 1) {
         format!("(batch, {0}) or (batch, {0}, 1, 1)", shape.channels)
     } else {
-        format!("(batch, {}, {}, {})", shape.channels, shape.height, shape.width)
+        format!(
+            "(batch, {}, {}, {})",
+            shape.channels, shape.height, shape.width
+        )
     }
 }
 
@@ -63,10 +66,11 @@ pub fn read(path: &Path, shape: Shape) -> Result<(usize, Vec<f32>), NpyError> {
         path: path.to_owned(),
         source,
     })?;
-    let array = ArrayD::<f32>::read_npy(BufReader::new(file)).map_err(|source| NpyError::Parse {
-        path: path.to_owned(),
-        source,
-    })?;
+    let array =
+        ArrayD::<f32>::read_npy(BufReader::new(file)).map_err(|source| NpyError::Parse {
+            path: path.to_owned(),
+            source,
+        })?;
     let wrong = || NpyError::Shape {
         path: path.to_owned(),
         found: array.shape().to_vec(),

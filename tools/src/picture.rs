@@ -72,7 +72,9 @@ pub fn read(path: &Path, shape: Shape) -> Result<Vec<u8>, PictureError> {
     };
     let rgba = decoded.to_rgba8();
     if rgba.pixels().any(|pixel| pixel.0[3] != 255) {
-        return Err(refused("the picture is partly transparent; flatten it first"));
+        return Err(refused(
+            "the picture is partly transparent; flatten it first",
+        ));
     }
     match shape.channels {
         3 => Ok(rgba.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect()),

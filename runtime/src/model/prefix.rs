@@ -70,6 +70,14 @@ impl Prefix {
     /// Reads and checks the prefix: length, magic, version, CRC.
     pub(crate) const fn read(file: &[u8]) -> Result<Self, LoadError> {
         let Some((prefix, _)) = file.split_at_checked(PREFIX_LEN) else {
+            // Too short to be a model; what there is tells a cut model from another file.
+            let mut i = 0;
+            while i < file.len() && i < MAGIC.len() {
+                if file[i] != MAGIC[i] {
+                    return Err(LoadError::Magic);
+                }
+                i += 1;
+            }
             return Err(LoadError::Truncated);
         };
         let mut fields = Fields {

@@ -55,7 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     create_folder(out)?;
     let kernels = kernel_set::select(&arguments.kernels)?;
     let collection = embedded()?;
-    let test = collection.test.as_ref().ok_or("the built-in data set has a test part")?;
+    let test = collection
+        .test
+        .as_ref()
+        .ok_or("the built-in data set has a test part")?;
 
     let recipe_path = out.join("fashion.toml");
     write_atomic(&recipe_path, RECIPE.as_bytes())?;
@@ -75,11 +78,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: 0,
         resume: false,
     };
-    let ended = fit(&recipe, &collection, &options, &AtomicBool::new(false), &mut EpochLines)?;
+    let ended = fit(
+        &recipe,
+        &collection,
+        &options,
+        &AtomicBool::new(false),
+        &mut EpochLines,
+    )?;
     let Ended::Complete(trained) = ended else {
         return Err("training was interrupted".into());
     };
-    println!("   the best epoch by validation loss is {}; its weights are kept", trained.best_epoch);
+    println!(
+        "   the best epoch by validation loss is {}; its weights are kept",
+        trained.best_epoch
+    );
 
     println!("\n2. Export: fold, fuse, plan, one postcard file");
     let export_last = |fine_tune_last| -> Result<ModelFile, Failure> {
@@ -96,12 +108,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = Report::of_model(&candidates[1].model(), candidates[1].bytes().len());
     indented(&report.to_string());
 
-    println!("\n3. Run it with the no_std runtime on the {} test photographs", test.len());
+    println!(
+        "\n3. Run it with the no_std runtime on the {} test photographs",
+        test.len()
+    );
     let all: Vec<usize> = (0..test.len()).collect();
     let model = candidates[0].model();
     let before = evaluate(&model, kernels, test, &all)?;
     println!("   accuracy {:.2} %", 100.0 * before.accuracy());
-    print_classes(&before, |class| model.label(class).map(str::to_owned));
+    print_classes("     ", &before, |class| {
+        model.label(class).map(str::to_owned)
+    });
     let picture = out.join("test-0.png");
     write_picture(&picture, test, 0)?;
 
@@ -128,7 +145,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut best: Option<Tuned> = None;
     for (index, file) in candidates.iter().enumerate() {
         let tuned = lesson.learn(&file.model(), index + 1)?;
-        if best.as_ref().is_none_or(|best| tuned.accuracy > best.accuracy) {
+        if best
+            .as_ref()
+            .is_none_or(|best| tuned.accuracy > best.accuracy)
+        {
             best = Some(tuned);
         }
     }
@@ -152,8 +172,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The first pictures of the validation part: training has not learned from them.
 fn validation_samples(recipe: &Recipe, collection: &Collection) -> Result<Dataset, Failure> {
-    let (_, mut validation) =
-        split(collection.train.len(), recipe.data.validation, recipe.train.seed)?;
+    let (_, mut validation) = split(
+        collection.train.len(),
+        recipe.data.validation,
+        recipe.train.seed,
+    )?;
     validation.truncate(SAMPLES);
     let mut samples = collection.train.select(&validation);
     samples.invert();

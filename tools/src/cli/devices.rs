@@ -35,7 +35,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         println!("{report:#}");
         return Ok(());
     }
-    println!("{} CPU, {threads} threads; kernel sets, fastest first:", std::env::consts::ARCH);
+    println!(
+        "{} CPU, {threads} threads; kernel sets, fastest first:",
+        std::env::consts::ARCH
+    );
     for set in sets() {
         let note = match (set.kernels().is_some(), set.name() == chosen) {
             (true, true) => "taken by --kernels auto",

@@ -87,16 +87,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         found.all().total as f64 / seconds,
         kernels.name()
     );
-    print_classes(&found, label);
+    print_classes("  ", &found, label);
     Ok(())
 }
 
 /// One line for each class that occurs.
-pub(super) fn print_classes(found: &Evaluation, label: impl Fn(usize) -> Option<String>) {
+pub(super) fn print_classes(
+    indent: &str,
+    found: &Evaluation,
+    label: impl Fn(usize) -> Option<String>,
+) {
     for (class, count) in found.classes.iter().enumerate() {
         if count.total > 0 {
             println!(
-                "  {:<14} {:>6.2} %  {:>5} of {}",
+                "{indent}{:<14} {:>6.2} %  {:>5} of {}",
                 label(class).unwrap_or_else(|| format!("class {class}")),
                 100.0 * count.accuracy(),
                 count.correct,

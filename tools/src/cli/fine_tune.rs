@@ -118,17 +118,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         false => Order::Shuffled(arguments.seed),
     };
     let mut epochs = Vec::new();
-    fine_tune(&mut tuner, &pictures, &training, arguments.epochs, order, |epoch| {
-        if !arguments.json {
-            println!(
-                "epoch {:>3}  loss {:.4}  accuracy {:.2} %",
-                epoch.epoch,
-                epoch.loss,
-                100.0 * epoch.accuracy
-            );
-        }
-        epochs.push(epoch);
-    })?;
+    fine_tune(
+        &mut tuner,
+        &pictures,
+        &training,
+        arguments.epochs,
+        order,
+        |epoch| {
+            if !arguments.json {
+                println!(
+                    "epoch {:>3}  loss {:.4}  accuracy {:.2} %",
+                    epoch.epoch,
+                    epoch.loss,
+                    100.0 * epoch.accuracy
+                );
+            }
+            epochs.push(epoch);
+        },
+    )?;
     let after = evaluate_tuned(&mut tuner, &pictures, &evaluation)?;
 
     let mut head = vec![0; tuner.head_len()];
@@ -145,9 +152,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.weight_decay != 0.0 {
             return Err("--firmware-samples cannot carry --weight-decay".into());
         }
-        write_atomic(path, &samples::write(&pictures, &training, &evaluation, learning))?;
+        write_atomic(
+            path,
+            &samples::write(&pictures, &training, &evaluation, learning),
+        )?;
     }
-    let learned: Vec<u8> = tuner.weights().iter().flat_map(|w| w.to_le_bytes()).collect();
+    let learned: Vec<u8> = tuner
+        .weights()
+        .iter()
+        .flat_map(|w| w.to_le_bytes())
+        .collect();
     let outcome = Outcome {
         samples: training.len(),
         epochs,
@@ -174,15 +188,24 @@ fn print(arguments: &Arguments, outcome: &Outcome, before: &Evaluation, after: &
         100.0 * after.accuracy(),
         outcome.samples
     );
-    println!("training took {} bytes", grouped(outcome.training_bytes as u64));
+    println!(
+        "training took {} bytes",
+        grouped(outcome.training_bytes as u64)
+    );
     println!("learned: crc32 {}", outcome.learned_crc32);
     println!("saved head: crc32 {}", outcome.head_crc32);
-    println!("wrote {0}/head.kgh and {0}/model.kgl", arguments.out.display());
+    println!(
+        "wrote {0}/head.kgh and {0}/model.kgl",
+        arguments.out.display()
+    );
 }
 
 /// The CRC-32 that the firmware programs print.
 pub(super) fn crc32(bytes: &[u8]) -> String {
-    format!("{:08x}", crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes))
+    format!(
+        "{:08x}",
+        crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
+    )
 }
 
 /// Most pictures that are kept for evaluation where no number is given.
@@ -199,7 +222,10 @@ fn choose(arguments: &Arguments, count: usize) -> Result<(Vec<usize>, Vec<usize>
         .into());
     }
     let mut indices: Vec<usize> = (0..count).collect();
-    shuffle(&mut for_purpose(arguments.seed, Purpose::Split, 0, 0), &mut indices);
+    shuffle(
+        &mut for_purpose(arguments.seed, Purpose::Split, 0, 0),
+        &mut indices,
+    );
     let evaluation = indices[samples..samples + evaluate].to_vec();
     indices.truncate(samples);
     Ok((indices, evaluation))

@@ -1,8 +1,8 @@
 //! The command line: one file for each command. What goes wrong is one line on the error stream and an exit
 //! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
 
-mod devices;
 mod demo;
+mod devices;
 mod eval;
 mod export;
 mod fine_tune;
@@ -23,7 +23,11 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Train small convolutional networks, run them in buffers of known size, and fine-tune their last layers
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = "Start with `kinglet demo`.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Start with `kinglet demo`."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +47,8 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // `kinglet eval ... | head` ends quietly once nobody reads.
+    sigpipe::reset();
     let done = |()| ExitCode::SUCCESS;
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
@@ -95,7 +101,11 @@ impl Part {
         match self {
             Self::Train => Ok(&collection.train),
             Self::Test => collection.test.as_ref().ok_or_else(|| {
-                format!("{} has no test pictures; try --part train", collection.source).into()
+                format!(
+                    "{} has no test pictures; try --part train",
+                    collection.source
+                )
+                .into()
             }),
         }
     }
@@ -116,8 +126,8 @@ impl std::str::FromStr for FineTuneLast {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.strip_prefix("last=").and_then(|k| k.parse().ok());
-        number
-            .map(Self)
-            .ok_or_else(|| format!("expected last=K with a number K, as in last=2; found \"{text}\""))
+        number.map(Self).ok_or_else(|| {
+            format!("expected last=K with a number K, as in last=2; found \"{text}\"")
+        })
     }
 }

@@ -62,7 +62,10 @@ impl Observer for Progress {
     fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
         let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
         let validation = validation.map_or(String::new(), |(loss, accuracy)| {
-            format!("  validation loss {loss:.4} accuracy {:.2} %", 100.0 * accuracy)
+            format!(
+                "  validation loss {loss:.4} accuracy {:.2} %",
+                100.0 * accuracy
+            )
         });
         self.line(&format!(
             "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  {:.0} images/s{}",

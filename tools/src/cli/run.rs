@@ -98,7 +98,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             println!(
                 "{:>10.4}  {}",
                 guess.output,
-                guess.label.map_or(format!("class {}", guess.class), str::to_owned)
+                guess
+                    .label
+                    .map_or(format!("class {}", guess.class), str::to_owned)
             );
         }
     }
@@ -106,7 +108,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case(extension))
 }
 
 /// The `count` largest outputs, largest first.

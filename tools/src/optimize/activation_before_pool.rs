@@ -25,5 +25,10 @@ pub(super) fn run(graph: &mut Graph) {
             std::mem::swap(&mut pool.name, &mut relu.name);
         }
     }
-    debug_assert!(graph.shapes().iter().all(|shape| *shape != Shape::default()));
+    debug_assert!(
+        graph
+            .shapes()
+            .iter()
+            .all(|shape| *shape != Shape::default())
+    );
 }
