@@ -11,14 +11,11 @@ use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Kernels, Portable, Reference, Rounding, Shape, Unary, Window,
     arch, portable,
 };
+use kinglet_tests::bits_of;
 use kinglet_tests::graphs::{
     Bias, chain, conv2d, every_operator, file, linear, numbers, pixels, tiny,
 };
 use kinglet_tests::interpreter::{self, Value};
-
-fn bits_of(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
-}
 
 /// Keeps the output of each node, in the order they come.
 #[derive(Default)]

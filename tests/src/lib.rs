@@ -12,4 +12,12 @@
 pub mod exercise;
 pub mod graphs;
 pub mod interpreter;
+pub mod mutate;
+pub mod naive;
 pub mod seal;
+pub mod suffixes;
+
+/// The bits of `values`: floats are compared by them, so that -0 and NaN count.
+pub fn bits_of(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}

@@ -4,9 +4,13 @@
 //! [`honest_prefix`] is written from `FORMAT.md`, not from the exporter: two who read the same page should
 //! write the same bytes.
 
+use kinglet::model::GraphSpec;
 use kinglet::model::schema::{
-    FORMAT_VERSION, File, Graph, MAGIC, Operator, PREFIX_LEN, Prefix, WEIGHTS_ALIGN,
+    FORMAT_VERSION, File, Graph, MAGIC, Node, Operator, PREFIX_LEN, Prefix, Tensor, WEIGHTS_ALIGN,
 };
+use kinglet_kernels::Shape;
+
+use crate::graphs::{file, tiny};
 
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
@@ -135,4 +139,61 @@ pub fn honest_prefix(graph: &Graph<'_>) -> Prefix {
         operators: operators.to_le_bytes(),
         prefix_crc: [0; 4],
     }
+}
+
+/// `spec`'s file with a change to its graph or weights, closed again under a prefix that tells the truth.
+pub fn changed(spec: &GraphSpec, change: impl FnOnce(&mut File<'_>)) -> Vec<u8> {
+    let bytes = file(spec);
+    let mut file = open(&bytes);
+    change(&mut file);
+    file.prefix = honest_prefix(&file.graph);
+    seal(&file)
+}
+
+/// The tiny file with a change to its bytes, under right CRCs.
+pub fn patched(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = file(&tiny()).to_vec();
+    change(&mut bytes);
+    repair_crcs(&mut bytes);
+    bytes
+}
+
+/// The tiny file with another body behind its prefix.
+pub fn with_body(body: &[u8]) -> Vec<u8> {
+    patched(|bytes| {
+        bytes.truncate(PREFIX_LEN);
+        bytes.extend_from_slice(body);
+        set_file_len(bytes);
+    })
+}
+
+/// Writes the length of `bytes` into their prefix.
+pub fn set_file_len(bytes: &mut [u8]) {
+    let len = (bytes.len() as u32).to_le_bytes();
+    bytes[48..52].copy_from_slice(&len);
+}
+
+/// A chain of `nodes` ReLUs in place over eight elements, with a change.
+pub fn unaries(nodes: usize, change: impl FnOnce(&mut File<'_>)) -> Vec<u8> {
+    changed(&tiny(), |file| {
+        file.graph.nodes = (0..nodes)
+            .map(|index| Node {
+                operator: Operator::ReluF32,
+                inputs: [index as u16].into_iter().collect(),
+            })
+            .collect();
+        file.graph.tensors = (0..=nodes)
+            .map(|number| Tensor {
+                shape: Shape::vector(8),
+                offset: 0,
+                last_use: number.min(nodes - 1) as u16,
+                ..file.graph.tensors[0]
+            })
+            .collect();
+        file.graph.mean.clear();
+        file.graph.std.clear();
+        file.graph.labels.clear();
+        file.graph.trainable_nodes = 0;
+        change(file);
+    })
 }

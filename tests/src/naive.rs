@@ -1,6 +1,7 @@
 //! The trainable suffix of a graph, computed as a textbook would: every layer's output is kept, every
 //! gradient is stored, in f32 in the canonical order and in f64.
 
+use kinglet::Adam;
 use kinglet::model::{GraphSpec, OperatorSpec};
 use kinglet_kernels::{Activation, Unary};
 
@@ -18,13 +19,13 @@ enum Layer {
 
 /// A suffix with its parameters.
 #[derive(Debug, Clone)]
-pub(crate) struct Naive {
+pub struct Naive {
     layers: Vec<Layer>,
 }
 
 impl Naive {
     /// The trainable suffix of `spec`.
-    pub(crate) fn of(spec: &GraphSpec) -> Self {
+    pub fn of(spec: &GraphSpec) -> Self {
         let first = spec.nodes.len() - spec.trainable_nodes;
         let layers = spec.nodes[first..].iter().map(|node| match &node.operator {
             OperatorSpec::Linear {
@@ -48,7 +49,7 @@ impl Naive {
     }
 
     /// Number of classes.
-    pub(crate) fn classes(&self) -> usize {
+    pub fn classes(&self) -> usize {
         let outputs = self.layers.iter().rev().find_map(|layer| match layer {
             Layer::Linear { outputs, .. } => Some(*outputs),
             _ => None,
@@ -57,7 +58,7 @@ impl Naive {
     }
 
     /// All parameters: for each layer its weights, then its bias.
-    pub(crate) fn weights(&self) -> Vec<f32> {
+    pub fn weights(&self) -> Vec<f32> {
         let mut all = Vec::new();
         for layer in &self.layers {
             if let Layer::Linear { weights, bias, .. } = layer {
@@ -69,7 +70,7 @@ impl Naive {
     }
 
     /// Sets all parameters, in the order of [`weights`](Self::weights).
-    pub(crate) fn set_weights(&mut self, all: &[f32]) {
+    pub fn set_weights(&mut self, all: &[f32]) {
         let mut values = all.iter();
         for layer in &mut self.layers {
             if let Layer::Linear { weights, bias, .. } = layer {
@@ -113,12 +114,12 @@ impl Naive {
     }
 
     /// What the model puts out.
-    pub(crate) fn outputs(&self, features: &[f32]) -> Vec<f32> {
+    pub fn outputs(&self, features: &[f32]) -> Vec<f32> {
         self.forward(features).pop().expect("an output")
     }
 
     /// What the loss is computed from: the output, or what softmax reads.
-    pub(crate) fn logits(&self, features: &[f32]) -> Vec<f32> {
+    pub fn logits(&self, features: &[f32]) -> Vec<f32> {
         let mut values = self.forward(features);
         if matches!(self.layers.last(), Some(Layer::Softmax)) {
             values.pop();
@@ -127,7 +128,7 @@ impl Naive {
     }
 
     /// The cross-entropy and its gradient for all parameters.
-    pub(crate) fn gradients(&self, features: &[f32], class: usize) -> (f32, Vec<f32>) {
+    pub fn gradients(&self, features: &[f32], class: usize) -> (f32, Vec<f32>) {
         let values = self.forward(features);
         let mut layers = self.layers.as_slice();
         if let Some((Layer::Softmax, rest)) = layers.split_last() {
@@ -195,7 +196,7 @@ impl Naive {
     }
 
     /// The cross-entropy in f64, as a function of all parameters.
-    pub(crate) fn loss_f64(&self, all: &[f64], features: &[f32], class: usize) -> f64 {
+    pub fn loss_f64(&self, all: &[f64], features: &[f32], class: usize) -> f64 {
         let mut values: Vec<f64> = features.iter().map(|x| f64::from(*x)).collect();
         let mut all = all;
         let mut take = |len: usize| {
@@ -268,4 +269,43 @@ fn softmax(x: &[f32]) -> (Vec<f32>, f32, f32) {
     let powers: Vec<f32> = x.iter().map(|x| libm::expf(x - max)).collect();
     let sum = powers.iter().fold(0.0, |sum, power| sum + power);
     (powers.iter().map(|power| power / sum).collect(), max, sum)
+}
+
+/// Adam as PyTorch documents it, one weight at a time.
+#[derive(Debug, Clone)]
+pub struct NaiveAdam {
+    adam: Adam,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+impl NaiveAdam {
+    /// The state for so many weights.
+    pub fn new(adam: Adam, weights: usize) -> Self {
+        Self {
+            adam,
+            mean: vec![0.0; weights],
+            square: vec![0.0; weights],
+        }
+    }
+
+    /// Updates one weight in step number `step`, counted from 1.
+    pub fn update(&mut self, step: u32, index: usize, w: &mut f32, g: f32) {
+        let Adam {
+            learning_rate,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = self.adam;
+        let g = g + weight_decay * *w;
+        let (mean, square) = (&mut self.mean[index], &mut self.square[index]);
+        *mean += (1.0 - beta1) * (g - *mean);
+        *square = *square * beta2 + (1.0 - beta2) * g * g;
+        let correction1 = 1.0 - f64::from(beta1).powi(step as i32);
+        let correction2 = 1.0 - f64::from(beta2).powi(step as i32);
+        let step_size = (f64::from(learning_rate) / correction1) as f32;
+        let denominator = square.sqrt() / correction2.sqrt() as f32 + epsilon;
+        *w -= step_size * (*mean / denominator);
+    }
 }

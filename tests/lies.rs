@@ -1,0 +1,646 @@
+//! One lie at a time: each file below says one thing that is not so, under right CRCs and (where the lie is
+//! not in the prefix itself) a prefix that agrees with it. Each is refused with the reason it deserves.
+
+use kinglet::model::schema::{
+    Extension, File, MAX_ELEMENTS, MAX_TENSORS, Operator, PREFIX_LEN, Prefix, Tensor,
+};
+use kinglet::model::{GraphSpec, OperatorSpec};
+use kinglet::{AlignedBytes, LoadError, Model};
+use kinglet_kernels::{Activation, Padding, ParamsError, Shape, Unary, Window};
+use kinglet_tests::graphs::{Bias, chain, file, linear, tiny};
+use kinglet_tests::seal::{
+    PREFIX_FIELDS, changed, open, patched, repair_crcs, seal, set_file_len, unaries, with_body,
+};
+
+fn refusal(bytes: &[u8]) -> Option<LoadError> {
+    let bytes = AlignedBytes::from(bytes);
+    Model::load(&bytes).err()
+}
+
+/// The tiny file with a change to its prefix, closed again.
+fn lying(change: impl FnOnce(&mut Prefix)) -> Vec<u8> {
+    let bytes = file(&tiny());
+    let mut file = open(&bytes);
+    change(&mut file.prefix);
+    seal(&file)
+}
+
+/// A case: what was done, the file, and why it must be refused.
+type Case = (&'static str, Vec<u8>, LoadError);
+
+fn prefix_cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = vec![
+        ("no bytes", vec![], LoadError::Truncated),
+        (
+            "other magic",
+            patched(|bytes| bytes[0] = b'K'),
+            LoadError::Magic,
+        ),
+        (
+            "version 2",
+            patched(|bytes| bytes[8] = 2),
+            LoadError::Version { found: 2 },
+        ),
+        (
+            "version 0",
+            patched(|bytes| bytes[8] = 0),
+            LoadError::Version { found: 0 },
+        ),
+        (
+            "trailing byte",
+            patched(|bytes| bytes.push(0)),
+            LoadError::Length {
+                expected: 460,
+                found: 461,
+            },
+        ),
+        (
+            "trailing word that the length covers",
+            patched(|bytes| {
+                bytes.extend([0; 4]);
+                set_file_len(bytes);
+            }),
+            LoadError::WeightsPlace,
+        ),
+        (
+            "weights offset",
+            patched(|bytes| bytes[52..56].copy_from_slice(&320u32.to_le_bytes())),
+            LoadError::WeightsPlace,
+        ),
+        (
+            "weights length",
+            patched(|bytes| bytes[56..60].copy_from_slice(&208u32.to_le_bytes())),
+            LoadError::WeightsPlace,
+        ),
+        (
+            "flipped prefix",
+            {
+                let mut bytes = file(&tiny()).to_vec();
+                bytes[12] ^= 1;
+                bytes
+            },
+            LoadError::PrefixCrc,
+        ),
+        (
+            "flipped weights",
+            {
+                let mut bytes = file(&tiny()).to_vec();
+                bytes[459] ^= 1;
+                bytes
+            },
+            LoadError::BodyCrc,
+        ),
+        (
+            "activations end before the last tensor",
+            lying(|prefix| prefix.activation_bytes = 176u32.to_le_bytes()),
+            LoadError::Tensor { tensor: 0 },
+        ),
+    ];
+    // Each number of the prefix that the graph bears out, off by the least that can be said.
+    for (field, expected, least) in [
+        ("input_len", 16, 1),
+        ("output_len", 3, 1),
+        ("activation_bytes", 192, 16),
+        ("scratch_bytes", 0, 1),
+        ("records", 3, 1),
+        ("trainable_parameters", 27, 1),
+        ("suffix_values", 3, 1),
+        ("operators", 0b111, 8),
+    ] {
+        let (_, offset, len) = *PREFIX_FIELDS
+            .iter()
+            .find(|(name, _, _)| *name == field)
+            .expect("a field of the prefix");
+        let lies = [expected + least, u32::MAX as usize];
+        for found in lies.into_iter().chain(expected.checked_sub(least)) {
+            if field == "activation_bytes" && found < expected {
+                continue; // tensors lie outside then: a case of its own, above
+            }
+            let bytes = patched(|bytes| {
+                bytes[offset..offset + len].copy_from_slice(&(found as u64).to_le_bytes()[..len]);
+            });
+            let reason = LoadError::Prefix {
+                field,
+                expected,
+                found,
+            };
+            cases.push((field, bytes, reason));
+        }
+    }
+    cases
+}
+
+fn body_cases() -> Vec<Case> {
+    let malformed = LoadError::Malformed;
+    let bytes = file(&tiny());
+    let graph = postcard::to_stdvec(&open(&bytes).graph).expect("it can be written");
+    let patch = |position: usize, value: u8| {
+        patched(|bytes| {
+            bytes[PREFIX_LEN + position] = value;
+        })
+    };
+    // Behind the name (5 bytes) and the number of tensors (1): the first tensor, see `a_graph_is_these_bytes`.
+    assert_eq!(graph[5..12], [4, 4, 4, 1, 0, 0x80, 0x01]);
+    assert_eq!(graph[32..36], [3, 0, 3, 3], "the first node");
+    let long_number = [0xff; 11];
+    let mut without_weights = graph.clone();
+    without_weights.push(0);
+    let padding = |padding: &[u8], weights: &[u8]| {
+        let body = postcard::to_stdvec(&(open(&bytes).graph, padding, weights));
+        let mut bytes = with_body(&body.expect("it can be written"));
+        let offset = (bytes.len() - weights.len()) as u32;
+        bytes[52..56].copy_from_slice(&offset.to_le_bytes());
+        bytes[56..60].copy_from_slice(&(weights.len() as u32).to_le_bytes());
+        repair_crcs(&mut bytes);
+        bytes
+    };
+    let weights = open(&bytes).weights;
+    assert_eq!(refusal(&padding(&[0; 47], weights)), None);
+    vec![
+        ("empty body", with_body(&[]), malformed),
+        ("endless number", with_body(&long_number), malformed),
+        ("name beyond the end", with_body(&[200, 1, b'x']), malformed),
+        ("name that is not UTF-8", patch(1, 0xff), malformed),
+        ("unknown dtype", patch(9, 1), malformed),
+        ("unknown operator", patch(33, 10), malformed),
+        ("more tensors than bytes", patch(5, 0xff), malformed),
+        (
+            "list of 4 billion",
+            with_body(&[0, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+            malformed,
+        ),
+        ("graph only", with_body(&graph), malformed),
+        ("no weights", with_body(&without_weights), malformed),
+        (
+            "five inputs",
+            {
+                // heapless refuses the fifth while it decodes.
+                let at = graph
+                    .windows(7)
+                    .position(|w| w == [0x50, 1, 0, 2, 2, 2, 2])
+                    .expect("the end of the first node");
+                let mut graph = graph.clone();
+                graph.splice(at + 1..at + 3, [5, 0, 0, 0, 0, 0]);
+                graph.push(0);
+                graph.push(0);
+                with_body(&graph)
+            },
+            malformed,
+        ),
+        (
+            "padding that is not zero",
+            patch(graph.len() + 1, 1),
+            LoadError::WeightsPlace,
+        ),
+        (
+            "weights not aligned",
+            padding(&[0; 43], weights),
+            LoadError::WeightsPlace,
+        ),
+        (
+            "half a word of weights",
+            padding(&[0; 47], &weights[..202]),
+            LoadError::WeightsPlace,
+        ),
+    ]
+}
+
+fn set_operator(file: &mut File<'_>, node: usize, operator: Operator) {
+    file.graph.nodes[node].operator = operator;
+}
+
+fn set_inputs(file: &mut File<'_>, node: usize, inputs: &[u16]) {
+    file.graph.nodes[node].inputs = inputs.iter().copied().collect();
+}
+
+fn conv(window: Window, groups: u32, weights: u32, bias: u32) -> Operator {
+    Operator::Conv2dF32 {
+        window,
+        groups,
+        activation: Activation::Relu,
+        weights,
+        bias: Some(bias),
+    }
+}
+
+fn tensor_cases() -> Vec<Case> {
+    let tensor = |number: usize, change: &dyn Fn(&mut Tensor)| {
+        changed(&tiny(), |file| change(&mut file.graph.tensors[number]))
+    };
+    let overlap = |first, second| LoadError::Overlap { first, second };
+    // Tensor 0 lies at 128..192, 1 at 0..128, 2 at 128..160, 3 at 0..12.
+    vec![
+        (
+            "no nodes",
+            changed(&tiny(), |file| {
+                file.graph.nodes.clear();
+                file.graph.tensors.truncate(1);
+            }),
+            LoadError::TensorCount { found: 1 },
+        ),
+        (
+            "nothing at all",
+            changed(&tiny(), |file| {
+                file.graph.nodes.clear();
+                file.graph.tensors.clear();
+            }),
+            LoadError::TensorCount { found: 0 },
+        ),
+        (
+            "a tensor too few",
+            changed(&tiny(), |file| file.graph.tensors.truncate(3)),
+            LoadError::TensorCount { found: 3 },
+        ),
+        (
+            "one tensor more than the cap",
+            unaries(MAX_TENSORS, |_| {}),
+            LoadError::TensorCount {
+                found: MAX_TENSORS + 1,
+            },
+        ),
+        (
+            "empty tensor",
+            tensor(2, &|t| t.shape.width = 0),
+            LoadError::Tensor { tensor: 2 },
+        ),
+        (
+            "tensor with too many elements",
+            tensor(0, &|t| t.shape = Shape::new(2, 1, MAX_ELEMENTS / 2 + 1)),
+            LoadError::Tensor { tensor: 0 },
+        ),
+        (
+            "shape whose product overflows",
+            tensor(0, &|t| t.shape = Shape::new(1 << 31, 1 << 31, 1 << 31)),
+            LoadError::Tensor { tensor: 0 },
+        ),
+        (
+            "misaligned tensor",
+            tensor(3, &|t| t.offset = 8),
+            LoadError::Tensor { tensor: 3 },
+        ),
+        (
+            "offset near 4 GiB",
+            tensor(3, &|t| t.offset = u32::MAX - 15),
+            LoadError::Tensor { tensor: 3 },
+        ),
+        (
+            "output over input",
+            tensor(1, &|t| t.offset = 128),
+            overlap(0, 1),
+        ),
+        (
+            "output over the end of its input",
+            tensor(1, &|t| t.offset = 64),
+            overlap(0, 1),
+        ),
+        (
+            "output within its input",
+            tensor(2, &|t| t.offset = 48),
+            overlap(1, 2),
+        ),
+        (
+            "output over the last bytes",
+            tensor(2, &|t| t.offset = 112),
+            overlap(1, 2),
+        ),
+        (
+            "input that lives longer than its place is free",
+            tensor(0, &|t| t.last_use = 1),
+            overlap(0, 2),
+        ),
+        (
+            "pool in place",
+            changed(&tiny(), |file| {
+                file.graph.tensors[2].offset = 0;
+                file.graph.tensors[3].offset = 128;
+            }),
+            overlap(1, 2),
+        ),
+        (
+            "in place over half of the input",
+            unaries(2, |file| file.graph.tensors[1].offset = 16),
+            overlap(0, 1),
+        ),
+        (
+            "in place over an input that is read later",
+            unaries(2, |file| {
+                file.graph.tensors[0].last_use = 1;
+                set_inputs(file, 1, &[0]);
+            }),
+            overlap(0, 1),
+        ),
+        (
+            "in place over a tensor that is not the input",
+            // Node 2 reads tensor 1, but writes over tensor 2, which lives until then.
+            unaries(3, |file| {
+                file.graph.tensors[1].offset = 64;
+                file.graph.tensors[1].last_use = 2;
+                file.graph.tensors[2].last_use = 2;
+                set_inputs(file, 2, &[1]);
+            }),
+            overlap(2, 3),
+        ),
+    ]
+}
+
+fn node_cases() -> Vec<Case> {
+    let change = |change: &dyn Fn(&mut File<'_>)| changed(&tiny(), change);
+    let lifetime = |node| LoadError::Lifetime { node };
+    let params = |reason| LoadError::Params { node: 0, reason };
+    let window = Window::new(3, 3).with_padding(Padding::symmetric(1, 1));
+    let linear = |weights, bias| Operator::LinearF32 {
+        activation: Activation::Identity,
+        weights,
+        bias,
+    };
+    vec![
+        (
+            "reads its own output",
+            change(&|file| set_inputs(file, 1, &[2])),
+            lifetime(1),
+        ),
+        (
+            "reads what is not there",
+            change(&|file| set_inputs(file, 2, &[4])),
+            lifetime(2),
+        ),
+        (
+            "reads far away",
+            change(&|file| set_inputs(file, 0, &[u16::MAX])),
+            lifetime(0),
+        ),
+        (
+            "reads what was released",
+            change(&|file| file.graph.tensors[1].last_use = 0),
+            lifetime(1),
+        ),
+        (
+            "released before it is written",
+            change(&|file| file.graph.tensors[2].last_use = 0),
+            lifetime(1),
+        ),
+        (
+            "lives longer than the graph",
+            change(&|file| file.graph.tensors[2].last_use = 3),
+            lifetime(1),
+        ),
+        (
+            "output that outlives the last node",
+            change(&|file| file.graph.tensors[3].last_use = u16::MAX),
+            lifetime(2),
+        ),
+        (
+            "no input",
+            change(&|file| set_inputs(file, 0, &[])),
+            LoadError::Shape { node: 0 },
+        ),
+        (
+            "two inputs",
+            change(&|file| set_inputs(file, 1, &[1, 1])),
+            LoadError::Shape { node: 1 },
+        ),
+        (
+            "output of another height",
+            change(&|file| file.graph.tensors[1].shape = Shape::new(3, 4, 2)),
+            LoadError::Shape { node: 0 },
+        ),
+        (
+            "pool that changes channels",
+            change(&|file| file.graph.tensors[2].shape = Shape::new(2, 2, 1)),
+            LoadError::Shape { node: 1 },
+        ),
+        (
+            "linear layer with a surface",
+            change(&|file| file.graph.tensors[3].shape = Shape::new(1, 3, 1)),
+            LoadError::Shape { node: 2 },
+        ),
+        (
+            "stride 0",
+            change(&|file| set_operator(file, 0, conv(window.with_stride(0, 1), 1, 0, 80))),
+            params(ParamsError::Zero),
+        ),
+        (
+            "kernel 0",
+            change(&|file| set_operator(file, 0, conv(Window::new(0, 3), 1, 0, 80))),
+            params(ParamsError::Zero),
+        ),
+        (
+            "no groups",
+            change(&|file| set_operator(file, 0, conv(window, 0, 0, 80))),
+            params(ParamsError::Zero),
+        ),
+        (
+            "groups that do not divide",
+            change(&|file| set_operator(file, 0, conv(window, 3, 0, 80))),
+            params(ParamsError::Groups {
+                groups: 3,
+                in_channels: 1,
+                out_channels: 2,
+            }),
+        ),
+        (
+            "window larger than the input",
+            change(&|file| set_operator(file, 0, conv(Window::new(5, 3), 1, 0, 80))),
+            params(ParamsError::WindowTooLarge { span: 5, padded: 4 }),
+        ),
+        (
+            "dilation beyond the limit",
+            change(&|file| {
+                let window = window.with_dilation(1 << 30, 1 << 30);
+                set_operator(file, 0, conv(window, 1, 0, 80));
+            }),
+            params(ParamsError::TooLarge),
+        ),
+        (
+            "pool of padding alone",
+            change(&|file| {
+                let window = Window::new(2, 2).with_padding(Padding::symmetric(2, 0));
+                let rounding = Default::default();
+                set_operator(file, 0, Operator::MaxPool2dF32 { window, rounding });
+            }),
+            params(ParamsError::PoolPadding),
+        ),
+        (
+            "slope that is not a number",
+            unaries(1, |file| {
+                set_operator(file, 0, Operator::LeakyReluF32 { slope: f32::NAN })
+            }),
+            params(ParamsError::TooLarge),
+        ),
+        (
+            "misaligned weights",
+            change(&|file| set_operator(file, 0, conv(window, 1, 8, 80))),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "misaligned bias",
+            change(&|file| set_operator(file, 0, conv(window, 1, 0, 84))),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "weights beyond the end",
+            change(&|file| set_operator(file, 2, linear(112, None))),
+            LoadError::Weights { node: 2 },
+        ),
+        (
+            "bias beyond the end",
+            change(&|file| set_operator(file, 2, linear(96, Some(208)))),
+            LoadError::Weights { node: 2 },
+        ),
+        (
+            "weights near 4 GiB",
+            change(&|file| set_operator(file, 2, linear(u32::MAX - 15, None))),
+            LoadError::Weights { node: 2 },
+        ),
+        (
+            "a word less of weights",
+            change(&|file| file.weights = &file.weights[..200]),
+            LoadError::Weights { node: 2 },
+        ),
+    ]
+}
+
+fn meaning_cases() -> Vec<Case> {
+    let change = |change: &dyn Fn(&mut File<'_>)| changed(&tiny(), change);
+    let normalization = |mean: &[f32], std: &[f32]| {
+        let bytes = changed(&tiny(), |file| {
+            file.graph.mean = mean.to_vec();
+            file.graph.std = std.to_vec();
+        });
+        ("normalization", bytes, LoadError::Normalization)
+    };
+    let suffix = |node| LoadError::Suffix { node };
+    // linear, softmax, linear; and two branches of linear layers.
+    let rng = &mut fastrand::Rng::with_seed(1);
+    let mut layer = || linear(rng, 4, 4, Activation::Identity, Bias::Yes);
+    let middle = vec![layer(), OperatorSpec::Softmax, layer()];
+    let branch = vec![layer(), layer(), layer()];
+    let leaky = OperatorSpec::Unary(Unary::LeakyRelu { slope: -0.5 });
+    let leaky = vec![layer(), leaky, layer()];
+    let middle = chain("middle", Shape::vector(4), middle);
+    let leaky = chain("leaky", Shape::vector(4), leaky);
+    let mut branch = chain("branch", Shape::vector(4), branch);
+    branch.nodes[2].inputs = vec![1];
+    let trainable =
+        |spec: &GraphSpec, nodes| changed(spec, |file| file.graph.trainable_nodes = nodes);
+    let extension = |id, required| Extension {
+        id,
+        required,
+        bytes: &[1, 2, 3],
+    };
+    vec![
+        normalization(&[0.5, 0.5], &[1.0, 1.0]),
+        normalization(&[0.5], &[]),
+        normalization(&[], &[1.0]),
+        normalization(&[f32::NAN], &[1.0]),
+        normalization(&[f32::INFINITY], &[1.0]),
+        normalization(&[0.5], &[0.0]),
+        normalization(&[0.5], &[-1.0]),
+        normalization(&[0.5], &[f32::NAN]),
+        normalization(&[0.5], &[f32::INFINITY]),
+        (
+            "two labels for three outputs",
+            change(&|file| file.graph.labels.truncate(2)),
+            LoadError::Labels { found: 2 },
+        ),
+        (
+            "a pool to be trained",
+            change(&|file| file.graph.trainable_nodes = 2),
+            suffix(1),
+        ),
+        (
+            "more to be trained than there is",
+            change(&|file| file.graph.trainable_nodes = 4),
+            suffix(0),
+        ),
+        (
+            "nothing to be trained in it",
+            unaries(3, |file| file.graph.trainable_nodes = 2),
+            suffix(1),
+        ),
+        ("softmax within", trainable(&middle, 3), suffix(1)),
+        ("a branch within", trainable(&branch, 2), suffix(2)),
+        ("a slope with no way back", trainable(&leaky, 2), suffix(1)),
+        (
+            "an unknown extension that is required",
+            change(&|file| file.graph.extensions = vec![extension(5, false), extension(7, true)]),
+            LoadError::Extension { id: 7 },
+        ),
+    ]
+}
+
+#[test]
+fn every_lie_is_found_out() {
+    let mut reasons = std::collections::BTreeSet::new();
+    let cases = [
+        prefix_cases(),
+        body_cases(),
+        tensor_cases(),
+        node_cases(),
+        meaning_cases(),
+    ];
+    for (what, bytes, reason) in cases.concat() {
+        assert_eq!(refusal(&bytes), Some(reason), "{what}");
+        assert!(!reason.to_string().is_empty());
+        let name = format!("{reason:?}");
+        let name = name.split([' ', '{']).next().map(str::to_owned);
+        reasons.extend(name);
+    }
+    // All variants but Misaligned, which is not a matter of the bytes: `bytes_between_words_are_refused`.
+    let expected = [
+        "BodyCrc",
+        "Extension",
+        "Labels",
+        "Length",
+        "Lifetime",
+        "Magic",
+        "Malformed",
+        "Normalization",
+        "Overlap",
+        "Params",
+        "Prefix",
+        "PrefixCrc",
+        "Shape",
+        "Suffix",
+        "Tensor",
+        "TensorCount",
+        "Truncated",
+        "Version",
+        "Weights",
+        "WeightsPlace",
+    ];
+    assert_eq!(reasons, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn what_is_only_unusual_is_accepted() {
+    let accepted = |bytes: &[u8]| assert_eq!(refusal(bytes), None);
+    accepted(&changed(&tiny(), |_| {}));
+    accepted(&unaries(1, |_| {}));
+    accepted(&unaries(MAX_TENSORS - 1, |_| {}));
+    // Unknown extensions that are not required, even empty and twice.
+    let extension = Extension {
+        id: u32::MAX,
+        required: false,
+        bytes: &[],
+    };
+    let bytes = changed(&tiny(), |file| file.graph.extensions = vec![extension; 2]);
+    accepted(&bytes);
+    let bytes = AlignedBytes::from(bytes.as_slice());
+    let model = Model::load(&bytes).expect("accepted");
+    assert_eq!(
+        model.extensions().iter().collect::<Vec<_>>(),
+        [extension; 2]
+    );
+    // A plan that wastes memory, an output that nobody reads, a tensor kept for longer than it must be.
+    accepted(&changed(&tiny(), |file| {
+        let offsets = [1024, 512, 256, 0];
+        for (tensor, offset) in file.graph.tensors.iter_mut().zip(offsets) {
+            tensor.offset = offset;
+            tensor.last_use = 2;
+        }
+    }));
+    // Leaky ReLU with a negative slope, as long as it is not trained.
+    let slope = Operator::LeakyReluF32 { slope: -0.5 };
+    accepted(&unaries(1, |file| set_operator(file, 0, slope)));
+}
