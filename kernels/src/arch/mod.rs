@@ -7,6 +7,7 @@
 //! This is the only place of the crate with unsafe code.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
 mod generic;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;

@@ -10,6 +10,7 @@
 //! 4. Backward: [`backward_sums`] of every shard are the gradients of weights and bias.
 //! 5. [`backward_input`], with those sums divided by the count.
 
+use super::rows::{rows_of, rows_of_mut};
 use crate::lengths;
 
 /// What a normalization does to each channel; slices of one value for each.
@@ -33,7 +34,7 @@ impl Channels<'_> {
             && lengths::per_channel("weights", self.weights.len(), channels)
             && lengths::per_channel("bias", self.bias.len(), channels)
             && lengths::runs(channels, data);
-        ok.then_some(channels.max(1))
+        ok.then_some(channels)
     }
 
     /// Each channel's mean, inverse standard deviation, weight and bias.
@@ -56,7 +57,7 @@ pub fn channel_sums(input: &[f32], sums: &mut [f64]) {
     if !lengths::runs(sums.len(), input) {
         return;
     }
-    for run in input.chunks_exact(sums.len().max(1)) {
+    for run in rows_of(input, sums.len()) {
         for (sum, &x) in sums.iter_mut().zip(run) {
             *sum += f64::from(x);
         }
@@ -69,7 +70,7 @@ pub fn channel_square_deviations(input: &[f32], means: &[f64], sums: &mut [f64])
     {
         return;
     }
-    for run in input.chunks_exact(sums.len().max(1)) {
+    for run in rows_of(input, sums.len()) {
         for ((sum, mean), &x) in sums.iter_mut().zip(means).zip(run) {
             let deviation = f64::from(x) - mean;
             *sum += deviation * deviation;
@@ -85,10 +86,7 @@ pub fn normalize(of: Channels, input: &[f32], output: &mut [f32]) {
     if !lengths::same("output", output, input) {
         return;
     }
-    for (run, output) in input
-        .chunks_exact(channels)
-        .zip(output.chunks_exact_mut(channels))
-    {
+    for (run, output) in rows_of(input, channels).zip(rows_of_mut(output, channels)) {
         for ((y, &x), (mean, inverse_std, weight, bias)) in
             output.iter_mut().zip(run).zip(of.iter())
         {
@@ -115,10 +113,7 @@ pub fn backward_sums(
     {
         return;
     }
-    for (run, d_run) in input
-        .chunks_exact(channels)
-        .zip(d_output.chunks_exact(channels))
-    {
+    for (run, d_run) in rows_of(input, channels).zip(rows_of(d_output, channels)) {
         let sums = weight_sums.iter_mut().zip(bias_sums.iter_mut());
         for (((&x, &d), (mean, inverse_std, ..)), (weight_sum, bias_sum)) in
             run.iter().zip(d_run).zip(of.iter()).zip(sums)
@@ -148,10 +143,7 @@ pub fn backward_input(
     {
         return;
     }
-    for (run, d_run) in input
-        .chunks_exact(channels)
-        .zip(d.chunks_exact_mut(channels))
-    {
+    for (run, d_run) in rows_of(input, channels).zip(rows_of_mut(d, channels)) {
         let means = weight_means.iter().zip(bias_means);
         for (((&x, d), (mean, inverse_std, weight, _)), (weight_mean, bias_mean)) in
             run.iter().zip(d_run).zip(of.iter()).zip(means)

@@ -6,8 +6,9 @@
 //! row of the window where taps are adjacent and there is one group, else the channels of one tap. The
 //! taps in the padding are cut off beforehand, by shorter segments.
 
-use super::dot::{BLOCK, add_row, add_rows, dot, dot_1, dot_2};
+use super::dot::{BLOCK, add_row, add_rows, block_rows, dot, dot_1, dot_2};
 use super::linear::bias_block;
+use super::rows::{rows_of, rows_of_mut};
 use super::taps::{Axis, Taps};
 use crate::lengths;
 use crate::params::Conv2d;
@@ -64,15 +65,6 @@ fn cut(slice: &[f32], first: usize, len: usize) -> &[f32] {
         .unwrap_or_default()
 }
 
-/// The rows of weights of a block of output channels.
-#[inline(always)]
-fn rows_of(block: &[f32], taps: usize) -> Option<[&[f32]; BLOCK]> {
-    let (w0, rest) = block.split_at_checked(taps)?;
-    let (w1, rest) = rest.split_at_checked(taps)?;
-    let (w2, w3) = rest.split_at_checked(taps)?;
-    Some([w0, w1, w2, w3])
-}
-
 /// Convolution, bias and activation.
 pub fn conv2d_f32(
     params: &Conv2d,
@@ -86,21 +78,17 @@ pub fn conv2d_f32(
         return;
     }
     let (from, to) = (params.input(), params.output());
-    // `max(1)` changes nothing; it shows the compiler that chunks are never of length 0.
-    let channels = to.channels.max(1);
+    let channels = to.channels;
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
-    let row_len = to.width.saturating_mul(channels).max(1);
+    let row_len = to.width.saturating_mul(channels);
     // Segments of a single value would be all overhead.
     let depthwise = params.is_depthwise();
-    for (input, output) in input
-        .chunks_exact(from.len().max(1))
-        .zip(output.chunks_exact_mut(to.len().max(1)))
-    {
-        for (y, row) in output.chunks_exact_mut(row_len).enumerate() {
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        for (y, row) in rows_of_mut(output, row_len).enumerate() {
             let rows = vertical.taps(y);
             let mut x = 0;
-            let mut pixels = row.chunks_exact_mut(channels);
+            let mut pixels = rows_of_mut(row, channels);
             while let Some(pixel) = pixels.next() {
                 let columns = horizontal.taps(x);
                 let next = horizontal.taps(x.wrapping_add(1));
@@ -138,27 +126,26 @@ fn two_pixels(
     [ya, yb]: [&mut [f32]; 2],
 ) {
     let activation = params.activation();
-    let group_out = params.group_out_channels().max(1);
-    let taps = params.taps().max(1);
+    let group_out = params.group_out_channels();
+    let taps = params.taps();
     // The neighbour sees the same, one stride to the right.
     let step = params
         .window()
         .stride_w
         .wrapping_mul(params.input().channels);
-    for (group, (ya, yb)) in ya
-        .chunks_exact_mut(group_out)
-        .zip(yb.chunks_exact_mut(group_out))
+    for (group, (ya, yb)) in rows_of_mut(ya, group_out)
+        .zip(rows_of_mut(yb, group_out))
         .enumerate()
     {
         let weights = group_weights(params, weights, group);
         let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
         let (ya, ya_rest) = ya.as_chunks_mut::<BLOCK>();
         let (yb, yb_rest) = yb.as_chunks_mut::<BLOCK>();
-        let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+        let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
         let mut first = 0usize;
         for ((ya, yb), block) in ya.iter_mut().zip(yb).zip(blocks.by_ref()) {
             let mut sums = [bias_block(bias, first); 2];
-            if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+            if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
                 for_each_segment(params, group, window, |i, w, len| {
                     let x = [cut(input, i, len), cut(input, i.wrapping_add(step), len)];
                     let w = [
@@ -176,7 +163,7 @@ fn two_pixels(
             first = first.wrapping_add(BLOCK);
         }
         let outputs = ya_rest.iter_mut().zip(yb_rest);
-        for ((ya, yb), weights) in outputs.zip(blocks.remainder().chunks_exact(taps)) {
+        for ((ya, yb), weights) in outputs.zip(rows_of(blocks.rest(), taps)) {
             let bias = bias.and_then(|bias| bias.get(first)).copied();
             let (mut a, mut b) = (bias.unwrap_or(0.0), bias.unwrap_or(0.0));
             for_each_segment(params, group, window, |i, w, len| {
@@ -200,17 +187,17 @@ fn one_pixel(
     y: &mut [f32],
 ) {
     let activation = params.activation();
-    let group_out = params.group_out_channels().max(1);
-    let taps = params.taps().max(1);
-    for (group, y) in y.chunks_exact_mut(group_out).enumerate() {
+    let group_out = params.group_out_channels();
+    let taps = params.taps();
+    for (group, y) in rows_of_mut(y, group_out).enumerate() {
         let weights = group_weights(params, weights, group);
         let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
         let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
-        let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+        let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
         let mut first = 0usize;
         for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
             let mut sums = bias_block(bias, first);
-            if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+            if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
                 for_each_segment(params, group, window, |i, w, len| {
                     let w = [
                         cut(w0, w, len),
@@ -224,7 +211,7 @@ fn one_pixel(
             *y = sums.map(|sum| activation.apply(sum));
             first = first.wrapping_add(BLOCK);
         }
-        for (y, weights) in y_rest.iter_mut().zip(blocks.remainder().chunks_exact(taps)) {
+        for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
             let bias = bias.and_then(|bias| bias.get(first)).copied();
             let mut sum = bias.unwrap_or(0.0);
             for_each_segment(params, group, window, |i, w, len| {
@@ -247,13 +234,13 @@ fn depthwise_pixel(
     y: &mut [f32],
 ) {
     let activation = params.activation();
-    let taps = params.taps().max(1);
+    let taps = params.taps();
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
-    let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+    let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
     let mut first = 0usize;
     for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
         let mut sums = bias_block(bias, first);
-        if let Some([w0, w1, w2, w3]) = rows_of(block, taps) {
+        if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
             for_each_segment(params, 0, window, |i, w, _| {
                 let x: Option<&[f32; BLOCK]> = input
                     .get(i.wrapping_add(first)..)
@@ -273,7 +260,7 @@ fn depthwise_pixel(
         *y = sums.map(|sum| activation.apply(sum));
         first = first.wrapping_add(BLOCK);
     }
-    for (y, weights) in y_rest.iter_mut().zip(blocks.remainder().chunks_exact(taps)) {
+    for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
         let bias = bias.and_then(|bias| bias.get(first)).copied();
         let mut sum = bias.unwrap_or(0.0);
         for_each_segment(params, first, window, |i, w, len| {
@@ -288,13 +275,13 @@ fn depthwise_pixel(
 #[inline(always)]
 fn for_each_pixel(params: &Conv2d, d_output: &[f32], mut f: impl FnMut(&[f32], Window)) {
     let (from, to) = (params.input(), params.output());
-    let channels = to.channels.max(1);
+    let channels = to.channels;
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
-    let row_len = to.width.saturating_mul(channels).max(1);
-    for (y, row) in d_output.chunks_exact(row_len).enumerate() {
+    let row_len = to.width.saturating_mul(channels);
+    for (y, row) in rows_of(d_output, row_len).enumerate() {
         let rows = vertical.taps(y);
-        for (x, run) in row.chunks_exact(channels).enumerate() {
+        for (x, run) in rows_of(row, channels).enumerate() {
             f(run, (rows, horizontal.taps(x)));
         }
     }
@@ -312,19 +299,18 @@ pub fn conv2d_f32_backward_input(
         return;
     }
     d_input.fill(0.0);
-    let taps = params.taps().max(1);
-    let group_out = params.group_out_channels().max(1);
-    for (d_input, d_output) in d_input
-        .chunks_exact_mut(params.input().len().max(1))
-        .zip(d_output.chunks_exact(params.output().len().max(1)))
+    let taps = params.taps();
+    let group_out = params.group_out_channels();
+    for (d_input, d_output) in
+        rows_of_mut(d_input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
-            for (group, d) in run.chunks_exact(group_out).enumerate() {
+            for (group, d) in rows_of(run, group_out).enumerate() {
                 let weights = group_weights(params, weights, group);
-                let mut blocks = weights.chunks_exact(BLOCK.saturating_mul(taps));
+                let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
                 let (d, d_rest) = d.as_chunks::<BLOCK>();
                 for (&d, block) in d.iter().zip(blocks.by_ref()) {
-                    let Some([w0, w1, w2, w3]) = rows_of(block, taps) else {
+                    let Some([w0, w1, w2, w3]) = block_rows(block, taps) else {
                         continue;
                     };
                     for_each_segment(params, group, window, |i, w, len| {
@@ -337,7 +323,7 @@ pub fn conv2d_f32_backward_input(
                         add_rows(d_input.get_mut(i..).unwrap_or_default(), d, w);
                     });
                 }
-                let rest = blocks.remainder().chunks_exact(taps);
+                let rest = rows_of(blocks.rest(), taps);
                 for (&d, weights) in d_rest.iter().zip(rest) {
                     for_each_segment(params, group, window, |i, w, len| {
                         let d_input = d_input.get_mut(i..).unwrap_or_default();
@@ -363,20 +349,18 @@ pub fn conv2d_f32_backward_weights(
     if lengths::conv2d(params, input, (d_weights, expected), bias, d_output).is_none() {
         return;
     }
-    let taps = params.taps().max(1);
-    let group_out = params.group_out_channels().max(1);
-    for (input, d_output) in input
-        .chunks_exact(params.input().len().max(1))
-        .zip(d_output.chunks_exact(params.output().len().max(1)))
+    let taps = params.taps();
+    let group_out = params.group_out_channels();
+    for (input, d_output) in
+        rows_of(input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
-            let group_len = group_out.saturating_mul(taps).max(1);
-            for (group, (d, d_weights)) in run
-                .chunks_exact(group_out)
-                .zip(d_weights.chunks_exact_mut(group_len))
+            let group_len = group_out.saturating_mul(taps);
+            for (group, (d, d_weights)) in rows_of(run, group_out)
+                .zip(rows_of_mut(d_weights, group_len))
                 .enumerate()
             {
-                for (&d, d_weights) in d.iter().zip(d_weights.chunks_exact_mut(taps)) {
+                for (&d, d_weights) in d.iter().zip(rows_of_mut(d_weights, taps)) {
                     for_each_segment(params, group, window, |i, w, len| {
                         let d_weights = d_weights.get_mut(w..).unwrap_or_default();
                         add_row(d_weights, d, cut(input, i, len));

@@ -5,6 +5,15 @@
 /// chains, which with their operands fit the 32 registers of a Cortex-M4F and hide its latencies.
 pub(super) const BLOCK: usize = 4;
 
+/// The rows, `len` long each, of a block of weights.
+#[inline(always)]
+pub(super) fn block_rows(block: &[f32], len: usize) -> Option<[&[f32]; BLOCK]> {
+    let (r0, rest) = block.split_at_checked(len)?;
+    let (r1, rest) = rest.split_at_checked(len)?;
+    let (r2, r3) = rest.split_at_checked(len)?;
+    Some([r0, r1, r2, r3])
+}
+
 /// `sums[p][o] += x[p][i] * w[o][i]` for `i` ascending.
 #[inline(always)]
 pub(super) fn dot_2(sums: &mut [[f32; BLOCK]; 2], x: [&[f32]; 2], w: [&[f32]; BLOCK]) {

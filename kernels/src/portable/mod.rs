@@ -15,6 +15,7 @@ mod cross_entropy;
 mod dot;
 mod linear;
 mod pool2d;
+mod rows;
 mod softmax;
 mod taps;
 mod unary;

@@ -1,6 +1,7 @@
 //! Pools: input `[batch, h, w, channels]`, output `[batch, out_h, out_w, channels]`. A window is walked
 //! position by position, each time all channels at once: they are neighbours in memory.
 
+use super::rows::{rows_of, rows_of_mut};
 use super::taps::{Axis, Taps};
 use crate::lengths;
 use crate::params::{CountPadding, Pool2d};
@@ -15,10 +16,10 @@ fn for_each_position(
     let (from, to) = (params.input(), params.output());
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
-    let row_len = to.width.saturating_mul(to.channels).max(1);
-    for (y, row) in output.chunks_exact_mut(row_len).enumerate() {
+    let row_len = to.width.saturating_mul(to.channels);
+    for (y, row) in rows_of_mut(output, row_len).enumerate() {
         let rows = vertical.taps(y);
-        for (x, run) in row.chunks_exact_mut(to.channels.max(1)).enumerate() {
+        for (x, run) in rows_of_mut(row, to.channels).enumerate() {
             f(run, (y, x), (rows, horizontal.taps(x)));
         }
     }
@@ -72,10 +73,7 @@ pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
         return;
     }
     let (from, to) = (params.input(), params.output());
-    for (input, output) in input
-        .chunks_exact(from.len().max(1))
-        .zip(output.chunks_exact_mut(to.len().max(1)))
-    {
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         for_each_position(params, output, |run, _, taps| {
             if let Some(corners) = two_by_two(params, input, taps, run.len()) {
                 max_of_four(run, corners);
@@ -143,15 +141,14 @@ pub fn max_pool2d_f32_backward(
     let (from, to) = (params.input(), params.output());
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
-    let row_len = to.width.saturating_mul(to.channels).max(1);
-    for ((input, d_input), d_output) in input
-        .chunks_exact(from.len().max(1))
-        .zip(d_input.chunks_exact_mut(from.len().max(1)))
-        .zip(d_output.chunks_exact(to.len().max(1)))
+    let row_len = to.width.saturating_mul(to.channels);
+    for ((input, d_input), d_output) in rows_of(input, from.len())
+        .zip(rows_of_mut(d_input, from.len()))
+        .zip(rows_of(d_output, to.len()))
     {
-        for (y, row) in d_output.chunks_exact(row_len).enumerate() {
+        for (y, row) in rows_of(d_output, row_len).enumerate() {
             let rows = vertical.taps(y);
-            for (x, run) in row.chunks_exact(to.channels.max(1)).enumerate() {
+            for (x, run) in rows_of(row, to.channels).enumerate() {
                 let taps = (rows, horizontal.taps(x));
                 let (blocks, rest) = run.as_chunks::<BLOCK>();
                 for (i, d) in blocks.iter().enumerate() {
@@ -189,7 +186,8 @@ fn to_first_maximum<const N: usize>(
         let values = input.get(at..).and_then(|values| values.first_chunk::<N>());
         let Some(values) = values else { return };
         for ((max, best), &x) in max.iter_mut().zip(&mut best).zip(values) {
-            let larger = x > *max || (x.is_nan() && !max.is_nan());
+            // Without short cuts, so that lanes can be compared side by side.
+            let larger = (x > *max) | (x.is_nan() & !max.is_nan());
             *max = if larger { x } else { *max };
             *best = if larger { tap } else { *best };
         }
@@ -231,10 +229,7 @@ pub fn avg_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
         return;
     }
     let (from, to) = (params.input(), params.output());
-    for (input, output) in input
-        .chunks_exact(from.len().max(1))
-        .zip(output.chunks_exact_mut(to.len().max(1)))
-    {
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         for_each_position(params, output, |run, at, taps| {
             run.fill(0.0);
             for_each_input(params, taps, |position| {
@@ -260,14 +255,11 @@ pub fn avg_pool2d_f32_backward(params: &Pool2d, d_output: &[f32], d_input: &mut 
     let (from, to) = (params.input(), params.output());
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
-    let row_len = to.width.saturating_mul(to.channels).max(1);
-    for (d_input, d_output) in d_input
-        .chunks_exact_mut(from.len().max(1))
-        .zip(d_output.chunks_exact(to.len().max(1)))
-    {
-        for (y, row) in d_output.chunks_exact(row_len).enumerate() {
+    let row_len = to.width.saturating_mul(to.channels);
+    for (d_input, d_output) in rows_of_mut(d_input, from.len()).zip(rows_of(d_output, to.len())) {
+        for (y, row) in rows_of(d_output, row_len).enumerate() {
             let rows = vertical.taps(y);
-            for (x, run) in row.chunks_exact(to.channels.max(1)).enumerate() {
+            for (x, run) in rows_of(row, to.channels).enumerate() {
                 let taps = (rows, horizontal.taps(x));
                 let divisor = divisor(params, (y, x), taps);
                 for_each_input(params, taps, |position| {

@@ -1,5 +1,6 @@
 //! Softmax over each run of `channels` values, in place: `[.., channels]`.
 
+use super::rows::{rows_of, rows_of_mut};
 use crate::lengths;
 
 /// The largest of `values`; NaN if any is.
@@ -28,7 +29,7 @@ pub fn softmax_f32(channels: usize, data: &mut [f32]) {
     if !lengths::runs(channels, data) {
         return;
     }
-    for run in data.chunks_exact_mut(channels.max(1)) {
+    for run in rows_of_mut(data, channels) {
         softmax_of_run(run);
     }
 }
@@ -38,11 +39,7 @@ pub fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
     if !lengths::runs(channels, output) || !lengths::same("d", d, output) {
         return;
     }
-    let channels = channels.max(1);
-    for (d, y) in d
-        .chunks_exact_mut(channels)
-        .zip(output.chunks_exact(channels))
-    {
+    for (d, y) in rows_of_mut(d, channels).zip(rows_of(output, channels)) {
         let mut sum = 0.0;
         for (d, y) in d.iter().zip(y) {
             sum += d * y;
