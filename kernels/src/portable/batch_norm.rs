@@ -153,3 +153,92 @@ pub fn backward_input(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::batch_norm as reference;
+    use crate::testing::Random;
+
+    fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+        for (x, y) in found.iter().zip(expected) {
+            assert!(
+                (x - y).abs() <= 2e-5 * y.abs().max(1.0),
+                "{what}: {x} instead of {y}"
+            );
+        }
+    }
+
+    fn to_f32(values: &[f64], count: f64) -> Vec<f32> {
+        values.iter().map(|x| (x / count) as f32).collect()
+    }
+
+    /// The phases over shards of a batch give what the definition gives over the whole.
+    #[test]
+    fn phases_are_batch_norm() {
+        let epsilon = 1e-5;
+        for channels in [1, 3, 8, 17] {
+            let mut random = Random::new(31);
+            let rows = 40;
+            // Means far from 0, as activations have them.
+            let input: Vec<f32> = random
+                .values(rows * channels)
+                .iter()
+                .map(|x| x + 3.0)
+                .collect();
+            let (weights, bias) = (random.values(channels), random.values(channels));
+            let d_output = random.values(input.len());
+            let shards = |values: &[f32]| -> Vec<Vec<f32>> {
+                let shards = values.chunks(13 * channels);
+                shards.map(<[f32]>::to_vec).collect()
+            };
+
+            let mut sums = vec![0.0; channels];
+            for shard in shards(&input) {
+                channel_sums(&shard, &mut sums);
+            }
+            let means: Vec<f64> = sums.iter().map(|sum| sum / rows as f64).collect();
+            let mut squares = vec![0.0; channels];
+            for shard in shards(&input) {
+                channel_square_deviations(&shard, &means, &mut squares);
+            }
+            let inverse_stds: Vec<f32> = (squares.iter())
+                .map(|sum| inverse_std(sum / rows as f64, epsilon))
+                .collect();
+            let of = Channels {
+                mean: &to_f32(&means, 1.0),
+                inverse_std: &inverse_stds,
+                weights: &weights,
+                bias: &bias,
+            };
+            let mut output = vec![f32::NAN; input.len()];
+            normalize(of, &input, &mut output);
+            let mut expected = vec![0.0; input.len()];
+            reference::batch_norm_f32(epsilon, &input, &weights, &bias, &mut expected);
+            assert_close("output", &output, &expected);
+
+            let (mut weight_sums, mut bias_sums) = (vec![0.0; channels], vec![0.0; channels]);
+            for (shard, d_shard) in shards(&input).iter().zip(shards(&d_output)) {
+                backward_sums(of, shard, &d_shard, &mut weight_sums, &mut bias_sums);
+            }
+            let mut d = d_output.clone();
+            let count = rows as f64;
+            let means = (to_f32(&weight_sums, count), to_f32(&bias_sums, count));
+            backward_input(of, &means.0, &means.1, &input, &mut d);
+            let mut d_input = vec![0.0; input.len()];
+            let (mut d_weights, mut d_bias) = (vec![0.0; channels], vec![0.0; channels]);
+            reference::batch_norm_f32_backward(
+                epsilon,
+                &input,
+                &weights,
+                &d_output,
+                &mut d_input,
+                &mut d_weights,
+                &mut d_bias,
+            );
+            assert_close("d_input", &d, &d_input);
+            assert_close("d_weights", &to_f32(&weight_sums, 1.0), &d_weights);
+            assert_close("d_bias", &to_f32(&bias_sums, 1.0), &d_bias);
+        }
+    }
+}

@@ -25,3 +25,44 @@ pub fn cross_entropy_f32(logits: &[f32], class: usize, d_logits: &mut [f32]) -> 
     }
     libm::logf(sum) - (of_class - max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use crate::testing::Random;
+
+    #[test]
+    fn same_bits_as_reference() {
+        let mut random = Random::new(21);
+        for classes in 1..=33 {
+            for spread in [1.0, 30.0, 1000.0] {
+                let logits: Vec<f32> = random.values(classes).iter().map(|x| x * spread).collect();
+                let class = random.below(classes);
+                let (mut found, mut expected) = (vec![0.0; classes], vec![0.0; classes]);
+                let loss = cross_entropy_f32(&logits, class, &mut found);
+                let reference = reference::cross_entropy_f32(&logits, class, &mut expected);
+                assert_eq!(
+                    loss.to_bits(),
+                    reference.to_bits(),
+                    "{logits:?} class {class}"
+                );
+                assert_eq!(found, expected, "{logits:?} class {class}");
+                assert!(loss.is_finite() && loss >= 0.0, "{loss} of {logits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_such_class() {
+        let mut d_logits = [1.0; 3];
+        assert!(cross_entropy_f32(&[1.0, 2.0, 3.0], 3, &mut d_logits).is_nan());
+        assert_eq!(d_logits, [0.0; 3]);
+    }
+
+    #[test]
+    fn nan_is_seen() {
+        let mut d_logits = [0.0; 2];
+        assert!(cross_entropy_f32(&[f32::NAN, 1.0], 1, &mut d_logits).is_nan());
+    }
+}

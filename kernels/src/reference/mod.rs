@@ -144,3 +144,6 @@ impl BackwardKernels for Reference {
         softmax_f32_backward(channels, output, d);
     }
 }
+
+#[cfg(test)]
+mod tests;
