@@ -35,7 +35,9 @@ impl Board for Host {
 }
 
 fn read(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../boards")
+        .join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -44,8 +46,8 @@ fn compare(
     expected: &str,
     program: impl FnOnce(&mut Host, &[u8], &Samples<'_>) -> Result<(), Failure>,
 ) {
-    let file = AlignedBytes::from(read("models/fashion.kgl").as_slice());
-    let samples = read("models/fashion.samples");
+    let file = AlignedBytes::from(read("models/micro.kgl").as_slice());
+    let samples = read("models/micro.samples");
     let samples = Samples::read(&samples).unwrap();
     let mut host = Host::default();
     program(&mut host, &file, &samples).unwrap();
@@ -64,22 +66,25 @@ fn inference_on_the_board_gives_the_bits_of_this_machine() {
 
 #[test]
 fn learning_on_the_board_gives_the_bits_of_this_machine() {
-    compare("mps2-an386/expected/fine_tune.run", |host, file, samples| {
-        let sizes = Model::load(file)?.sizes();
-        let mut session = HeapArena::new(sizes.arena);
-        let mut training = HeapArena::new(sizes.training::<Sgd>());
-        let memory = Memory {
-            session: (&mut session).into(),
-            training: (&mut training).into(),
-            head: &mut vec![0; sizes.head],
-        };
-        fine_tune::<{ bits::ALL }, _>(host, file, samples, memory, Portable)
-    });
+    compare(
+        "mps2-an386/expected/fine_tune.run",
+        |host, file, samples| {
+            let sizes = Model::load(file)?.sizes();
+            let mut session = HeapArena::new(sizes.arena);
+            let mut training = HeapArena::new(sizes.training::<Sgd>());
+            let memory = Memory {
+                session: (&mut session).into(),
+                training: (&mut training).into(),
+                head: &mut vec![0; sizes.head],
+            };
+            fine_tune::<{ bits::ALL }, _>(host, file, samples, memory, Portable)
+        },
+    );
 }
 
 #[test]
 fn samples_of_another_size_are_refused_by_name() {
-    let file = AlignedBytes::from(read("models/fashion.kgl").as_slice());
+    let file = AlignedBytes::from(read("models/micro.kgl").as_slice());
     // One sample of one pixel.
     let mut small = b"kgs1".to_vec();
     for number in [1_u32, 0, 1, 1, 0, 0] {

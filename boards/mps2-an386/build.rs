@@ -9,8 +9,8 @@ fn main() -> io::Result<()> {
     copy(Path::new("memory.x"), &out.join("memory.x"))?;
     println!("cargo::rustc-link-search={}", out.display());
     for (variable, default, name) in [
-        ("KINGLET_MODEL", "../models/fashion.kgl", "model.kgl"),
-        ("KINGLET_SAMPLES", "../models/fashion.samples", "samples"),
+        ("KINGLET_MODEL", "../models/micro.kgl", "model.kgl"),
+        ("KINGLET_SAMPLES", "../models/micro.samples", "samples"),
     ] {
         println!("cargo::rerun-if-env-changed={variable}");
         let path = env::var_os(variable).map_or_else(|| PathBuf::from(default), PathBuf::from);

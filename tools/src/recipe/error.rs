@@ -26,7 +26,7 @@ pub enum RecipeError {
         /// The line, from 1.
         line: usize,
         /// What is wrong there.
-        problem: Problem,
+        problem: Box<Problem>,
     },
 }
 

@@ -111,7 +111,7 @@ fn located(path: &Path, line: usize, problem: Problem) -> RecipeError {
     RecipeError::At {
         path: path.to_owned(),
         line,
-        problem,
+        problem: Box::new(problem),
     }
 }
 

@@ -115,7 +115,9 @@ impl Flow {
                 self.picture()?;
                 let out_height = output.0.unwrap_or(input.height);
                 let out_width = output.1.unwrap_or(input.width);
-                if input.height % out_height != 0 || input.width % out_width != 0 {
+                if !input.height.is_multiple_of(out_height)
+                    || !input.width.is_multiple_of(out_width)
+                {
                     return Err(LayerProblem::Adaptive {
                         height: input.height,
                         width: input.width,
