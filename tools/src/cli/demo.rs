@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
-use image::{ColorType, ImageFormat};
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::BackwardKernels;
 
@@ -20,6 +19,7 @@ use crate::graph::Graph;
 use crate::inspect::{Report, grouped};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
+use crate::picture;
 use crate::recipe::Recipe;
 use crate::train::{BatchProgress, Ended, EpochMetrics, FitOptions, Observer, Trainer, fit};
 
@@ -119,8 +119,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_classes("     ", &before, |class| {
         model.label(class).map(str::to_owned)
     });
-    let picture = out.join("test-0.png");
-    write_picture(&picture, test, 0)?;
+    write_atomic(
+        &out.join("test-0.png"),
+        &picture::encode(test.shape(), test.image(0))?,
+    )?;
 
     println!("\n4. Shift the domain: the same photographs inverted");
     let mut inverted = test.clone();
@@ -271,26 +273,6 @@ fn indented(text: &str) {
     for line in text.lines() {
         println!("   {line}");
     }
-}
-
-/// Writes picture `index` of `data` as PNG.
-fn write_picture(path: &Path, data: &Dataset, index: usize) -> Result<(), Failure> {
-    let shape = data.shape();
-    let colors = match shape.channels {
-        1 => ColorType::L8,
-        _ => ColorType::Rgb8,
-    };
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image::write_buffer_with_format(
-        &mut bytes,
-        data.image(index),
-        shape.width as u32,
-        shape.height as u32,
-        colors,
-        ImageFormat::Png,
-    )?;
-    write_atomic(path, bytes.get_ref())?;
-    Ok(())
 }
 
 fn finish(out: &Path, start: Instant) {

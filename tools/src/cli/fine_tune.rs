@@ -170,7 +170,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         training_bytes,
         learned_crc32: crc32(&learned),
         // The CRC that the head carries: over all of it, with that CRC, it would be the same for every head.
-        head_crc32: crc32(head.split_last_chunk::<4>().map_or(&head, |(covered, _)| covered)),
+        head_crc32: crc32(
+            head.split_last_chunk::<4>()
+                .map_or(&head, |(covered, _)| covered),
+        ),
         model: ModelFile::from_bytes(&tuned)?.model().id().to_string(),
     };
     if arguments.json {
