@@ -20,3 +20,6 @@ mod vector;
 
 pub(crate) use set::simd_set;
 pub(crate) use vector::Vector;
+
+#[cfg(test)]
+mod tests;

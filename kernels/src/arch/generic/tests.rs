@@ -1,0 +1,84 @@
+//! The algorithms with vectors of a width that no machine has, made of plain arrays: that they hold for
+//! any width, and under tools that know no vector instructions.
+
+use super::{self as generic, Vector, simd_set};
+use crate::params::{Conv2d, Linear};
+
+/// `N` values, computed one by one. Never inlined: unrolled, they would take minutes to compile.
+#[derive(Clone, Copy)]
+struct Emulated<const N: usize>([f32; N]);
+
+impl<const N: usize> Emulated<N> {
+    fn map(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        let mut lanes = self.0;
+        for (x, y) in lanes.iter_mut().zip(other.0) {
+            *x = f(*x, y);
+        }
+        Self(lanes)
+    }
+}
+
+impl<const N: usize> Vector for Emulated<N> {
+    const LANES: usize = N;
+
+    #[inline(never)]
+    unsafe fn splat(x: f32) -> Self {
+        Self([x; N])
+    }
+
+    #[inline(never)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the caller vouches for `N` values.
+        Self(unsafe { p.cast::<[f32; N]>().read() })
+    }
+
+    #[inline(never)]
+    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
+        assert!(count <= N);
+        let mut lanes = [0.0; N];
+        // SAFETY: the caller vouches for `count` values.
+        lanes[..count].copy_from_slice(unsafe { core::slice::from_raw_parts(p, count) });
+        Self(lanes)
+    }
+
+    #[inline(never)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the caller vouches for `N` values.
+        unsafe { p.cast::<[f32; N]>().write(self.0) }
+    }
+
+    #[inline(never)]
+    unsafe fn store_partial(self, p: *mut f32, count: usize) {
+        assert!(count <= N);
+        // SAFETY: the caller vouches for `count` values.
+        unsafe { core::slice::from_raw_parts_mut(p, count) }.copy_from_slice(&self.0[..count]);
+    }
+
+    #[inline(never)]
+    unsafe fn add(self, other: Self) -> Self {
+        self.map(other, |x, y| x + y)
+    }
+
+    #[inline(never)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        let products = a.map(b, |a, b| a * b);
+        self.map(products, |x, y| x + y)
+    }
+
+    #[inline(never)]
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        Self(core::array::from_fn(|i| {
+            crate::params::clamp(self.0[i], low.0[i], high.0[i])
+        }))
+    }
+
+    #[inline(never)]
+    unsafe fn sum(self) -> f32 {
+        self.0.iter().sum()
+    }
+}
+
+/// Five lanes: if the algorithms hold for a width that divides nothing, they hold for four and sixteen.
+struct Emulated5;
+simd_set!(Emulated5, "emulated5", Emulated<5>, "sse2");
+crate::kernel_suite!(emulated5, Some(&Emulated5), Within);
