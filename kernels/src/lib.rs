@@ -2,10 +2,10 @@
 //!
 //! - [`Shape`] and [`params`]: the vocabulary, with the output-size formula.
 //! - [`Kernels`] and [`BackwardKernels`]: what a kernel set is; the argument order is fixed there.
-//! - [`reference`]: the oracle. Plain loops, forward and backward side by side, never tuned.
+//! - [`mod@reference`]: the oracle. Plain loops, forward and backward side by side, never tuned.
 //! - [`portable`]: canonical arithmetic that runs anywhere and gives the same bits everywhere.
 //! - [`arch`]: SIMD sets, each behind a type that only its `detect` can make.
-//! - [`testing`]: one suite that every set instantiates.
+//! - `testing` (a feature): one suite that every set instantiates.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 

@@ -4,7 +4,7 @@
 //! brings every buffer; nothing here allocates. Activations are NHWC, weights OHWI, and the batch is the
 //! length of a slice divided by the length of one sample.
 //!
-//! Rules for every set, which [`crate::testing`] checks:
+//! Rules for every set, which the suite in `testing` checks:
 //! 1. **Agreement.** Results are within a stated bound of [`crate::reference`]; those of
 //!    [`crate::portable`] are the same bits.
 //! 2. **Batch invariance.** The bits of one sample's output do not depend on the batch it is in, nor on

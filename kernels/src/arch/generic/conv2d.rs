@@ -10,8 +10,10 @@
 //!
 //! A panel stays in the nearest cache while all pixels pass by.
 
+use core::ptr::NonNull;
+
 use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
-use super::{Vector, depthwise};
+use super::{Vector, depthwise, first_of};
 use crate::lengths;
 use crate::params::Conv2d;
 
@@ -197,7 +199,7 @@ pub(super) unsafe fn slide<V: Vector>(
     sliding: &Sliding,
     source: *const f32,
     packed: *const f32,
-    bias: Option<*const f32>,
+    bias: Option<NonNull<f32>>,
     output: *mut f32,
 ) {
     let groups = sliding.channels / sliding.group_channels.max(1);
@@ -236,7 +238,7 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
     sliding: &Sliding,
     sources: [*const f32; M],
     panel: *const f32,
-    bias: Option<*const f32>,
+    bias: Option<NonNull<f32>>,
     output: *mut f32,
     last: usize,
 ) {
@@ -247,7 +249,7 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
     // values of the panel; the caller vouches that they are there.
     unsafe {
         let mut tile: Tile<V, M, NV, PARTIAL> = match bias {
-            Some(bias) => Tile::broadcast(bias, last),
+            Some(bias) => Tile::broadcast(bias.as_ptr(), last),
             None => Tile::zero(),
         };
         let mut lanes = Lanes {
@@ -315,7 +317,7 @@ pub(crate) unsafe fn forward<V: Vector>(
         // checked above, and the output size formula keeps every window within the padded sample.
         unsafe {
             let (source, packed) = (source.as_ptr(), packed.as_ptr());
-            let (bias, output) = (bias.map(<[f32]>::as_ptr), output.as_mut_ptr());
+            let (bias, output) = (bias.map(first_of), output.as_mut_ptr());
             if depthwise {
                 depthwise::slide::<V>(&sliding, source, packed, bias, output);
             } else {

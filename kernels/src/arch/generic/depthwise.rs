@@ -1,6 +1,8 @@
 //! Depthwise convolution: every channel by itself, neighbouring channels in one vector. Weights are
 //! packed as `[kernel_h][kernel_w][channels]`.
 
+use core::ptr::NonNull;
+
 use super::Vector;
 use super::conv2d::{Sliding, padded};
 use crate::params::Conv2d;
@@ -60,7 +62,7 @@ pub(super) unsafe fn slide<V: Vector>(
     sliding: &Sliding,
     source: *const f32,
     packed: *const f32,
-    bias: Option<*const f32>,
+    bias: Option<NonNull<f32>>,
     output: *mut f32,
 ) {
     let mut at = 0;
@@ -76,7 +78,7 @@ pub(super) unsafe fn slide<V: Vector>(
                     let source = source.add(from + at);
                     let packed = packed.add(at);
                     let bias = match bias {
-                        Some(bias) => load::<V>(bias.add(at), count),
+                        Some(bias) => load::<V>(bias.as_ptr().add(at), count),
                         None => V::splat(0.0),
                     };
                     let output = output.add((y * sliding.out_w + x) * sliding.channels + at);

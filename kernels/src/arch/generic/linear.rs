@@ -7,8 +7,10 @@
 //! - **Backward**: outer products. For the input's gradient a tile is samples times input features and
 //!   goes over output features; for the weights' it is output times input features, over samples.
 
-use super::Vector;
+use core::ptr::NonNull;
+
 use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
+use super::{Vector, first_of};
 use crate::lengths;
 use crate::params::Linear;
 
@@ -48,7 +50,7 @@ pub(crate) unsafe fn forward<V: Vector>(
     let layer = Layer {
         params: *params,
         weights: weights.as_ptr(),
-        bias: bias.map(<[f32]>::as_ptr),
+        bias: bias.map(first_of),
     };
     let (input, output) = (input.as_ptr(), output.as_mut_ptr());
     let mut feature = 0;
@@ -75,7 +77,7 @@ pub(crate) unsafe fn forward<V: Vector>(
 struct Layer {
     params: Linear,
     weights: *const f32,
-    bias: Option<*const f32>,
+    bias: Option<NonNull<f32>>,
 }
 
 /// `N` output features of all samples.
@@ -155,7 +157,9 @@ unsafe fn dots<V: Vector, const M: usize, const N: usize>(
             }
         }
         for (n, sums) in sums.iter().enumerate() {
-            let bias = layer.bias.map_or(0.0, |bias| *bias.add(feature + n));
+            let bias = layer
+                .bias
+                .map_or(0.0, |bias| *bias.as_ptr().add(feature + n));
             for (m, sum) in sums.iter().enumerate() {
                 let y = crate::params::clamp(sum.sum() + bias, low, high);
                 *output.add((sample + m) * to + feature + n) = y;

@@ -21,5 +21,10 @@ mod vector;
 pub(crate) use set::simd_set;
 pub(crate) use vector::Vector;
 
+/// Where a slice starts. An `Option` of this is a single word, unlike that of a raw pointer.
+fn first_of(slice: &[f32]) -> core::ptr::NonNull<f32> {
+    core::ptr::NonNull::from(slice).cast()
+}
+
 #[cfg(test)]
 mod tests;
