@@ -55,7 +55,9 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 
 /// Fine-tunes the model in `out` here and on the board.
 fn board(out: &std::path::Path) -> Result<()> {
-    println!("\nThe same on a microcontroller: a Cortex-M4F with 1 MiB of flash and 256 KiB of RAM, emulated by QEMU.");
+    println!(
+        "\nThe same on a microcontroller: a Cortex-M4F with 2 MiB of flash and 640 KiB of RAM, emulated by QEMU."
+    );
     let payload = Payload {
         model: Some(out.join("model.kgl")),
         samples: Some(out.join("board/samples")),
@@ -83,7 +85,10 @@ fn board(out: &std::path::Path) -> Result<()> {
     if !lines.contains(&here) {
         bail!("the board has learned other bits than this machine, whose {here}");
     }
-    println!("The board has learned the same bits as this machine: {}", path.display());
+    println!(
+        "The board has learned the same bits as this machine: {}",
+        path.display()
+    );
     Ok(())
 }
 

@@ -67,8 +67,9 @@ pub(crate) fn all(seconds: u64, counts: &mut Counts) -> Result<()> {
             seconds,
             &target_dir.join(&host).join("release").join(name),
         );
-        if let Err(error) = &outcome {
-            println!("{name}: {error:#}");
+        match &outcome {
+            Ok(()) => println!("{name}: ok"),
+            Err(error) => println!("{name}: {error:#}"),
         }
         counts.add(outcome.is_ok());
     }
@@ -94,8 +95,8 @@ fn one(name: &str, seconds: u64, program: &PathBuf) -> Result<()> {
         .args([
             "-rss_limit_mb=1024",
             "-timeout=10",
-            "-print_final_stats=0",
-            "-verbosity=1",
+            // Silent unless something is found.
+            "-verbosity=0",
         ])
         .arg(&found);
     let committed = dir.join("corpus").join(name);

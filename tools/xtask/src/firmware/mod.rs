@@ -107,7 +107,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 /// Compares every image with what is committed; each comparison is one check.
 pub(crate) fn check(counts: &mut Counts) -> Result<()> {
     each(|board, image| {
-        build(board, &Payload::default())?;
+        build(board, image, &Payload::default())?;
         let mut check = |what: &str, outcome: Result<()>| {
             counts.add(outcome.is_ok());
             match outcome {
@@ -140,12 +140,12 @@ pub(crate) fn check(counts: &mut Counts) -> Result<()> {
     }
 }
 
-/// Builds the images of the emulated microcontroller around `payload`, runs one and returns the lines
-/// that it printed.
+/// Builds an image of the emulated microcontroller around `payload`, runs it and returns the lines that it
+/// printed.
 pub(crate) fn run_image(name: &str, payload: &Payload) -> Result<Vec<String>> {
     for board in BOARDS {
         if let Some(image) = board.images.iter().find(|image| image.name == name) {
-            build(board, payload)?;
+            build(board, image, payload)?;
             return Ok(start(board, image)?.lines);
         }
     }
@@ -162,7 +162,7 @@ fn each(mut action: impl FnMut(&Board, &Image) -> Result<()>) -> Result<()> {
 }
 
 fn write_expected(board: &Board, image: &Image) -> Result<()> {
-    build(board, &Payload::default())?;
+    build(board, image, &Payload::default())?;
     if image.panics == Panics::Refused {
         elf::refuse_panics(&elf_path(board, image))?;
     }
@@ -180,8 +180,8 @@ fn write_expected(board: &Board, image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// Builds all images of a board. Cheap when nothing changed, so every user of an image calls it.
-fn build(board: &Board, payload: &Payload) -> Result<()> {
+/// Builds an image. Cheap when nothing changed, so every user of one calls it.
+fn build(board: &Board, image: &Image, payload: &Payload) -> Result<()> {
     let mut cargo = bare_metal(setup::TARGET)?.cargo();
     cargo
         .current_dir(folder(board))
@@ -190,7 +190,7 @@ fn build(board: &Board, payload: &Payload) -> Result<()> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET")
         .env("CARGO_TARGET_DIR", build_dir(board))
-        .args(["build", "--quiet", "--release", "--bins"]);
+        .args(["build", "--quiet", "--release", "--bin", image.name]);
     for (variable, path) in [
         ("KINGLET_MODEL", &payload.model),
         ("KINGLET_SAMPLES", &payload.samples),
@@ -209,7 +209,7 @@ fn start(board: &Board, image: &Image) -> Result<Output> {
 
 /// Runs an image around `payload` and prints what [`check`] would compare.
 fn show(board: &Board, image: &Image, payload: &Payload) -> Result<()> {
-    build(board, payload)?;
+    build(board, image, payload)?;
     let elf = elf_path(board, image);
     if image.panics == Panics::Refused {
         elf::refuse_panics(&elf)?;
