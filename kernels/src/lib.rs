@@ -6,6 +6,29 @@
 //! - [`portable`]: canonical arithmetic that runs anywhere and gives the same bits everywhere.
 //! - [`arch`]: SIMD sets, each behind a type that only its `detect` can make.
 //! - `testing` (a feature): one suite that every set instantiates.
+//!
+//! The caller brings every buffer, so outputs are arguments:
+//!
+//! ```
+//! use kinglet_kernels::{Activation, Conv2d, Kernels, Padding, Portable, Shape, Window};
+//!
+//! # fn main() -> Result<(), kinglet_kernels::ParamsError> {
+//! let window = Window::new(3, 3).with_padding(Padding::symmetric(1, 1));
+//! let params = Conv2d::new(Shape::new(4, 4, 1), 2, window, 1, Activation::Relu)?;
+//! assert_eq!(params.output(), Shape::new(4, 4, 2));
+//!
+//! let input = [1.0; 16];
+//! let weights = [0.5; 2 * 9];
+//! let mut output = [0.0; 32];
+//! Portable.conv2d_f32(&params, &input, &weights, Some(&[0.0, 1.0]), &mut [], &mut output);
+//! // A corner sees four of nine taps.
+//! assert_eq!(output[..2], [2.0, 3.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Features: `std` detects instruction sets at run time, `testing` is the suite for kernel sets, and
+//! `defmt` formats the vocabulary on a microcontroller.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
