@@ -56,6 +56,12 @@ fn for_each_segment(
     }
 }
 
+/// True if segments are single values, one for each channel: they would be all overhead, so all channels
+/// of a tap are walked instead.
+fn one_by_one(params: &Conv2d) -> bool {
+    params.is_depthwise() && params.groups() > 1
+}
+
 /// `len` elements from `first`, or none.
 #[inline(always)]
 fn cut(slice: &[f32], first: usize, len: usize) -> &[f32] {
@@ -82,8 +88,7 @@ pub fn conv2d_f32(
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
     let row_len = to.width.saturating_mul(channels);
-    // Segments of a single value would be all overhead.
-    let depthwise = params.is_depthwise();
+    let depthwise = one_by_one(params);
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         for (y, row) in rows_of_mut(output, row_len).enumerate() {
             let rows = vertical.taps(y);
@@ -305,6 +310,15 @@ pub fn conv2d_f32_backward_input(
         rows_of_mut(d_input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
+            if one_by_one(params) {
+                for_each_segment(params, 0, window, |i, w, _| {
+                    let d_input = d_input.get_mut(i..).unwrap_or_default().iter_mut();
+                    for ((d_input, d), weights) in d_input.zip(run).zip(rows_of(weights, taps)) {
+                        *d_input += d * weights.get(w).unwrap_or(&0.0);
+                    }
+                });
+                return;
+            }
             for (group, d) in rows_of(run, group_out).enumerate() {
                 let weights = group_weights(params, weights, group);
                 let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
@@ -355,16 +369,28 @@ pub fn conv2d_f32_backward_weights(
         rows_of(input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
-            let group_len = group_out.saturating_mul(taps);
-            for (group, (d, d_weights)) in rows_of(run, group_out)
-                .zip(rows_of_mut(d_weights, group_len))
-                .enumerate()
-            {
-                for (&d, d_weights) in d.iter().zip(rows_of_mut(d_weights, taps)) {
-                    for_each_segment(params, group, window, |i, w, len| {
-                        let d_weights = d_weights.get_mut(w..).unwrap_or_default();
-                        add_row(d_weights, d, cut(input, i, len));
-                    });
+            if one_by_one(params) {
+                for_each_segment(params, 0, window, |i, w, _| {
+                    let input = input.get(i..).unwrap_or_default();
+                    let d_weights = rows_of_mut(d_weights, taps);
+                    for ((d_weights, d), x) in d_weights.zip(run).zip(input) {
+                        if let Some(d_weight) = d_weights.get_mut(w) {
+                            *d_weight += d * x;
+                        }
+                    }
+                });
+            } else {
+                let group_len = group_out.saturating_mul(taps);
+                for (group, (d, d_weights)) in rows_of(run, group_out)
+                    .zip(rows_of_mut(d_weights, group_len))
+                    .enumerate()
+                {
+                    for (&d, d_weights) in d.iter().zip(rows_of_mut(d_weights, taps)) {
+                        for_each_segment(params, group, window, |i, w, len| {
+                            let d_weights = d_weights.get_mut(w..).unwrap_or_default();
+                            add_row(d_weights, d, cut(input, i, len));
+                        });
+                    }
                 }
             }
             if let Some(d_bias) = d_bias.as_deref_mut() {
