@@ -90,6 +90,9 @@ fn problems() -> Vec<Problem> {
         let size = (5, 6, in_channels);
         add(Problem::new(2, size, out_channels, same_3x3(), groups));
     }
+    // More pixels than a pass over a part of the image would take, by rows and in one row.
+    add(Problem::new(2, (13, 17, 2), 5, same_3x3(), 1));
+    add(Problem::new(1, (3, 140, 1), 3, same_3x3(), 1));
     // A window larger than the input, all of it padding but one tap.
     let wide = Window::new(5, 5).with_padding(Padding::symmetric(2, 2));
     add(Problem::new(1, (1, 1, 3), 3, wide, 1));
