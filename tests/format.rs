@@ -2,13 +2,14 @@
 //! derive, in `const` context and by the runtime.
 
 use kinglet::model::schema::{
-    DType, Extension, File, Graph, Node, Operator, PREFIX_LEN, Prefix, Tensor, WEIGHTS_ALIGN, bits,
-    operator_name,
+    DType, Extension, File, Graph, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node, Operator,
+    PREFIX_LEN, Prefix, Tensor, WEIGHTS_ALIGN, bits, operator_name,
 };
 use kinglet::model::{EncodeError, GraphSpec, OperatorSpec, encode};
 use kinglet::{Aligned, AlignedBytes, LoadError, Model, ModelId, Sgd, Sizes, include_model};
+use kinglet_kernels::params::MAX_EXTENT;
 use kinglet_kernels::{
-    Activation, CountPadding, Padding, ParamsError, Rounding, Shape, Unary, Window,
+    Activation, CountPadding, Linear, Padding, ParamsError, Rounding, Shape, Unary, Window,
 };
 use kinglet_tests::graphs::{chain, every_operator, file, tiny};
 use kinglet_tests::seal::{PREFIX_FIELDS, honest_prefix, open, seal};
@@ -215,6 +216,50 @@ fn variants_have_the_numbers_of_the_page() {
     assert_eq!(number(postcard::to_stdvec(&Rounding::Ceil)), [1]);
     assert_eq!(number(postcard::to_stdvec(&CountPadding::Include)), [0]);
     assert_eq!(number(postcard::to_stdvec(&CountPadding::Exclude)), [1]);
+}
+
+#[test]
+fn the_page_states_what_the_code_has() {
+    let page = include_str!("../FORMAT.md");
+    let states = |row: String| assert!(page.contains(&row), "FORMAT.md has no `{row}`");
+    for (name, offset, len) in PREFIX_FIELDS {
+        states(format!("| {offset} | {len} | `{name}` |"));
+    }
+    for bit in 0..bits::ALL.count_ones() {
+        states(format!("| {bit} | `{}` |", operator_name(bit)));
+    }
+    states(format!("(`MAX_TENSORS`) | {MAX_TENSORS} |"));
+    states(format!("(`MAX_INPUTS`) | {MAX_INPUTS} |"));
+    states(format!("(`MAX_ELEMENTS`) | 2^{} |", MAX_ELEMENTS.ilog2()));
+    states(format!("(`MAX_EXTENT`) | 2^{} |", MAX_EXTENT.ilog2()));
+    let features = Linear::MAX_FEATURES.ilog2();
+    states(format!("(`Linear::MAX_FEATURES`) | 2^{features} |"));
+    assert!(MAX_ELEMENTS.is_power_of_two() && MAX_EXTENT.is_power_of_two());
+
+    // The walk through the tiny file, at the end of the page, is that file.
+    let (_, walk) = page
+        .split_once("```\n04 74")
+        .expect("the walk through the tiny file");
+    let (walk, _) = walk.split_once("2f 00 ..").expect("the padding");
+    let mut bytes = vec![0x04, 0x74];
+    for line in walk.lines() {
+        // Bytes come first, names in quotes, and two spaces before what they are.
+        for part in line
+            .trim_start()
+            .split("   ")
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+        {
+            match part.strip_prefix('"') {
+                Some(name) => bytes.extend(name.trim_end_matches('"').bytes()),
+                None if part.is_empty() => {}
+                None => bytes.push(u8::from_str_radix(part, 16).expect("a byte")),
+            }
+        }
+    }
+    assert_eq!(bytes, TINY.bytes[PREFIX_LEN..][..bytes.len()]);
+    assert!(bytes.len() > 100);
 }
 
 #[test]

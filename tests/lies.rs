@@ -31,6 +31,8 @@ type Case = (&'static str, Vec<u8>, LoadError);
 fn prefix_cases() -> Vec<Case> {
     let mut cases: Vec<Case> = vec![
         ("no bytes", vec![], LoadError::Truncated),
+        ("a short text", b"hello".to_vec(), LoadError::Magic),
+        ("a cut magic", b"kingl".to_vec(), LoadError::Truncated),
         (
             "other magic",
             patched(|bytes| bytes[0] = b'K'),
