@@ -75,7 +75,7 @@ fn bytes_between_words_are_refused() {
 }
 
 #[test]
-fn random_bytes_under_right_crcs_never_panic() {
+fn random_bytes_under_right_crcs_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(51);
     let bases = [file(&tiny()), file(&every_operator())];
     let mut outcomes = Outcomes::default();
@@ -121,7 +121,7 @@ impl Outcomes {
 }
 
 #[test]
-fn random_graphs_under_right_prefixes_never_panic() {
+fn random_graphs_under_right_prefixes_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(52);
     let bases = [file(&tiny()), file(&every_operator())];
     let mut outcomes = Outcomes::default();
@@ -148,7 +148,7 @@ fn load(bytes: &[u8]) -> (Option<LoadError>, Duration) {
 }
 
 #[test]
-fn the_worst_files_are_judged_in_bounded_time() {
+fn the_worst_files_are_judged_in_bounded_time_slow() {
     const BOUND: Duration = Duration::from_secs(2);
     // As many tensors as there may be, all alive to the end in places of their own, so that every pair is
     // compared and no comparison ends early; read from the far end of the list.
