@@ -14,7 +14,8 @@ use crate::toolchain::{Toolchain, host, unstable};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask sanitize [--address] [--valgrind]
 
-Runs the tests of the kernels and of the runtime under AddressSanitizer, then under valgrind.
+Runs the tests of the kernels and of the runtime, and the whole-path tests, under AddressSanitizer,
+then under valgrind.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
@@ -27,8 +28,15 @@ Options:
   --valgrind  valgrind only
 ";
 
-/// The packages that contain `unsafe` code.
-const PACKAGES: &[&str] = &["--package", "kinglet-kernels", "--package", "kinglet"];
+/// The packages that contain `unsafe` code, and the tests of hostile files, sessions and learning.
+const PACKAGES: &[&str] = &[
+    "--package",
+    "kinglet-kernels",
+    "--package",
+    "kinglet",
+    "--package",
+    "kinglet-tests",
+];
 
 /// What their tests need.
 const FEATURES: &[&str] = &["--features", "kinglet-kernels/testing,kinglet/std"];

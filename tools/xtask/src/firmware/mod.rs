@@ -152,6 +152,11 @@ pub(crate) fn run_image(name: &str, payload: &Payload) -> Result<Vec<String>> {
     bail!("no board has an image `{name}`")
 }
 
+/// The folder of every board.
+pub(crate) fn folders() -> impl Iterator<Item = PathBuf> {
+    BOARDS.iter().map(folder)
+}
+
 fn each(mut action: impl FnMut(&Board, &Image) -> Result<()>) -> Result<()> {
     for board in BOARDS {
         for image in board.images {
