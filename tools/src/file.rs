@@ -44,6 +44,13 @@ fn write_and_rename(neighbour: &Path, path: &Path, content: &[u8]) -> io::Result
     std::fs::rename(neighbour, path)
 }
 
+/// CRC-32/ISO-HDLC: what checkpoints carry and firmware programs print.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
 /// Makes a folder and those above it, if they are not there.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Failure, Part, data};
 use crate::evaluate::{Evaluation, evaluate_tuned};
-use crate::file::{create_folder, write_atomic};
+use crate::file::{crc32, create_folder, write_atomic};
 use crate::fine_tune::{Epoch, Order, fine_tune};
 use crate::inspect::grouped;
 use crate::kernel_set;
@@ -168,12 +168,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         accuracy_before: before.accuracy(),
         accuracy_after: after.accuracy(),
         training_bytes,
-        learned_crc32: crc32(&learned),
+        learned_crc32: crc(&learned),
         // The CRC that the head carries: over all of it, with that CRC, it would be the same for every head.
-        head_crc32: crc32(
-            head.split_last_chunk::<4>()
-                .map_or(&head, |(covered, _)| covered),
-        ),
+        head_crc32: crc(head
+            .split_last_chunk::<4>()
+            .map_or(&head, |(covered, _)| covered)),
         model: ModelFile::from_bytes(&tuned)?.model().id().to_string(),
     };
     if arguments.json {
@@ -204,12 +203,9 @@ fn print(arguments: &Arguments, outcome: &Outcome, before: &Evaluation, after: &
     );
 }
 
-/// The CRC-32 that the firmware programs print.
-pub(super) fn crc32(bytes: &[u8]) -> String {
-    format!(
-        "{:08x}",
-        crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
-    )
+/// A CRC as the firmware programs print it.
+fn crc(bytes: &[u8]) -> String {
+    format!("{:08x}", crc32(bytes))
 }
 
 /// Most pictures that are kept for evaluation where no number is given.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{EpochMetrics, Tally};
-use crate::file::{WriteError, write_atomic};
+use crate::file::{WriteError, crc32, write_atomic};
 use crate::network::Network;
 use crate::recipe::{Recipe, RecipeError, TrainSettings};
 
@@ -283,10 +283,4 @@ impl Checkpoint {
         write_atomic(&path, &bytes)?;
         Ok(path)
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
 }

@@ -13,6 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::optimizer::Stepper;
 use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
 use super::{ClassTally, Source, Tally, TrainError};
+use crate::evaluate::argmax;
 use crate::network::Network;
 use crate::recipe::OptimizerSettings;
 
@@ -232,7 +233,7 @@ impl Engine {
             let label = source.label(index);
             let loss = cross_entropy_f32(logits, label, d_logits);
             d_logits.iter_mut().for_each(|d| *d *= share);
-            each(label, loss, largest(logits) == label);
+            each(label, loss, argmax(logits) == label);
         }
     }
 
@@ -303,15 +304,4 @@ impl Engine {
         }
         Some(tally)
     }
-}
-
-/// The place of the largest value, the first of equals.
-fn largest(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &value) in values.iter().enumerate() {
-        if value > values[best] {
-            best = i;
-        }
-    }
-    best
 }
