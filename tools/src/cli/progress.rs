@@ -44,6 +44,9 @@ impl Observer for Progress {
             self.epochs,
             trainer.threads()
         ));
+        if architecture.logits_layers() < architecture.layers.len() {
+            self.line("the loss is taken on the logits before the last Softmax, which stays in the exported model");
+        }
         self.bar.set_length(steps_left as u64);
         self.bar.reset();
     }
