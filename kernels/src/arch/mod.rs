@@ -86,6 +86,8 @@ macro_rules! list {
 
 list! {
     #[cfg(target_arch = "x86_64")]
+    avx512: x86_64::avx512, Within;
+    #[cfg(target_arch = "x86_64")]
     avx2: x86_64::avx2, Within;
     portable: || Some(&crate::Portable), Exact;
     reference: || Some(&crate::Reference), Exact;

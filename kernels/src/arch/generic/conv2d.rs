@@ -12,7 +12,7 @@
 
 use core::ptr::NonNull;
 
-use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
+use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::{Vector, depthwise, first_of};
 use crate::lengths;
 use crate::params::Conv2d;
@@ -215,7 +215,7 @@ pub(super) unsafe fn slide<V: Vector>(
                 let bias = bias.map(|bias| bias.add(first + at));
                 let output = output.add(first + at);
                 let mut cursor = sliding.cursor();
-                for_each_tile!(pixels, |pixel, M| {
+                for_each_tile!(V, pixels, |pixel, M| {
                     let mut sources = [source; M];
                     for source in &mut sources {
                         *source = source.add(cursor.next());

@@ -9,7 +9,7 @@
 //!   scratch as `[group][taps][out_channels / groups]` and transposed at the end.
 
 use super::conv2d::{Sliding, copy_padded, padded, padded_len, panels_len, slide};
-use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
+use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::{Vector, depthwise};
 use crate::lengths;
 use crate::params::Conv2d;
@@ -311,7 +311,7 @@ unsafe fn one_sample<V: Vector>(
                         last,
                     };
                     let mut cursor = TapCursor::new(params, source_row);
-                    for_each_tile!(params.taps(), |tap, M| {
+                    for_each_tile!(V, params.taps(), |tap, M| {
                         let mut sources = [source; M];
                         for source in &mut sources {
                             *source = source.add(cursor.next());

@@ -9,7 +9,7 @@
 
 use core::ptr::NonNull;
 
-use super::microkernel::{Lanes, ROWS, Tile, for_each_panel, for_each_tile};
+use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::{Vector, first_of};
 use crate::lengths;
 use crate::params::Linear;
@@ -190,7 +190,7 @@ pub(crate) unsafe fn backward_input<V: Vector>(
     // them: if there are many samples, a panel is copied first.
     const { assert!(V::LANES <= MAX_LANES) };
     let mut copy = [0.0; COPIED_FEATURES * 2 * MAX_LANES];
-    let (pass, copy) = if batch > ROWS {
+    let (pass, copy) = if batch > V::ROWS {
         (COPIED_FEATURES, Some(copy.as_mut_ptr()))
     } else {
         (PASS_FEATURES, None)
@@ -216,7 +216,7 @@ pub(crate) unsafe fn backward_input<V: Vector>(
                     lanes.start = copy;
                     lanes.step = NV * V::LANES;
                 }
-                for_each_tile!(batch, |sample, M| {
+                for_each_tile!(V, batch, |sample, M| {
                     let mut scalars = [d_output; M];
                     for (m, scalars) in scalars.iter_mut().enumerate() {
                         *scalars = scalars.add((sample + m) * to + feature);
@@ -264,7 +264,7 @@ pub(crate) unsafe fn backward_weights<V: Vector>(
     // SAFETY: the lengths were checked; a tile is of rows in `rows` and input features below `from`, and
     // reads every sample of both operands.
     unsafe {
-        for_each_tile!(rows.len(), |row, M| {
+        for_each_tile!(V, rows.len(), |row, M| {
             let mut scalars = [d_output; M];
             for (m, scalars) in scalars.iter_mut().enumerate() {
                 *scalars = scalars.add(rows.start + row + m);

@@ -166,22 +166,32 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     }
 }
 
-/// Rows of the largest tile. With two vectors in each it has twelve accumulators, which leaves four of
-/// sixteen registers for operands, and hides a latency of four cycles at up to three a cycle.
-pub(super) const ROWS: usize = 6;
-
 /// Runs `$body` for consecutive tiles of `$rows` (a constant) rows from `$at`, until all of `$count`
-/// rows are done.
+/// rows are done: as many tiles of [`Vector::ROWS`] as there are, then one of what is left.
 macro_rules! for_each_tile {
-    ($count:expr, |$at:ident, $rows:ident| $body:expr) => {{
+    ($v:ident, $count:expr, |$at:ident, $rows:ident| $body:expr) => {{
         let count: usize = $count;
         let mut $at = 0;
-        while count - $at >= ROWS {
-            const $rows: usize = ROWS;
-            $body;
-            $at += $rows;
+        const { assert!($v::ROWS == 6 || $v::ROWS == 8) };
+        while count - $at >= $v::ROWS {
+            if $v::ROWS == 8 {
+                const $rows: usize = 8;
+                $body;
+            } else {
+                const $rows: usize = 6;
+                $body;
+            }
+            $at += $v::ROWS;
         }
         match count - $at {
+            7 => {
+                const $rows: usize = 7;
+                $body
+            }
+            6 => {
+                const $rows: usize = 6;
+                $body
+            }
             5 => {
                 const $rows: usize = 5;
                 $body

@@ -20,6 +20,7 @@ impl<const N: usize> Emulated<N> {
 
 impl<const N: usize> Vector for Emulated<N> {
     const LANES: usize = N;
+    const ROWS: usize = 8;
 
     #[inline(never)]
     unsafe fn splat(x: f32) -> Self {

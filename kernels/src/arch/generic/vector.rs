@@ -7,6 +7,10 @@ pub(crate) trait Vector: Copy {
     /// Values in one vector.
     const LANES: usize;
 
+    /// Rows of the largest tile, 6 or 8. With two vectors in each and what a step needs they must fit the
+    /// registers, and be enough to hide the latency of their sums.
+    const ROWS: usize;
+
     /// `x` in every lane.
     ///
     /// # Safety

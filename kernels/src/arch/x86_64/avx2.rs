@@ -48,6 +48,7 @@ unsafe fn mask(count: usize) -> __m256i {
 
 impl Vector for F32x8 {
     const LANES: usize = 8;
+    const ROWS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
