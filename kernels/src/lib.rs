@@ -39,6 +39,7 @@ pub mod params;
 pub mod portable;
 pub mod reference;
 mod shape;
+mod taps;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

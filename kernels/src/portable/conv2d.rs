@@ -9,9 +9,9 @@
 use super::dot::{BLOCK, add_row, add_rows, block_rows, dot, dot_1, dot_2};
 use super::linear::bias_block;
 use super::rows::{rows_of, rows_of_mut};
-use super::taps::{Axis, Taps};
 use crate::lengths;
 use crate::params::Conv2d;
+use crate::taps::{Axis, Taps};
 
 /// The taps inside the input at one output pixel, by rows and by columns.
 type Window = (Taps, Taps);

@@ -17,15 +17,16 @@ mod linear;
 mod pool2d;
 mod rows;
 mod softmax;
-mod taps;
 mod unary;
 
 pub use conv2d::{conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights};
 pub use cross_entropy::cross_entropy_f32;
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
+pub(crate) use pool2d::divisor;
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
+pub(crate) use softmax::max;
 pub use softmax::{softmax_f32, softmax_f32_backward};
 pub use unary::{unary_f32, unary_f32_backward};
 

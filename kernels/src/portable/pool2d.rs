@@ -2,9 +2,9 @@
 //! position by position, each time all channels at once: they are neighbours in memory.
 
 use super::rows::{rows_of, rows_of_mut};
-use super::taps::{Axis, Taps};
 use crate::lengths;
 use crate::params::{CountPadding, Pool2d};
+use crate::taps::{Axis, Taps};
 
 /// Calls `f` for every output position of one sample with its run of channels and its taps.
 #[inline(always)]
@@ -209,7 +209,11 @@ fn to_first_maximum<const N: usize>(
 
 /// What the average at output `(y, x)` divides by.
 #[inline(always)]
-fn divisor(params: &Pool2d, (y, x): (usize, usize), (rows, columns): (Taps, Taps)) -> f32 {
+pub(crate) fn divisor(
+    params: &Pool2d,
+    (y, x): (usize, usize),
+    (rows, columns): (Taps, Taps),
+) -> f32 {
     let count = match params.count_padding() {
         CountPadding::Exclude => rows.count.wrapping_mul(columns.count),
         CountPadding::Include => {

@@ -4,7 +4,7 @@ use super::rows::{rows_of, rows_of_mut};
 use crate::lengths;
 
 /// The largest of `values`; NaN if any is.
-pub(super) fn max(values: &[f32]) -> f32 {
+pub(crate) fn max(values: &[f32]) -> f32 {
     values.iter().fold(f32::NEG_INFINITY, |max, &x| {
         if x > max || x.is_nan() { x } else { max }
     })

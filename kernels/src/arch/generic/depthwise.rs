@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use super::Vector;
 use super::conv2d::{Sliding, padded};
+use super::memory::{load, store};
 use crate::params::Conv2d;
 
 /// Pixels, or taps, that are computed side by side: enough to hide the latency of their sums.
@@ -16,38 +17,6 @@ pub(crate) fn pack(params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
     for (k, packed) in packed.chunks_exact_mut(channels).take(taps).enumerate() {
         for (value, row) in packed.iter_mut().zip(weights.chunks_exact(taps)) {
             *value = row.get(k).copied().unwrap_or(0.0);
-        }
-    }
-}
-
-/// Loads a vector, or the first `count` values of one.
-///
-/// # Safety
-/// As for the [`Vector`]'s own functions.
-#[inline(always)]
-unsafe fn load<V: Vector>(p: *const f32, count: usize) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if count == V::LANES {
-            V::load(p)
-        } else {
-            V::load_partial(p, count)
-        }
-    }
-}
-
-/// Stores a vector, or the first `count` values of one.
-///
-/// # Safety
-/// As for the [`Vector`]'s own functions.
-#[inline(always)]
-unsafe fn store<V: Vector>(vector: V, p: *mut f32, count: usize) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if count == V::LANES {
-            vector.store(p);
-        } else {
-            vector.store_partial(p, count);
         }
     }
 }

@@ -7,14 +7,21 @@
 //! operation is only where the operands lie. Linear layers forward are the exception: their weights are
 //! read once and in place, as [`dot`](linear) products.
 //!
+//! Closures are marked `inline(always)`, too: one that is not inlined would be compiled without the
+//! instruction set.
+//!
 //! Every accumulator takes its terms in an order that depends on the layer alone, never on the tile that
 //! it is part of. So one sample's bits do not depend on its batch.
 
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;
+pub(crate) mod elementwise;
+mod exp;
 pub(crate) mod linear;
+mod memory;
 mod microkernel;
+pub(crate) mod pool2d;
 mod set;
 mod vector;
 

@@ -4,9 +4,6 @@
 /// named `$name`, with vectors of type `$vector` in functions compiled for `$features`.
 ///
 /// Values of `$set` must exist only where the CPU has these features.
-///
-/// Pools and functions of each element stay the portable ones: compilers make vectors of their loops, and
-/// memory sets the pace.
 macro_rules! simd_set {
     ($set:ty, $name:literal, $vector:ty, $features:literal) => {
         impl $crate::Kernels for $set {
@@ -43,6 +40,24 @@ macro_rules! simd_set {
                     bias: Option<&[f32]>,
                     output: &mut [f32],
                 ) = generic::linear::forward::<$vector>;
+
+                fn max_pool2d_f32(
+                    params: &Pool2d,
+                    input: &[f32],
+                    output: &mut [f32],
+                ) = generic::pool2d::max::<$vector>;
+
+                fn avg_pool2d_f32(
+                    params: &Pool2d,
+                    input: &[f32],
+                    output: &mut [f32],
+                ) = generic::pool2d::average::<$vector>;
+
+                fn unary_f32(function: Unary, data: &mut [f32]) =
+                    generic::elementwise::unary::<$vector>;
+
+                fn softmax_f32(channels: usize, data: &mut [f32]) =
+                    generic::elementwise::softmax::<$vector>;
             }
         }
 
@@ -84,6 +99,25 @@ macro_rules! simd_set {
                     d_weights: &mut [f32],
                     d_bias: Option<&mut [f32]>,
                 ) = generic::linear::backward_weights::<$vector>;
+
+                fn max_pool2d_f32_backward(
+                    params: &Pool2d,
+                    input: &[f32],
+                    d_output: &[f32],
+                    d_input: &mut [f32],
+                ) = generic::pool2d::max_backward::<$vector>;
+
+                fn avg_pool2d_f32_backward(
+                    params: &Pool2d,
+                    d_output: &[f32],
+                    d_input: &mut [f32],
+                ) = generic::pool2d::average_backward::<$vector>;
+
+                fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) =
+                    generic::elementwise::unary_backward::<$vector>;
+
+                fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) =
+                    generic::elementwise::softmax_backward::<$vector>;
             }
         }
     };

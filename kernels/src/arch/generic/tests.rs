@@ -2,7 +2,7 @@
 //! any width, and under tools that know no vector instructions.
 
 use super::{self as generic, Vector, simd_set};
-use crate::params::{Conv2d, Linear};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
 
 /// `N` values, computed one by one. Never inlined: unrolled, they would take minutes to compile.
 #[derive(Clone, Copy)]
@@ -19,6 +19,8 @@ impl<const N: usize> Emulated<N> {
 }
 
 impl<const N: usize> Vector for Emulated<N> {
+    type Mask = [bool; N];
+
     const LANES: usize = N;
     const ROWS: usize = 8;
 
@@ -76,6 +78,48 @@ impl<const N: usize> Vector for Emulated<N> {
     #[inline(never)]
     unsafe fn sum(self) -> f32 {
         self.0.iter().sum()
+    }
+
+    #[inline(never)]
+    unsafe fn sub(self, other: Self) -> Self {
+        self.map(other, |x, y| x - y)
+    }
+
+    #[inline(never)]
+    unsafe fn mul(self, other: Self) -> Self {
+        self.map(other, |x, y| x * y)
+    }
+
+    #[inline(never)]
+    unsafe fn div(self, other: Self) -> Self {
+        self.map(other, |x, y| x / y)
+    }
+
+    #[inline(never)]
+    unsafe fn greater(self, other: Self) -> [bool; N] {
+        core::array::from_fn(|i| self.0[i] > other.0[i])
+    }
+
+    #[inline(never)]
+    unsafe fn equal(self, other: Self) -> [bool; N] {
+        core::array::from_fn(|i| self.0[i] == other.0[i])
+    }
+
+    #[inline(never)]
+    unsafe fn select(mask: [bool; N], yes: Self, no: Self) -> Self {
+        Self(core::array::from_fn(|i| {
+            if mask[i] { yes.0[i] } else { no.0[i] }
+        }))
+    }
+
+    #[inline(never)]
+    unsafe fn round(self) -> Self {
+        Self(self.0.map(f32::round_ties_even))
+    }
+
+    #[inline(never)]
+    unsafe fn power_of_two(self) -> Self {
+        Self(self.0.map(f32::exp2))
     }
 }
 

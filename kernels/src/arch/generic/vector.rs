@@ -4,6 +4,9 @@
 ///
 /// Implementations are `#[inline(always)]` and use the instructions of one instruction set.
 pub(crate) trait Vector: Copy {
+    /// For each lane yes or no.
+    type Mask: Copy;
+
     /// Values in one vector.
     const LANES: usize;
 
@@ -64,4 +67,53 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// The CPU has the instruction set.
     unsafe fn sum(self) -> f32;
+
+    /// `self - other`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn sub(self, other: Self) -> Self;
+
+    /// `self * other`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn mul(self, other: Self) -> Self;
+
+    /// `self / other`, rounded correctly.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn div(self, other: Self) -> Self;
+
+    /// The lanes in which `self > other`; a NaN is not larger than anything, nor smaller.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn greater(self, other: Self) -> Self::Mask;
+
+    /// The lanes in which `self == other`; a NaN is equal to nothing.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn equal(self, other: Self) -> Self::Mask;
+
+    /// `yes` in the lanes of `mask`, `no` in the others.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// The nearest whole number, of two equally near the even one. Lanes of 2^22 or more, and NaN, may
+    /// become anything.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn round(self) -> Self;
+
+    /// `2^self`, if every lane is a whole number from -126 to 127; other lanes may become anything.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn power_of_two(self) -> Self;
 }

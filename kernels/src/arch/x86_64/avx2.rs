@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
 
 /// The kernel set for CPUs with AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ unsafe fn mask(count: usize) -> __m256i {
 }
 
 impl Vector for F32x8 {
+    type Mask = __m256;
+
     const LANES: usize = 8;
     const ROWS: usize = 6;
 
@@ -109,6 +111,58 @@ impl Vector for F32x8 {
             let four = _mm_add_ps(low, high);
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm256_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn greater(self, other: Self) -> __m256 {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(self, other: Self) -> __m256 {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: __m256, yes: Self, no: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm256_blendv_ps(no.0, yes.0, mask) })
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm256_round_ps::<_MM_FROUND_TO_NEAREST_INT>(self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe {
+            // The exponent's bits, biased by 127, before 23 bits of mantissa.
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
 
 /// The kernel set for CPUs with AVX-512F and DQ.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,8 @@ fn mask(count: usize) -> __mmask16 {
 }
 
 impl Vector for F32x16 {
+    type Mask = __mmask16;
+
     const LANES: usize = 16;
     const ROWS: usize = 8;
 
@@ -105,6 +107,58 @@ impl Vector for F32x16 {
             let four = _mm_add_ps(low, high);
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn greater(self, other: Self) -> __mmask16 {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(self, other: Self) -> __mmask16 {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: __mmask16, yes: Self, no: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm512_mask_blend_ps(mask, no.0, yes.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { _mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe {
+            // The exponent's bits, biased by 127, before 23 bits of mantissa.
+            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased)))
         }
     }
 }

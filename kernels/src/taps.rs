@@ -5,18 +5,18 @@ use crate::params::Window;
 
 /// One axis of a window and of the input it slides over.
 #[derive(Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) dilation: usize,
-    pub(super) before: usize,
-    pub(super) extent: usize,
-    pub(super) after: usize,
+pub(crate) struct Axis {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+    pub(crate) before: usize,
+    pub(crate) extent: usize,
+    pub(crate) after: usize,
 }
 
 impl Axis {
     /// The vertical axis over an input of `height` rows.
-    pub(super) fn vertical(window: &Window, height: usize) -> Self {
+    pub(crate) fn vertical(window: &Window, height: usize) -> Self {
         Self {
             kernel: window.kernel_h,
             stride: window.stride_h,
@@ -28,7 +28,7 @@ impl Axis {
     }
 
     /// The horizontal axis over an input of `width` columns.
-    pub(super) fn horizontal(window: &Window, width: usize) -> Self {
+    pub(crate) fn horizontal(window: &Window, width: usize) -> Self {
         Self {
             kernel: window.kernel_w,
             stride: window.stride_w,
@@ -57,7 +57,7 @@ impl Axis {
 
     /// The taps at output `out` that are inside the input.
     #[inline(always)]
-    pub(super) fn taps(&self, out: usize) -> Taps {
+    pub(crate) fn taps(&self, out: usize) -> Taps {
         let first = self.taps_before(out, self.before);
         let end = self.taps_before(out, self.before.wrapping_add(self.extent));
         Taps {
@@ -72,7 +72,7 @@ impl Axis {
 
     /// The number of taps at output `out` that are inside the input or its padding.
     #[inline(always)]
-    pub(super) fn padded_taps(&self, out: usize) -> usize {
+    pub(crate) fn padded_taps(&self, out: usize) -> usize {
         let padded = self.before.wrapping_add(self.extent);
         self.taps_before(out, padded.wrapping_add(self.after))
     }
@@ -80,13 +80,13 @@ impl Axis {
 
 /// A range of taps on one axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taps {
+pub(crate) struct Taps {
     /// The first that is inside.
-    pub(super) first: usize,
+    pub(crate) first: usize,
     /// How many are.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// Where in the input the first is.
-    pub(super) position: usize,
+    pub(crate) position: usize,
 }
 
 #[cfg(test)]

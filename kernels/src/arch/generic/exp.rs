@@ -1,0 +1,89 @@
+//! The exponential function and its kin.
+//!
+//! `x = n * ln 2 + r` with `n` whole and `|r| <= ln 2 / 2`, so `e^x = 2^n * e^r` (W. J. Cody and W. Waite,
+//! Software Manual for the Elementary Functions, 1980). `ln 2` is subtracted in two parts, of which the
+//! first has so few bits that its product with `n` is exact. `e^r - 1` is its Taylor polynomial of degree 7,
+//! whose error on that range, `(ln 2 / 2)^8 / 8! = 5e-9`, is below half a unit in the last place.
+
+use super::Vector;
+
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// `1 / k!` for `k` from 7 down to 2.
+const COEFFICIENTS: [f32; 6] = [
+    1.0 / 5040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    1.0 / 2.0,
+];
+
+/// `(n, e^r - 1)` of `x = n * ln 2 + r`.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+unsafe fn reduced<V: Vector>(x: V) -> (V, V) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let n = x.mul(V::splat(core::f32::consts::LOG2_E)).round();
+        let r = x.add_product(n, V::splat(-LN_2_HIGH));
+        let r = r.add_product(n, V::splat(-LN_2_LOW));
+        let mut sum = V::splat(COEFFICIENTS[0]);
+        for coefficient in &COEFFICIENTS[1..] {
+            sum = V::splat(*coefficient).add_product(sum, r);
+        }
+        // r + r^2 * sum
+        (n, r.add_product(r.mul(r), sum))
+    }
+}
+
+/// `e^x`, within 2 units in the last place: 0 below -104, infinite above 88.8, NaN of NaN.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(super) unsafe fn exp<V: Vector>(x: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        // Beyond this range the result is what it is at its ends; within it `n` is from -151 to 129.
+        let (n, p) = reduced(x.clamp(V::splat(-104.5), V::splat(89.0)));
+        let e_r = p.add(V::splat(1.0));
+        // In two steps, since 2^n alone may be out of range where the result is not.
+        let half = n.mul(V::splat(0.5)).round();
+        e_r.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
+    }
+}
+
+/// Hyperbolic tangent, within a few units in the last place of 1: `(e^2x - 1) / (e^2x + 1)`.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(super) unsafe fn tanh<V: Vector>(x: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        // From 10 on the result is 1.
+        let x = x.clamp(V::splat(-10.0), V::splat(10.0));
+        let (n, p) = reduced(x.add(x));
+        let power = n.power_of_two();
+        // e^2x - 1 without loss where it is small: there `power` is 1.
+        let difference = power.sub(V::splat(1.0)).add_product(p, power);
+        difference.div(difference.add(V::splat(2.0)))
+    }
+}
+
+/// `1 / (1 + e^-x)`.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(super) unsafe fn sigmoid<V: Vector>(x: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let one = V::splat(1.0);
+        one.div(one.add(exp(V::splat(0.0).sub(x))))
+    }
+}

@@ -1,0 +1,294 @@
+//! Pools: input `[batch, h, w, channels]`, output `[batch, out_h, out_w, channels]`. A vector holds
+//! neighbouring channels of one position; a window is walked position by position, in row-major order.
+
+use super::Vector;
+use super::memory::{for_each_vector, load, store};
+use crate::Shape;
+use crate::lengths;
+use crate::params::Pool2d;
+use crate::portable::divisor;
+use crate::taps::{Axis, Taps};
+
+/// Where the taps of one window lie in a sample.
+#[derive(Clone, Copy)]
+struct View {
+    /// The first channel of the first tap.
+    start: usize,
+    rows: usize,
+    columns: usize,
+    /// From one tap to the next: down, and to the right.
+    down: usize,
+    right: usize,
+}
+
+impl View {
+    #[inline(always)]
+    fn new(params: &Pool2d, rows: Taps, columns: Taps) -> Self {
+        let (from, window) = (params.input(), params.window());
+        let row = from.width * from.channels;
+        // A window that sees padding alone has no taps, and no position.
+        let position = rows
+            .position
+            .wrapping_mul(row)
+            .wrapping_add(columns.position.wrapping_mul(from.channels));
+        Self {
+            start: position,
+            rows: rows.count,
+            columns: columns.count,
+            down: window.dilation_h * row,
+            right: window.dilation_w * from.channels,
+        }
+    }
+
+    /// Calls `f` with the offset of each tap. Windows of two by two, the commonest, are unrolled.
+    #[inline(always)]
+    fn for_each_tap(&self, mut f: impl FnMut(usize)) {
+        if (self.rows, self.columns) == (2, 2) {
+            f(self.start);
+            f(self.start + self.right);
+            f(self.start + self.down);
+            f(self.start + self.down + self.right);
+            return;
+        }
+        for y in 0..self.rows {
+            for x in 0..self.columns {
+                f(self.start + y * self.down + x * self.right);
+            }
+        }
+    }
+}
+
+/// Calls `f` for every output position of a sample with the offset of its first channel, the position, its
+/// taps on both axes and what they see.
+#[inline(always)]
+fn for_each_window(params: &Pool2d, mut f: impl FnMut(usize, (usize, usize), (Taps, Taps), View)) {
+    let (from, to) = (params.input(), params.output());
+    let vertical = Axis::vertical(params.window(), from.height);
+    let horizontal = Axis::horizontal(params.window(), from.width);
+    let mut offset = 0;
+    for y in 0..to.height {
+        let rows = vertical.taps(y);
+        for x in 0..to.width {
+            let columns = horizontal.taps(x);
+            f(
+                offset,
+                (y, x),
+                (rows, columns),
+                View::new(params, rows, columns),
+            );
+            offset += to.channels;
+        }
+    }
+}
+
+/// Samples of an operand, of which there is at least one element in each.
+#[inline(always)]
+fn len(shape: Shape) -> usize {
+    shape.len().max(1)
+}
+
+/// `x` where it is larger or NaN, `max` elsewhere: a NaN in a window is its maximum.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+unsafe fn raise<V: Vector>(max: V, x: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let larger = V::select(x.greater(max), x, max);
+        V::select(x.equal(x), larger, x)
+    }
+}
+
+/// Maximum over each window.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+    if lengths::pool2d(params, input, output).is_none() {
+        return;
+    }
+    let (from, to) = (params.input(), params.output());
+    for (input, output) in input
+        .chunks_exact(len(from))
+        .zip(output.chunks_exact_mut(len(to)))
+    {
+        let (input, output) = (input.as_ptr(), output.as_mut_ptr());
+        for_each_window(
+            params,
+            #[inline(always)]
+            |offset, _, _, view| {
+                for_each_vector!(V, to.channels, |at, count| {
+                    // SAFETY: the taps are inside the sample, the channels those of each position.
+                    unsafe {
+                        let mut max = V::splat(f32::NEG_INFINITY);
+                        view.for_each_tap(
+                            #[inline(always)]
+                            |tap| {
+                                max = raise(max, load::<V>(input.add(tap + at), count));
+                            },
+                        );
+                        store(max, output.add(offset + at), count);
+                    }
+                });
+            },
+        );
+    }
+}
+
+/// Average over each window.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn average<V: Vector>(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+    if lengths::pool2d(params, input, output).is_none() {
+        return;
+    }
+    let (from, to) = (params.input(), params.output());
+    for (input, output) in input
+        .chunks_exact(len(from))
+        .zip(output.chunks_exact_mut(len(to)))
+    {
+        let (input, output) = (input.as_ptr(), output.as_mut_ptr());
+        for_each_window(
+            params,
+            #[inline(always)]
+            |offset, at, taps, view| {
+                let position = offset;
+                let divisor = divisor(params, at, taps);
+                for_each_vector!(V, to.channels, |at, count| {
+                    // SAFETY: the taps are inside the sample, the channels those of each position.
+                    unsafe {
+                        let mut sum = V::splat(0.0);
+                        view.for_each_tap(
+                            #[inline(always)]
+                            |tap| {
+                                sum = sum.add(load::<V>(input.add(tap + at), count));
+                            },
+                        );
+                        store(sum.div(V::splat(divisor)), output.add(position + at), count);
+                    }
+                });
+            },
+        );
+    }
+}
+
+/// Writes the gradient of a max pool's input: each output's goes to the first position, in row-major order,
+/// that holds the maximum.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn max_backward<V: Vector>(
+    params: &Pool2d,
+    input: &[f32],
+    d_output: &[f32],
+    d_input: &mut [f32],
+) {
+    let fits = lengths::pool2d(params, input, d_output).is_some()
+        && lengths::same("d_input", d_input, input);
+    if !fits {
+        return;
+    }
+    d_input.fill(0.0);
+    let (from, to) = (params.input(), params.output());
+    for ((input, d_input), d_output) in input
+        .chunks_exact(len(from))
+        .zip(d_input.chunks_exact_mut(len(from)))
+        .zip(d_output.chunks_exact(len(to)))
+    {
+        let (input, d_output) = (input.as_ptr(), d_output.as_ptr());
+        let d_input = d_input.as_mut_ptr();
+        for_each_window(
+            params,
+            #[inline(always)]
+            |offset, _, _, view| {
+                for_each_vector!(V, to.channels, |at, count| {
+                    // SAFETY: the taps are inside the sample, the channels those of each position.
+                    unsafe {
+                        let zero = V::splat(0.0);
+                        let mut max = V::splat(f32::NEG_INFINITY);
+                        // Which tap it is. The first counts even if none is larger than what no maximum is.
+                        let mut best = zero;
+                        let mut tap_number = 0.0;
+                        view.for_each_tap(
+                            #[inline(always)]
+                            |tap| {
+                                let x = load::<V>(input.add(tap + at), count);
+                                let number = V::splat(tap_number);
+                                let larger = x.greater(max);
+                                let raised = V::select(larger, number, best);
+                                // Of several NaN the first is the maximum: nothing is greater than it.
+                                let first_nan = V::select(max.equal(max), number, best);
+                                best = V::select(x.equal(x), raised, first_nan);
+                                max = V::select(x.equal(x), V::select(larger, x, max), x);
+                                tap_number += 1.0;
+                            },
+                        );
+                        let d = load::<V>(d_output.add(offset + at), count);
+                        tap_number = 0.0;
+                        view.for_each_tap(
+                            #[inline(always)]
+                            |tap| {
+                                let to = d_input.add(tap + at);
+                                let chosen = best.equal(V::splat(tap_number));
+                                // Adding 0 changes nothing: a sum that started at 0 is never -0.
+                                let d = V::select(chosen, d, zero);
+                                store(load::<V>(to, count).add(d), to, count);
+                                tap_number += 1.0;
+                            },
+                        );
+                    }
+                });
+            },
+        );
+    }
+}
+
+/// Writes the gradient of an average pool's input.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn average_backward<V: Vector>(
+    params: &Pool2d,
+    d_output: &[f32],
+    d_input: &mut [f32],
+) {
+    if lengths::pool2d(params, d_input, d_output).is_none() {
+        return;
+    }
+    d_input.fill(0.0);
+    let (from, to) = (params.input(), params.output());
+    for (d_input, d_output) in d_input
+        .chunks_exact_mut(len(from))
+        .zip(d_output.chunks_exact(len(to)))
+    {
+        let (d_input, d_output) = (d_input.as_mut_ptr(), d_output.as_ptr());
+        for_each_window(
+            params,
+            #[inline(always)]
+            |offset, at, taps, view| {
+                let position = offset;
+                let divisor = divisor(params, at, taps);
+                for_each_vector!(V, to.channels, |at, count| {
+                    // SAFETY: the taps are inside the sample, the channels those of each position.
+                    unsafe {
+                        let d =
+                            load::<V>(d_output.add(position + at), count).div(V::splat(divisor));
+                        view.for_each_tap(
+                            #[inline(always)]
+                            |tap| {
+                                let to = d_input.add(tap + at);
+                                store(load::<V>(to, count).add(d), to, count);
+                            },
+                        );
+                    }
+                });
+            },
+        );
+    }
+}
