@@ -1,18 +1,20 @@
 //! The gradients of a convolution.
 //!
-//! - **Input**: a convolution again, with stride 1. The gradient of the output is spread into scratch,
-//!   `stride` apart, with zeros between and around; the weights are turned upside down and packed with
-//!   input and output channels exchanged. What stride 1 computes for nothing with larger strides is the
-//!   price of one inner loop.
+//! - **Input**: a convolution again, with stride 1, over the gradient of the output; the weights are turned
+//!   upside down and packed with input and output channels exchanged. With larger strides the gradient is
+//!   spread into scratch first, `stride` apart, with zeros between: what is computed with them for nothing
+//!   is the price of one inner loop.
 //! - **Weights**: for each tap and output channel a sum over pixels. A tile is up to six taps times one
 //!   panel of output channels; it takes in a whole row of pixels as outer products. It is summed in
 //!   scratch as `[group][taps][out_channels / groups]` and transposed at the end.
 
-use super::conv2d::{Sliding, copy_padded, padded, padded_len, panels_len, slide};
+use super::conv2d::{copy_padded, padded, padded_len, panels_len, slide};
 use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
+use super::sliding::Sliding;
 use super::{Vector, depthwise};
 use crate::lengths;
 use crate::params::Conv2d;
+use crate::taps::Axis;
 
 /// Pixels in a pass of the weight gradient: what they read, some 30 KiB, stays in the nearest cache while
 /// all taps pass by.
@@ -28,7 +30,19 @@ fn spread(params: &Conv2d) -> (usize, usize) {
     )
 }
 
+/// Whether the gradient of the output can be read where it is: not if there are zeros to be put between, nor
+/// if padding beyond the window makes outputs that see none of the input.
+fn in_place(params: &Conv2d) -> bool {
+    let window = params.window();
+    (window.stride_h, window.stride_w) == (1, 1)
+        && window.padding.top <= (window.kernel_h - 1) * window.dilation_h
+        && window.padding.left <= (window.kernel_w - 1) * window.dilation_w
+}
+
 fn spread_len(params: &Conv2d) -> usize {
+    if in_place(params) {
+        return 0;
+    }
     let (height, width) = spread(params);
     height
         .saturating_mul(width)
@@ -130,6 +144,51 @@ fn pack_flipped<V: Vector>(params: &Conv2d, weights: &[f32], packed: &mut [f32])
     }
 }
 
+/// The convolution that has the gradient of the input as its output.
+fn upside_down(params: &Conv2d) -> Sliding {
+    let (window, from, to) = (params.window(), params.input(), params.output());
+    let axis = |kernel, dilation, padding, extent, spread| {
+        let (before, extent) = match in_place(params) {
+            // The last tap of a window finds the first output where the first tap found the input.
+            true => ((kernel - 1) * dilation - padding, extent),
+            false => (0, spread),
+        };
+        Axis {
+            kernel,
+            stride: 1,
+            dilation,
+            before,
+            extent,
+            after: 0,
+        }
+    };
+    let (spread_h, spread_w) = spread(params);
+    let padding = window.padding;
+    Sliding {
+        vertical: axis(
+            window.kernel_h,
+            window.dilation_h,
+            padding.top,
+            to.height,
+            spread_h,
+        ),
+        horizontal: axis(
+            window.kernel_w,
+            window.dilation_w,
+            padding.left,
+            to.width,
+            spread_w,
+        ),
+        channels: to.channels,
+        group_channels: params.group_out_channels(),
+        out_h: from.height,
+        out_w: from.width,
+        out_channels: from.channels,
+        group_out_channels: params.group_in_channels(),
+        range: (f32::NEG_INFINITY, f32::INFINITY),
+    }
+}
+
 /// Writes the gradient of the input.
 ///
 /// # Safety
@@ -153,20 +212,7 @@ pub(crate) unsafe fn input<V: Vector>(
         return;
     };
     source.fill(0.0);
-    let window = params.window();
-    let sliding = Sliding {
-        width: spread(params).1,
-        channels: params.output().channels,
-        group_channels: params.group_out_channels(),
-        out_h: params.input().height,
-        out_w: params.input().width,
-        out_channels: params.input().channels,
-        group_out_channels: params.group_in_channels(),
-        kernel: (window.kernel_h, window.kernel_w),
-        stride: (1, 1),
-        dilation: (window.dilation_h, window.dilation_w),
-        range: (f32::NEG_INFINITY, f32::INFINITY),
-    };
+    let sliding = upside_down(params);
     let depthwise = params.is_depthwise();
     if depthwise {
         depthwise::pack(params, weights, packed);
@@ -187,15 +233,21 @@ pub(crate) unsafe fn input<V: Vector>(
         .chunks_exact(params.output().len().max(1))
         .zip(d_input.chunks_exact_mut(params.input().len().max(1)))
     {
-        copy_spread(params, d_output, source);
-        // SAFETY: scratch was checked to hold the spread sample and the packed weights; every window
-        // of an upside-down convolution with the input's size as output lies in the former.
+        let source = if in_place(params) {
+            d_output
+        } else {
+            copy_spread(params, d_output, source);
+            &*source
+        };
+        // SAFETY: the lengths of both samples were checked, and scratch to hold a spread one and the packed
+        // weights; the axes know how far a sample goes.
         unsafe {
             let (source, packed) = (source.as_ptr(), packed.as_ptr());
+            let d_input = d_input.as_mut_ptr();
             if depthwise {
-                depthwise::slide::<V>(&sliding, source, packed, None, d_input.as_mut_ptr());
+                depthwise::slide::<V>(&sliding, source, packed, None, d_input);
             } else {
-                slide::<V>(&sliding, source, packed, None, d_input.as_mut_ptr());
+                slide::<V>(&sliding, 0..sliding.out_h, source, packed, None, d_input);
             }
         }
     }

@@ -4,11 +4,13 @@
 use core::ptr::NonNull;
 
 use super::Vector;
-use super::conv2d::{Sliding, padded};
-use super::memory::{load, store};
+use super::conv2d::padded;
+use super::memory::{for_each_vector, load, store};
+use super::microkernel::for_each_tile;
+use super::sliding::{Cursor, Region, Sliding};
 use crate::params::Conv2d;
 
-/// Pixels, or taps, that are computed side by side: enough to hide the latency of their sums.
+/// Taps that are computed side by side: enough to hide the latency of their sums.
 const SIDE_BY_SIDE: usize = 8;
 
 /// Packs weights `[channels][taps]` as `[taps][channels]`.
@@ -21,11 +23,11 @@ pub(crate) fn pack(params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// One depthwise convolution over one buffer.
+/// One sample of a depthwise convolution.
 ///
 /// # Safety
-/// The CPU can run `V`. All that `sliding` reaches can be read from `source`, `packed` and `bias`, and
-/// written at `output`.
+/// The CPU can run `V`. A sample can be read from `source`, all weights from `packed`, all channels from
+/// `bias`; a sample can be written at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
     sliding: &Sliding,
@@ -34,79 +36,65 @@ pub(super) unsafe fn slide<V: Vector>(
     bias: Option<NonNull<f32>>,
     output: *mut f32,
 ) {
-    let mut at = 0;
-    while at < sliding.channels {
-        let count = (sliding.channels - at).min(V::LANES);
-        for y in 0..sliding.out_h {
-            let mut x = 0;
-            while x < sliding.out_w {
-                // SAFETY: the pixels from `(y, x)` are of this row; the lanes are of the channels.
-                unsafe {
-                    let from = (y * sliding.stride.0 * sliding.width + x * sliding.stride.1)
-                        * sliding.channels;
-                    let source = source.add(from + at);
-                    let packed = packed.add(at);
-                    let bias = match bias {
-                        Some(bias) => load::<V>(bias.as_ptr().add(at), count),
-                        None => V::splat(0.0),
-                    };
-                    let output = output.add((y * sliding.out_w + x) * sliding.channels + at);
-                    if sliding.out_w - x >= SIDE_BY_SIDE {
-                        pixels::<V, SIDE_BY_SIDE>(sliding, source, packed, bias, output, count);
-                        x += SIDE_BY_SIDE;
-                    } else if sliding.out_w - x >= SIDE_BY_SIDE / 2 {
-                        pixels::<V, { SIDE_BY_SIDE / 2 }>(
-                            sliding, source, packed, bias, output, count,
-                        );
-                        x += SIDE_BY_SIDE / 2;
-                    } else {
-                        pixels::<V, 1>(sliding, source, packed, bias, output, count);
-                        x += 1;
-                    }
-                }
-            }
+    let rows = 0..sliding.out_h;
+    for_each_vector!(V, sliding.channels, |at, count| {
+        // SAFETY: the lanes are of the channels; a region's pixels are of the sample.
+        unsafe {
+            let (source, packed, output) = (source.add(at), packed.add(at), output.add(at));
+            let bias = match bias {
+                Some(bias) => load::<V>(bias.as_ptr().add(at), count),
+                None => V::splat(0.0),
+            };
+            sliding.for_each_region(
+                rows.clone(),
+                #[inline(always)]
+                |region| {
+                    let mut cursor = Cursor::new(sliding, region);
+                    for_each_tile!(V, region.height * region.width, |pixel, M| {
+                        let _ = pixel;
+                        let (sources, outputs) = cursor.next_tile::<M>(source, output);
+                        pixels((sliding, region), sources, packed, bias, outputs, count);
+                    });
+                },
+            );
         }
-        at += V::LANES;
-    }
+    });
 }
 
-/// One vector of channels of `M` neighbouring output pixels.
+/// One vector of channels of `M` pixels of a region, which start to read at `sources`.
 ///
 /// # Safety
 /// As for [`slide`].
 #[inline(always)]
 unsafe fn pixels<V: Vector, const M: usize>(
-    sliding: &Sliding,
-    source: *const f32,
+    (sliding, region): (&Sliding, &Region),
+    sources: [*const f32; M],
     packed: *const f32,
     bias: V,
-    output: *mut f32,
+    outputs: [*mut f32; M],
     count: usize,
 ) {
-    let step = sliding.stride.1 * sliding.channels;
+    let horizontal = &sliding.horizontal;
+    let row_step = sliding.vertical.dilation * sliding.source_row();
+    let column_step = horizontal.dilation * sliding.channels;
     let mut sums = [bias; M];
-    // SAFETY: as the caller vouches: every pixel reads all taps of its window.
+    // SAFETY: as the caller vouches: every pixel reads the taps that its region sees.
     unsafe {
-        for kernel_y in 0..sliding.kernel.0 {
-            for kernel_x in 0..sliding.kernel.1 {
-                let k = kernel_y * sliding.kernel.1 + kernel_x;
-                let weight = load::<V>(packed.add(k * sliding.channels), count);
-                let offset =
-                    kernel_y * sliding.dilation.0 * sliding.width + kernel_x * sliding.dilation.1;
-                let source = source.add(offset * sliding.channels);
-                for (m, sum) in sums.iter_mut().enumerate() {
-                    let value = load::<V>(source.add(m * step), count);
+        for y in 0..region.rows.count {
+            let tap = (region.rows.first + y) * horizontal.kernel + region.columns.first;
+            let packed = packed.add(tap * sliding.channels);
+            for x in 0..region.columns.count {
+                let weight = load::<V>(packed.add(x * sliding.channels), count);
+                let offset = y * row_step + x * column_step;
+                for (sum, source) in sums.iter_mut().zip(&sources) {
+                    let value = load::<V>(source.add(offset), count);
                     *sum = sum.add_product(value, weight);
                 }
             }
         }
         let (low, high) = (V::splat(sliding.range.0), V::splat(sliding.range.1));
-        for (m, sum) in sums.iter().enumerate() {
-            store(
-                sum.clamp(low, high),
-                output.add(m * sliding.channels),
-                count,
-            );
+        for (sum, output) in sums.iter().zip(outputs) {
+            store(sum.clamp(low, high), output, count);
         }
     }
 }

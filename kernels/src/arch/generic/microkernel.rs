@@ -143,6 +143,18 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
         }
     }
 
+    /// Writes each row to its place.
+    ///
+    /// # Safety
+    /// The CPU can run `V`; the values of each row can be written.
+    #[inline(always)]
+    pub(super) unsafe fn store_rows(self, rows: [*mut f32; M], last: usize) {
+        for (row, p) in self.0.iter().zip(rows) {
+            // SAFETY: as the caller vouches.
+            unsafe { Tile::<V, 1, NV, PARTIAL>([*row]).store(p, 0, last) };
+        }
+    }
+
     /// Writes row `m` to `p + m * pitch`.
     ///
     /// # Safety

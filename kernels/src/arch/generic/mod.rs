@@ -23,6 +23,7 @@ mod memory;
 mod microkernel;
 pub(crate) mod pool2d;
 mod set;
+mod sliding;
 mod vector;
 
 pub(crate) use set::simd_set;

@@ -19,10 +19,6 @@ macro_rules! simd_set {
                 generic::conv2d::pack::<$vector>(params, weights, packed);
             }
 
-            fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
-                generic::conv2d::scratch_len(params)
-            }
-
             simd_set! { @compiled $features;
                 fn conv2d_f32(
                     params: &Conv2d,
