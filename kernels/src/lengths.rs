@@ -4,7 +4,7 @@
 //! slice it was, a release build computes nothing. Behind this check kernels rely on the lengths.
 
 use crate::Shape;
-use crate::params::{Conv2d, Linear, Pool2d};
+use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d};
 
 /// `true` if a slice has the length it should; stops a debug build if not.
 #[inline(always)]
@@ -35,6 +35,22 @@ fn samples(from: Shape, input: &[f32], to: Shape, output: &[f32]) -> Option<usiz
 #[inline(always)]
 pub(crate) fn conv2d(
     params: &Conv2d,
+    input: &[f32],
+    weights: (&[f32], usize),
+    bias: Option<&[f32]>,
+    output: &[f32],
+) -> Option<usize> {
+    let batch = samples(params.input(), input, params.output(), output)?;
+    let channels = params.output().channels;
+    let ok = fits("weights", weights.0.len(), Some(weights.1))
+        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)));
+    ok.then_some(batch)
+}
+
+/// The batch of a convolution with its pool; `weights` is how many elements this set's weights have.
+#[inline(always)]
+pub(crate) fn pooled_conv2d(
+    params: &PooledConv2d,
     input: &[f32],
     weights: (&[f32], usize),
     bias: Option<&[f32]>,

@@ -45,7 +45,8 @@ pub mod testing;
 
 pub use ops::{BackwardKernels, Kernels};
 pub use params::{
-    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, Rounding, Unary, Window,
+    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, PooledConv2d, Rounding,
+    Unary, Window,
 };
 pub use portable::Portable;
 pub use reference::Reference;

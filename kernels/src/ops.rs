@@ -12,7 +12,7 @@
 //! 3. **No panic.** Slices that are too short are a caller's error: `debug_assert!`, and in release
 //!    builds some output is left as it was, but nothing is read or written out of bounds.
 
-use crate::params::{Conv2d, Linear, Pool2d, Unary};
+use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
 use crate::portable;
 
 /// The forward operations of one kernel set.
@@ -56,6 +56,28 @@ pub trait Kernels: Sync {
     ) {
         let _ = scratch;
         portable::conv2d_f32(params, input, weights, bias, output);
+    }
+
+    /// Elements of scratch that [`conv2d_max_pool2d_f32`](Self::conv2d_max_pool2d_f32) needs, for any batch.
+    fn conv2d_max_pool2d_f32_scratch_len(&self, params: &PooledConv2d) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Convolution, bias, activation and the maximum over each window of the result, with the bits of
+    /// [`conv2d_f32`](Self::conv2d_f32) and then [`max_pool2d_f32`](Self::max_pool2d_f32). `weights` are as
+    /// for the convolution alone.
+    fn conv2d_max_pool2d_f32(
+        &self,
+        params: &PooledConv2d,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        scratch: &mut [f32],
+        output: &mut [f32],
+    ) {
+        let _ = scratch;
+        portable::conv2d_max_pool2d_f32(params, input, weights, bias, output);
     }
 
     /// Linear layer, bias and activation; `weights` are `[out_features, in_features]`.
@@ -209,6 +231,20 @@ macro_rules! forward_to_inner {
                 output: &mut [f32],
             ) {
                 (**self).conv2d_f32(params, input, weights, bias, scratch, output)
+            }
+            fn conv2d_max_pool2d_f32_scratch_len(&self, params: &PooledConv2d) -> usize {
+                (**self).conv2d_max_pool2d_f32_scratch_len(params)
+            }
+            fn conv2d_max_pool2d_f32(
+                &self,
+                params: &PooledConv2d,
+                input: &[f32],
+                weights: &[f32],
+                bias: Option<&[f32]>,
+                scratch: &mut [f32],
+                output: &mut [f32],
+            ) {
+                (**self).conv2d_max_pool2d_f32(params, input, weights, bias, scratch, output)
             }
             fn linear_f32(
                 &self,

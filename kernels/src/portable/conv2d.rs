@@ -8,9 +8,10 @@
 
 use super::dot::{BLOCK, add_row, add_rows, block_rows, dot, dot_1, dot_2};
 use super::linear::bias_block;
+use super::pool2d::raise;
 use super::rows::{rows_of, rows_of_mut};
 use crate::lengths;
-use crate::params::Conv2d;
+use crate::params::{Conv2d, PooledConv2d};
 use crate::taps::{Axis, Taps};
 
 /// The taps inside the input at one output pixel, by rows and by columns.
@@ -71,6 +72,38 @@ fn cut(slice: &[f32], first: usize, len: usize) -> &[f32] {
         .unwrap_or_default()
 }
 
+/// What a convolution computes with, apart from the pixel.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    params: &'a Conv2d,
+    input: &'a [f32],
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+/// What becomes of an output.
+#[derive(Clone, Copy, PartialEq)]
+enum Destination {
+    /// It is stored.
+    Pixel,
+    /// It is stored if it is larger than what is there.
+    Maximum,
+}
+
+impl Destination {
+    #[inline(always)]
+    fn put<const N: usize>(self, to: &mut [f32; N], values: [f32; N]) {
+        match self {
+            Self::Pixel => *to = values,
+            Self::Maximum => {
+                for (max, value) in to.iter_mut().zip(values) {
+                    raise(max, value);
+                }
+            }
+        }
+    }
+}
+
 /// Convolution, bias and activation.
 pub fn conv2d_f32(
     params: &Conv2d,
@@ -90,6 +123,12 @@ pub fn conv2d_f32(
     let row_len = to.width.saturating_mul(channels);
     let depthwise = one_by_one(params);
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        let operands = Operands {
+            params,
+            input,
+            weights,
+            bias,
+        };
         for (y, row) in rows_of_mut(output, row_len).enumerate() {
             let rows = vertical.taps(y);
             let mut x = 0;
@@ -99,16 +138,67 @@ pub fn conv2d_f32(
                 let next = horizontal.taps(x.wrapping_add(1));
                 x = x.wrapping_add(1);
                 if depthwise {
-                    depthwise_pixel(params, input, weights, bias, (rows, columns), pixel);
+                    depthwise_pixel(operands, (rows, columns), pixel, Destination::Pixel);
                 } else if columns.first == next.first
                     && columns.count == next.count
                     && let Some(neighbour) = pixels.next()
                 {
-                    let pair = [pixel, neighbour];
-                    two_pixels(params, input, weights, bias, (rows, columns), pair);
+                    two_pixels(operands, (rows, columns), [pixel, neighbour]);
                     x = x.wrapping_add(1);
                 } else {
-                    one_pixel(params, input, weights, bias, (rows, columns), pixel);
+                    one_pixel(operands, (rows, columns), pixel, Destination::Pixel);
+                }
+            }
+        }
+    }
+}
+
+/// Convolution, bias, activation and the maximum over each window of the result.
+pub fn conv2d_max_pool2d_f32(
+    params: &PooledConv2d,
+    input: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) {
+    let (conv, to) = (params.conv(), params.output());
+    let expected = conv.weights_len();
+    if lengths::pooled_conv2d(params, input, (weights, expected), bias, output).is_none() {
+        return;
+    }
+    let from = conv.input();
+    let vertical = Axis::vertical(conv.window(), from.height);
+    let horizontal = Axis::horizontal(conv.window(), from.width);
+    let row_len = to.width.saturating_mul(to.channels);
+    let depthwise = one_by_one(conv);
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        let operands = Operands {
+            params: conv,
+            input,
+            weights,
+            bias,
+        };
+        for (pool_y, row) in rows_of_mut(output, row_len).enumerate() {
+            for (pool_x, max) in rows_of_mut(row, to.channels).enumerate() {
+                max.fill(f32::NEG_INFINITY);
+                for y in params.rows(pool_y) {
+                    let rows = vertical.taps(y);
+                    let mut pixels = params.columns(pool_x);
+                    while let Some(x) = pixels.next() {
+                        let columns = horizontal.taps(x);
+                        let next = horizontal.taps(x.wrapping_add(1));
+                        let window = (rows, columns);
+                        if depthwise {
+                            depthwise_pixel(operands, window, max, Destination::Maximum);
+                        } else if columns.first == next.first
+                            && columns.count == next.count
+                            && pixels.next().is_some()
+                        {
+                            two_pixels(operands, window, [max, &mut []]);
+                        } else {
+                            one_pixel(operands, window, max, Destination::Maximum);
+                        }
+                    }
                 }
             }
         }
@@ -122,14 +212,19 @@ fn group_weights<'a>(params: &Conv2d, weights: &'a [f32], index: usize) -> &'a [
     cut(weights, index.wrapping_mul(len), len)
 }
 
-fn two_pixels(
-    params: &Conv2d,
-    input: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
-    window: Window,
-    [ya, yb]: [&mut [f32]; 2],
-) {
+/// Two neighbouring pixels that see the same taps, into two places; where the second is empty both go into the
+/// first, as maxima.
+fn two_pixels(operands: Operands, window: Window, [ya, yb]: [&mut [f32]; 2]) {
+    let Operands {
+        params,
+        input,
+        weights,
+        bias,
+    } = operands;
+    let into = match yb.is_empty() {
+        true => Destination::Maximum,
+        false => Destination::Pixel,
+    };
     let activation = params.activation();
     let group_out = params.group_out_channels();
     let taps = params.taps();
@@ -138,17 +233,17 @@ fn two_pixels(
         .window()
         .stride_w
         .wrapping_mul(params.input().channels);
-    for (group, (ya, yb)) in rows_of_mut(ya, group_out)
-        .zip(rows_of_mut(yb, group_out))
-        .enumerate()
-    {
+    let mut others = rows_of_mut(yb, group_out);
+    for (group, ya) in rows_of_mut(ya, group_out).enumerate() {
+        let yb = others.next().unwrap_or_default();
         let weights = group_weights(params, weights, group);
         let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
         let (ya, ya_rest) = ya.as_chunks_mut::<BLOCK>();
         let (yb, yb_rest) = yb.as_chunks_mut::<BLOCK>();
         let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
         let mut first = 0usize;
-        for ((ya, yb), block) in ya.iter_mut().zip(yb).zip(blocks.by_ref()) {
+        let mut yb = yb.iter_mut();
+        for (ya, block) in ya.iter_mut().zip(blocks.by_ref()) {
             let mut sums = [bias_block(bias, first); 2];
             if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
                 for_each_segment(params, group, window, |i, w, len| {
@@ -163,12 +258,16 @@ fn two_pixels(
                 });
             }
             let [a, b] = sums;
-            *ya = a.map(|sum| activation.apply(sum));
-            *yb = b.map(|sum| activation.apply(sum));
+            into.put(ya, a.map(|sum| activation.apply(sum)));
+            let b = b.map(|sum| activation.apply(sum));
+            match yb.next() {
+                Some(yb) => *yb = b,
+                None => into.put(ya, b),
+            }
             first = first.wrapping_add(BLOCK);
         }
-        let outputs = ya_rest.iter_mut().zip(yb_rest);
-        for ((ya, yb), weights) in outputs.zip(rows_of(blocks.rest(), taps)) {
+        let mut yb_rest = yb_rest.iter_mut();
+        for (ya, weights) in ya_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
             let bias = bias.and_then(|bias| bias.get(first)).copied();
             let (mut a, mut b) = (bias.unwrap_or(0.0), bias.unwrap_or(0.0));
             for_each_segment(params, group, window, |i, w, len| {
@@ -176,21 +275,25 @@ fn two_pixels(
                 a = dot_1(a, cut(input, i, len), weights);
                 b = dot_1(b, cut(input, i.wrapping_add(step), len), weights);
             });
-            *ya = activation.apply(a);
-            *yb = activation.apply(b);
+            let ya = core::array::from_mut(ya);
+            into.put(ya, [activation.apply(a)]);
+            let b = activation.apply(b);
+            match yb_rest.next() {
+                Some(yb) => *yb = b,
+                None => into.put(ya, [b]),
+            }
             first = first.wrapping_add(1);
         }
     }
 }
 
-fn one_pixel(
-    params: &Conv2d,
-    input: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
-    window: Window,
-    y: &mut [f32],
-) {
+fn one_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destination) {
+    let Operands {
+        params,
+        input,
+        weights,
+        bias,
+    } = operands;
     let activation = params.activation();
     let group_out = params.group_out_channels();
     let taps = params.taps();
@@ -213,7 +316,7 @@ fn one_pixel(
                     dot(&mut sums, cut(input, i, len), w);
                 });
             }
-            *y = sums.map(|sum| activation.apply(sum));
+            into.put(y, sums.map(|sum| activation.apply(sum)));
             first = first.wrapping_add(BLOCK);
         }
         for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
@@ -222,7 +325,7 @@ fn one_pixel(
             for_each_segment(params, group, window, |i, w, len| {
                 sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
             });
-            *y = activation.apply(sum);
+            into.put(core::array::from_mut(y), [activation.apply(sum)]);
             first = first.wrapping_add(1);
         }
     }
@@ -230,14 +333,13 @@ fn one_pixel(
 
 /// All channels of one pixel of a depthwise convolution: each has one input channel, so the segments of
 /// four neighbouring channels are one run of four values.
-fn depthwise_pixel(
-    params: &Conv2d,
-    input: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
-    window: Window,
-    y: &mut [f32],
-) {
+fn depthwise_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destination) {
+    let Operands {
+        params,
+        input,
+        weights,
+        bias,
+    } = operands;
     let activation = params.activation();
     let taps = params.taps();
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
@@ -262,7 +364,7 @@ fn depthwise_pixel(
                 }
             });
         }
-        *y = sums.map(|sum| activation.apply(sum));
+        into.put(y, sums.map(|sum| activation.apply(sum)));
         first = first.wrapping_add(BLOCK);
     }
     for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
@@ -271,7 +373,7 @@ fn depthwise_pixel(
         for_each_segment(params, first, window, |i, w, len| {
             sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
         });
-        *y = activation.apply(sum);
+        into.put(core::array::from_mut(y), [activation.apply(sum)]);
         first = first.wrapping_add(1);
     }
 }

@@ -19,7 +19,9 @@ mod rows;
 mod softmax;
 mod unary;
 
-pub use conv2d::{conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights};
+pub use conv2d::{
+    conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights, conv2d_max_pool2d_f32,
+};
 pub use cross_entropy::cross_entropy_f32;
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub(crate) use pool2d::divisor;

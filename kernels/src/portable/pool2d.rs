@@ -61,7 +61,7 @@ fn for_each_input(params: &Pool2d, (rows, columns): (Taps, Taps), mut f: impl Fn
 }
 
 #[inline(always)]
-fn raise(max: &mut f32, x: f32) {
+pub(super) fn raise(max: &mut f32, x: f32) {
     if x > *max || x.is_nan() {
         *max = x;
     }

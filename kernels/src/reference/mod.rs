@@ -15,7 +15,9 @@ mod pool2d;
 mod softmax;
 mod unary;
 
-pub use conv2d::{conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights};
+pub use conv2d::{
+    conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights, conv2d_max_pool2d_f32,
+};
 pub use cross_entropy::cross_entropy_f32;
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use pool2d::{
@@ -25,7 +27,7 @@ pub use softmax::{softmax_f32, softmax_f32_backward};
 pub use unary::{unary_f32, unary_f32_backward};
 
 use crate::ops::{BackwardKernels, Kernels};
-use crate::params::{Conv2d, Linear, Pool2d, Unary};
+use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
 
 /// The oracle as a kernel set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +48,18 @@ impl Kernels for Reference {
         output: &mut [f32],
     ) {
         conv2d_f32(params, input, weights, bias, output);
+    }
+
+    fn conv2d_max_pool2d_f32(
+        &self,
+        params: &PooledConv2d,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        _scratch: &mut [f32],
+        output: &mut [f32],
+    ) {
+        conv2d_max_pool2d_f32(params, input, weights, bias, output);
     }
 
     fn linear_f32(

@@ -2,7 +2,7 @@
 
 use super::{Agreement, Guarded, Random, assert_agrees, assert_same, call_wrongly};
 use crate::ops::BackwardKernels;
-use crate::params::{Activation, Conv2d, Padding, Window};
+use crate::params::{Activation, Conv2d, Padding, PooledConv2d, Rounding, Window};
 use crate::{Shape, reference};
 
 /// What is convolved, and in what batch.
@@ -297,6 +297,70 @@ fn check_backward_weights(
     assert_agrees(agreement, about, &found.1, &expected.1, (terms, &sums.1));
 }
 
+/// The pools that are joined to a problem's convolution: common ones, one that drops rows and columns, one that
+/// hangs over the end, and the whole picture.
+fn pooled_problems(problem: &Problem) -> impl Iterator<Item = PooledConv2d> {
+    let conv = problem.params;
+    let to = conv.output();
+    [
+        (Window::new(2, 2).with_stride(2, 2), Rounding::Floor),
+        (Window::new(2, 3).with_stride(3, 4), Rounding::Ceil),
+        (Window::new(4, 1).with_stride(4, 1), Rounding::Ceil),
+        (
+            Window::new(to.height, to.width).with_stride(to.height, to.width),
+            Rounding::Floor,
+        ),
+    ]
+    .into_iter()
+    .filter_map(move |(window, rounding)| PooledConv2d::new(conv, window, rounding).ok())
+}
+
+/// A convolution with its pool has the bits of one after the other; those of the oracle are what it says.
+fn check_pooled(set: &dyn BackwardKernels, problem: &Problem, random: &mut Random) {
+    let conv = &problem.params;
+    let mut data = Data::new(problem, random);
+    for special in [f32::NAN, f32::NEG_INFINITY, f32::INFINITY] {
+        if data.input.len() > 20 && random.below(4) == 0 {
+            let i = random.below(data.input.len());
+            data.input[i] = special;
+        }
+    }
+    let convolved = forward(set, conv, &data.input, &data);
+    for params in pooled_problems(problem) {
+        let about: (&dyn core::fmt::Debug, &str) = (&(problem, params), "conv2d_max_pool2d_f32");
+        let mut expected = vec![f32::NEG_INFINITY; problem.batch * params.output().len()];
+        let to = params.output();
+        for (i, max) in expected.iter_mut().enumerate() {
+            let (position, channel) = (i / to.channels, i % to.channels);
+            let (row, x) = (position / to.width, position % to.width);
+            let (n, y) = (row / to.height, row % to.height);
+            for y in params.rows(y) {
+                for x in params.columns(x) {
+                    let from = conv.output();
+                    let position = (n * from.height + y) * from.width + x;
+                    let value = convolved[position * from.channels + channel];
+                    if value > *max || value.is_nan() {
+                        *max = value;
+                    }
+                }
+            }
+        }
+        let (weights, _) = prepared(set, conv, &data.weights);
+        let mut scratch = Guarded::garbage(set.conv2d_max_pool2d_f32_scratch_len(&params));
+        let mut output = Guarded::garbage(expected.len());
+        set.conv2d_max_pool2d_f32(
+            &params,
+            &data.input,
+            &weights,
+            data.bias.as_deref(),
+            scratch.get(),
+            output.get(),
+        );
+        scratch.finish(about);
+        assert_same(about, &output.finish(about), &expected);
+    }
+}
+
 /// NaN and infinities reach exactly the outputs that see them, and a clamp lets NaN and -0 through.
 fn check_special_values(set: &dyn BackwardKernels) {
     for problem in random_problems().take(40) {
@@ -423,6 +487,7 @@ pub fn conv2d(set: &dyn BackwardKernels, agreement: Agreement) {
     let mut random = Random::new(2);
     for problem in problems() {
         check(set, agreement, &problem, &mut random);
+        check_pooled(set, &problem, &mut random);
     }
     check_special_values(set);
     check_short_slices(set);

@@ -16,9 +16,9 @@ use core::ptr::NonNull;
 
 use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::sliding::{Cursor, Region, Sliding};
-use super::{Vector, depthwise, first_of};
+use super::{Vector, depthwise, first_of, pool2d};
 use crate::lengths;
-use crate::params::Conv2d;
+use crate::params::{Conv2d, PooledConv2d};
 
 /// Rows and columns of the input with its padding.
 pub(super) fn padded(params: &Conv2d) -> (usize, usize) {
@@ -103,7 +103,7 @@ pub(crate) fn pack<V: Vector>(params: &Conv2d, weights: &[f32], packed: &mut [f3
 ///
 /// # Safety
 /// The CPU can run `V`. A sample can be read from `source`, all panels from `packed`, all channels from
-/// `bias`; a sample can be written at `output`.
+/// `bias`; these rows of a sample can be written, the first row of the sample being at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
     sliding: &Sliding,
@@ -123,7 +123,7 @@ pub(super) unsafe fn slide<V: Vector>(
             let first = group * sliding.group_out_channels;
             for_each_panel!(V, sliding.group_out_channels, |at, NV, PARTIAL, last| {
                 let bias = bias.map(|bias| bias.add(first + at));
-                let output = output.add(first + at);
+                let output = output.wrapping_add(first + at);
                 sliding.for_each_region(
                     rows.clone(),
                     #[inline(always)]
@@ -216,11 +216,88 @@ pub(crate) unsafe fn forward<V: Vector>(
         unsafe {
             let (source, packed) = (input.as_ptr(), packed.as_ptr());
             let (bias, output) = (bias.map(first_of), output.as_mut_ptr());
+            let rows = 0..sliding.out_h;
             if params.is_depthwise() {
-                depthwise::slide::<V>(&sliding, source, packed, bias, output);
+                depthwise::slide::<V>(&sliding, rows, source, packed, bias, output);
             } else {
-                slide::<V>(&sliding, 0..sliding.out_h, source, packed, bias, output);
+                slide::<V>(&sliding, rows, source, packed, bias, output);
             }
+        }
+    }
+}
+
+/// Elements of the convolution's output that are kept at a time before they are pooled: with what they are
+/// computed from they stay in the nearest cache.
+const BAND_LEN: usize = 6 * 1024;
+
+/// Rows of a pool that are computed at a time.
+fn band_rows(params: &PooledConv2d) -> usize {
+    let row_len = params.rows(0).len() * params.conv().output().width;
+    let row_len = row_len.saturating_mul(params.output().channels);
+    (BAND_LEN / row_len.max(1)).clamp(1, params.output().height)
+}
+
+/// Elements of scratch for a convolution with its pool: one band of the convolution's output.
+pub(crate) fn pooled_scratch_len(params: &PooledConv2d) -> usize {
+    let to = params.conv().output();
+    let rows = params.rows(band_rows(params) - 1).end;
+    rows.saturating_mul(to.width).saturating_mul(to.channels)
+}
+
+/// Convolution, bias, activation and the maximum over each window, with weights from [`pack`]: band by band,
+/// so that the convolution's output goes no further than the nearest cache.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(crate) unsafe fn pooled<V: Vector>(
+    params: &PooledConv2d,
+    input: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    scratch: &mut [f32],
+    output: &mut [f32],
+) {
+    let (conv, to) = (params.conv(), params.output());
+    let weights = (packed, packed_len::<V>(conv));
+    if lengths::pooled_conv2d(params, input, weights, bias, output).is_none() {
+        return;
+    }
+    let Some(scratch) = lengths::scratch(scratch, pooled_scratch_len(params)) else {
+        return;
+    };
+    let sliding = Sliding::forward(conv);
+    let row_len = sliding.out_w * sliding.out_channels;
+    let band = band_rows(params);
+    for (input, output) in input
+        .chunks_exact(params.input().len().max(1))
+        .zip(output.chunks_exact_mut(to.len().max(1)))
+    {
+        let mut first = 0;
+        while first < to.height {
+            let last = (first + band).min(to.height) - 1;
+            let rows = params.rows(first).start..params.rows(last).end;
+            let scratch = scratch.as_mut_ptr();
+            // SAFETY: the lengths were checked above. A band has no more rows than the first one, so scratch
+            // holds it, its first row at the start.
+            unsafe {
+                let (source, packed) = (input.as_ptr(), packed.as_ptr());
+                let bias = bias.map(first_of);
+                let shifted = scratch.wrapping_sub(rows.start * row_len);
+                if conv.is_depthwise() {
+                    let rows = rows.clone();
+                    depthwise::slide::<V>(&sliding, rows, source, packed, bias, shifted);
+                } else {
+                    slide::<V>(&sliding, rows.clone(), source, packed, bias, shifted);
+                }
+                for y in first..=last {
+                    let seen = params.rows(y);
+                    let seen = seen.start - rows.start..seen.end - rows.start;
+                    let output = output.as_mut_ptr().add(y * to.width * to.channels);
+                    pool2d::max_of_rows::<V>(params, seen, scratch, output);
+                }
+            }
+            first = last + 1;
         }
     }
 }

@@ -243,11 +243,11 @@ pub(crate) unsafe fn input<V: Vector>(
         // weights; the axes know how far a sample goes.
         unsafe {
             let (source, packed) = (source.as_ptr(), packed.as_ptr());
-            let d_input = d_input.as_mut_ptr();
+            let (rows, d_input) = (0..sliding.out_h, d_input.as_mut_ptr());
             if depthwise {
-                depthwise::slide::<V>(&sliding, source, packed, None, d_input);
+                depthwise::slide::<V>(&sliding, rows, source, packed, None, d_input);
             } else {
-                slide::<V>(&sliding, 0..sliding.out_h, source, packed, None, d_input);
+                slide::<V>(&sliding, rows, source, packed, None, d_input);
             }
         }
     }

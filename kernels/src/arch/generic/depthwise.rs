@@ -1,6 +1,7 @@
 //! Depthwise convolution: every channel by itself, neighbouring channels in one vector. Weights are
 //! packed as `[kernel_h][kernel_w][channels]`.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::Vector;
@@ -23,24 +24,25 @@ pub(crate) fn pack(params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// One sample of a depthwise convolution.
+/// The rows `rows` of one sample of a depthwise convolution.
 ///
 /// # Safety
 /// The CPU can run `V`. A sample can be read from `source`, all weights from `packed`, all channels from
-/// `bias`; a sample can be written at `output`.
+/// `bias`; these rows of a sample can be written, the first row of the sample being at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
     sliding: &Sliding,
+    rows: Range<usize>,
     source: *const f32,
     packed: *const f32,
     bias: Option<NonNull<f32>>,
     output: *mut f32,
 ) {
-    let rows = 0..sliding.out_h;
     for_each_vector!(V, sliding.channels, |at, count| {
         // SAFETY: the lanes are of the channels; a region's pixels are of the sample.
         unsafe {
-            let (source, packed, output) = (source.add(at), packed.add(at), output.add(at));
+            let (source, packed) = (source.add(at), packed.add(at));
+            let output = output.wrapping_add(at);
             let bias = match bias {
                 Some(bias) => load::<V>(bias.as_ptr().add(at), count),
                 None => V::splat(0.0),

@@ -5,7 +5,7 @@ use super::Vector;
 use super::memory::{for_each_vector, load, store};
 use crate::Shape;
 use crate::lengths;
-use crate::params::Pool2d;
+use crate::params::{Pool2d, PooledConv2d};
 use crate::portable::divisor;
 use crate::taps::{Axis, Taps};
 
@@ -134,6 +134,42 @@ pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut
                 });
             },
         );
+    }
+}
+
+/// One row of the output of a convolution's pool: the maximum over the windows that lie in `rows` of `input`, which
+/// has the columns and channels of the convolution's output.
+///
+/// # Safety
+/// The CPU can run `V`. The rows can be read, a row of the pool's output can be written.
+#[inline(always)]
+pub(super) unsafe fn max_of_rows<V: Vector>(
+    params: &PooledConv2d,
+    rows: core::ops::Range<usize>,
+    input: *const f32,
+    output: *mut f32,
+) {
+    let (from, to) = (params.conv().output(), params.output());
+    for x in 0..to.width {
+        let columns = params.columns(x);
+        let view = View {
+            start: (rows.start * from.width + columns.start) * from.channels,
+            rows: rows.len(),
+            columns: columns.len(),
+            down: from.width * from.channels,
+            right: from.channels,
+        };
+        for_each_vector!(V, to.channels, |at, count| {
+            // SAFETY: the taps are inside these rows, the channels those of each position.
+            unsafe {
+                let mut max = V::splat(f32::NEG_INFINITY);
+                view.for_each_tap(
+                    #[inline(always)]
+                    |tap| max = raise(max, load::<V>(input.add(tap + at), count)),
+                );
+                store(max, output.add(x * to.channels + at), count);
+            }
+        });
     }
 }
 

@@ -19,6 +19,10 @@ macro_rules! simd_set {
                 generic::conv2d::pack::<$vector>(params, weights, packed);
             }
 
+            fn conv2d_max_pool2d_f32_scratch_len(&self, params: &PooledConv2d) -> usize {
+                generic::conv2d::pooled_scratch_len(params)
+            }
+
             simd_set! { @compiled $features;
                 fn conv2d_f32(
                     params: &Conv2d,
@@ -28,6 +32,15 @@ macro_rules! simd_set {
                     scratch: &mut [f32],
                     output: &mut [f32],
                 ) = generic::conv2d::forward::<$vector>;
+
+                fn conv2d_max_pool2d_f32(
+                    params: &PooledConv2d,
+                    input: &[f32],
+                    weights: &[f32],
+                    bias: Option<&[f32]>,
+                    scratch: &mut [f32],
+                    output: &mut [f32],
+                ) = generic::conv2d::pooled::<$vector>;
 
                 fn linear_f32(
                     params: &Linear,
