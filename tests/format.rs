@@ -196,6 +196,19 @@ fn variants_have_the_numbers_of_the_page() {
         ("SigmoidF32", bits::SIGMOID_F32, Operator::SigmoidF32),
         ("TanhF32", bits::TANH_F32, Operator::TanhF32),
         ("SoftmaxF32", bits::SOFTMAX_F32, Operator::SoftmaxF32),
+        (
+            "Conv2dMaxPool2dF32",
+            bits::CONV2D_MAX_POOL2D_F32,
+            Operator::Conv2dMaxPool2dF32 {
+                window,
+                groups,
+                activation,
+                weights,
+                bias,
+                pool: window,
+                rounding,
+            },
+        ),
     ];
     for (number, (name, bit, operator)) in operators.into_iter().enumerate() {
         assert_eq!(usize::from(first_byte(operator)), number, "{name}");
@@ -368,6 +381,7 @@ mod page {
         Sigmoid,
         Tanh,
         Softmax,
+        Conv2dMaxPool2d(Window, u32, u8, u32, Option<u32>, Window, u8),
     }
 }
 
@@ -448,6 +462,23 @@ fn the_page_alone_suffices_to_read_a_file() {
                 Operator::SigmoidF32 => Page::Sigmoid,
                 Operator::TanhF32 => Page::Tanh,
                 Operator::SoftmaxF32 => Page::Softmax,
+                Operator::Conv2dMaxPool2dF32 {
+                    window,
+                    groups,
+                    activation,
+                    weights,
+                    bias,
+                    pool,
+                    rounding,
+                } => Page::Conv2dMaxPool2d(
+                    words(window),
+                    groups,
+                    activation as u8,
+                    weights,
+                    bias,
+                    words(pool),
+                    rounding as u8,
+                ),
             };
             assert_eq!(read.0, expected);
         }
@@ -579,6 +610,21 @@ fn the_exporter_refuses_what_no_reader_would_take() {
     let reason = ParamsError::Zero;
     assert_eq!(
         refused(&chain("pool", Shape::new(4, 4, 1), vec![pool])),
+        LoadError::Params { node: 0, reason }.into()
+    );
+    let overlapping = OperatorSpec::Conv2dMaxPool2d {
+        window: Window::new(1, 1),
+        groups: 1,
+        out_channels: 1,
+        activation: Activation::Identity,
+        weights: vec![1.0],
+        bias: None,
+        pool: Window::new(2, 2),
+        rounding: Rounding::Floor,
+    };
+    let reason = ParamsError::NotFusible;
+    assert_eq!(
+        refused(&chain("pooled", Shape::new(4, 4, 1), vec![overlapping])),
         LoadError::Params { node: 0, reason }.into()
     );
 }

@@ -8,12 +8,12 @@ use kinglet::{
     workspace_len,
 };
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Kernels, Portable, Reference, Rounding, Shape, Unary, Window,
-    arch, portable,
+    Activation, Conv2d, CountPadding, Kernels, PooledConv2d, Portable, Reference, Rounding, Shape,
+    Unary, Window, arch, portable,
 };
 use kinglet_tests::bits_of;
 use kinglet_tests::graphs::{
-    Bias, chain, conv2d, every_operator, file, linear, numbers, pixels, tiny,
+    Bias, chain, conv2d, every_operator, file, linear, numbers, pixels, pooled, tiny,
 };
 use kinglet_tests::interpreter::{self, Value};
 
@@ -108,7 +108,12 @@ fn random_graph(rng: &mut fastrand::Rng) -> GraphSpec {
                 let activation = *rng
                     .choice(&[Activation::Identity, Activation::Relu])
                     .expect("some");
-                conv2d(rng, &params.expect("it fits"), activation, Bias::Yes)
+                let convolution = conv2d(rng, &params.expect("it fits"), activation, Bias::Yes);
+                // Now and then one output in two is looked at.
+                match rng.u8(0..3) {
+                    0 => pooled(convolution, Window::new(1, 1).with_stride(2, 2)),
+                    _ => convolution,
+                }
             }
             2 => linear(rng, shape.len(), 9, Activation::Relu6, Bias::No),
             3 => OperatorSpec::MaxPool2d {
@@ -392,6 +397,10 @@ fn each_operator_is_behind_its_own_bit() {
         SIGMOID_F32: OperatorSpec::Unary(Unary::Sigmoid),
         TANH_F32: OperatorSpec::Unary(Unary::Tanh),
         SOFTMAX_F32: OperatorSpec::Softmax,
+        CONV2D_MAX_POOL2D_F32: pooled(
+            conv2d(rng, &conv, Activation::Relu, Bias::Yes),
+            Window::new(1, 1),
+        ),
     }
 }
 
@@ -435,6 +444,26 @@ impl Kernels for Backwards {
         weights.reverse();
         portable::conv2d_f32(params, input, &weights, bias, output);
     }
+
+    fn conv2d_max_pool2d_f32_scratch_len(&self, _: &PooledConv2d) -> usize {
+        2 * SCRATCH
+    }
+
+    fn conv2d_max_pool2d_f32(
+        &self,
+        params: &PooledConv2d,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        scratch: &mut [f32],
+        output: &mut [f32],
+    ) {
+        assert!(scratch.len() >= 2 * SCRATCH);
+        scratch.fill(f32::NAN);
+        let mut weights = weights.to_vec();
+        weights.reverse();
+        portable::conv2d_max_pool2d_f32(params, input, &weights, bias, output);
+    }
 }
 
 #[test]
@@ -444,8 +473,11 @@ fn packed_weights_and_scratch_come_from_the_workspace() {
     assert_equals_interpreter(&spec, Backwards, &input);
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
-    let convolutions = 8 * 27 + 8 * 6 + 6 * 2 * 3 * 4;
-    assert_eq!(workspace_len(&model, &Backwards), convolutions + SCRATCH);
+    let convolutions = 8 * 27 + 8 * 6 + 6 * 2 * 3 * 4 + 6 * 9 * 6;
+    assert_eq!(
+        workspace_len(&model, &Backwards),
+        convolutions + 2 * SCRATCH
+    );
     assert_eq!(workspace_len(&model, &Portable), 0);
 }
 
@@ -543,8 +575,8 @@ fn element_wise_functions_work_in_place_where_they_may() {
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
     let offsets: Vec<u32> = model.tensors().iter().map(|tensor| tensor.offset).collect();
-    // Nodes 1, 6, 8, 10 and 12 are the last to read their inputs; the input of node 5 is read by node 6.
-    for node in [1, 6, 8, 10, 12] {
+    // Nodes 1, 6, 9, 11 and 13 are the last to read their inputs; the input of node 5 is read by node 6.
+    for node in [1, 6, 9, 11, 13] {
         let read = spec.nodes[node].inputs[0];
         assert_eq!(
             offsets[read],

@@ -66,7 +66,7 @@ pub trait Kernels: Sync {
 
     /// Convolution, bias, activation and the maximum over each window of the result, with the bits of
     /// [`conv2d_f32`](Self::conv2d_f32) and then [`max_pool2d_f32`](Self::max_pool2d_f32). `weights` are as
-    /// for the convolution alone.
+    /// for the convolution alone: a set that packs them brings both operations.
     fn conv2d_max_pool2d_f32(
         &self,
         params: &PooledConv2d,

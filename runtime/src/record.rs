@@ -3,7 +3,7 @@
 //! The check at load resolves every node once to see that it can be; a session resolves them again into
 //! the arena, so that running decodes nothing.
 
-use kinglet_kernels::{Conv2d, Linear, Pool2d, Shape, Unary};
+use kinglet_kernels::{Conv2d, Linear, Pool2d, PooledConv2d, Shape, Unary};
 
 use crate::model::LoadError;
 use crate::model::schema::{Node, Operator, TENSOR_ALIGN, Tensor};
@@ -58,6 +58,13 @@ pub(crate) enum Operation {
         packed: bool,
         bias: Option<Span>,
     },
+    PooledConv2d {
+        params: PooledConv2d,
+        weights: Span,
+        /// As for a convolution alone.
+        packed: bool,
+        bias: Option<Span>,
+    },
     Linear {
         params: Linear,
         weights: Span,
@@ -76,6 +83,7 @@ impl Operation {
     pub(crate) fn scratch_bytes(&self) -> usize {
         match self {
             Self::Conv2d { .. }
+            | Self::PooledConv2d { .. }
             | Self::Linear { .. }
             | Self::MaxPool2d(_)
             | Self::AvgPool2d(_)
@@ -84,10 +92,31 @@ impl Operation {
         }
     }
 
+    /// The convolution, with its weights and whether they are packed.
+    pub(crate) fn convolution(&mut self) -> Option<(&Conv2d, &mut Span, &mut bool)> {
+        match self {
+            Self::Conv2d {
+                params,
+                weights,
+                packed,
+                ..
+            } => Some((params, weights, packed)),
+            Self::PooledConv2d {
+                params,
+                weights,
+                packed,
+                ..
+            } => Some((params.conv(), weights, packed)),
+            _ => None,
+        }
+    }
+
     /// Trainable parameters: weights and bias.
     pub(crate) fn parameters(&self) -> usize {
         match self {
-            Self::Conv2d { weights, bias, .. } | Self::Linear { weights, bias, .. } => {
+            Self::Conv2d { weights, bias, .. }
+            | Self::PooledConv2d { weights, bias, .. }
+            | Self::Linear { weights, bias, .. } => {
                 weights.len.saturating_add(bias.map_or(0, |b| b.len))
             }
             _ => 0,
@@ -162,6 +191,27 @@ pub(crate) fn resolve(
                 weights: span(weights, params.weights_len())?,
                 packed: false,
                 bias: bias_span(bias, out_channels)?,
+            };
+            (operation, params.output())
+        }
+        Operator::Conv2dMaxPool2dF32 {
+            window,
+            groups,
+            activation,
+            weights,
+            bias,
+            pool,
+            rounding,
+        } => {
+            let channels = output.shape.channels;
+            let conv = Conv2d::new(input.shape, channels, window, groups as usize, activation)
+                .map_err(params)?;
+            let params = PooledConv2d::new(conv, pool, rounding).map_err(params)?;
+            let operation = Operation::PooledConv2d {
+                params,
+                weights: span(weights, conv.weights_len())?,
+                packed: false,
+                bias: bias_span(bias, channels)?,
             };
             (operation, params.output())
         }

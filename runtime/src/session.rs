@@ -90,15 +90,17 @@ impl core::error::Error for InputError {}
 pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
     let mut packed = 0usize;
     let mut scratch = 0;
-    for record in records(model) {
-        if let Ok(Record {
-            operation: Operation::Conv2d { params, .. },
-            ..
-        }) = record
-        {
-            packed = packed.saturating_add(kernels.conv2d_f32_packed_len(&params));
-            scratch = scratch.max(kernels.conv2d_f32_scratch_len(&params));
+    for mut record in records(model).flatten() {
+        if let Some((params, _, _)) = record.operation.convolution() {
+            packed = packed.saturating_add(kernels.conv2d_f32_packed_len(params));
         }
+        scratch = scratch.max(match &record.operation {
+            Operation::Conv2d { params, .. } => kernels.conv2d_f32_scratch_len(params),
+            Operation::PooledConv2d { params, .. } => {
+                kernels.conv2d_max_pool2d_f32_scratch_len(params)
+            }
+            _ => 0,
+        });
     }
     packed.saturating_add(scratch)
 }
@@ -411,6 +413,22 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                         .conv2d_f32(params, input, weights, bias, self.scratch, output);
                 }
             }
+            Operation::PooledConv2d {
+                params,
+                weights,
+                packed,
+                bias,
+            } if OPS & bits::CONV2D_MAX_POOL2D_F32 != 0 => {
+                let model_weights = self.model.weights();
+                let weights = weights.of(if *packed { self.packed } else { model_weights });
+                let bias = bias.map(|bias| bias.of(model_weights));
+                if let Some((input, output)) =
+                    input_output(self.activations, self.batch, *input, *output)
+                {
+                    let (kernels, scratch) = (&self.kernels, &mut *self.scratch);
+                    kernels.conv2d_max_pool2d_f32(params, input, weights, bias, scratch, output);
+                }
+            }
             Operation::Linear {
                 params,
                 weights,
@@ -478,13 +496,7 @@ struct Packer<'a> {
 impl Packer<'_> {
     /// Packs the weights of `record` if `kernels` wants them packed. None if the workspace is too small.
     fn pack(&mut self, record: &mut Record, kernels: &impl Kernels, file: &[f32]) -> Option<()> {
-        if let Operation::Conv2d {
-            params,
-            weights,
-            packed,
-            ..
-        } = &mut record.operation
-        {
+        if let Some((params, weights, packed)) = record.operation.convolution() {
             let len = kernels.conv2d_f32_packed_len(params);
             if len > 0 {
                 let end = self.used.checked_add(len)?;

@@ -76,6 +76,10 @@ pub fn work(model: &Model<'_>) -> u64 {
             Operator::Conv2dF32 { window, .. } => {
                 window.kernel_h * window.kernel_w * input.channels
             }
+            Operator::Conv2dMaxPool2dF32 { window, pool, .. } => {
+                (window.kernel_h * window.kernel_w * input.channels)
+                    .saturating_mul(pool.kernel_h * pool.kernel_w)
+            }
             Operator::LinearF32 { .. } => input.len(),
             Operator::MaxPool2dF32 { window, .. } | Operator::AvgPool2dF32 { window, .. } => {
                 window.kernel_h * window.kernel_w

@@ -92,6 +92,34 @@ pub fn conv2d(
     }
 }
 
+/// A convolution joined with a max pool of its output.
+///
+/// # Panics
+/// If `convolution` is none.
+pub fn pooled(convolution: OperatorSpec, pool: Window) -> OperatorSpec {
+    let OperatorSpec::Conv2d {
+        window,
+        groups,
+        out_channels,
+        activation,
+        weights,
+        bias,
+    } = convolution
+    else {
+        panic!("{convolution:?} is no convolution");
+    };
+    OperatorSpec::Conv2dMaxPool2d {
+        window,
+        groups,
+        out_channels,
+        activation,
+        weights,
+        bias,
+        pool,
+        rounding: Rounding::Floor,
+    }
+}
+
 /// The smallest graph with a convolution, a pool and a trainable layer. All of its numbers are exact: its
 /// file is the same on every machine. `data/tiny.kgl` is this file.
 pub fn tiny() -> GraphSpec {
@@ -165,6 +193,14 @@ pub fn every_operator() -> GraphSpec {
         Activation::Identity,
     );
     let grouped = grouped.expect("a sample layer");
+    let wide = Conv2d::new(
+        Shape::new(2, 2, 6),
+        6,
+        Window::new(3, 3).with_padding(Padding::symmetric(2, 2)),
+        1,
+        Activation::Relu,
+    );
+    let wide = wide.expect("a sample layer");
     let operators = vec![
         conv2d(rng, &first, Activation::Relu, Bias::Yes),
         OperatorSpec::Unary(Unary::LeakyRelu { slope: 0.125 }),
@@ -185,6 +221,10 @@ pub fn every_operator() -> GraphSpec {
             rounding: Rounding::Ceil,
             count_padding: CountPadding::Exclude,
         },
+        pooled(
+            conv2d(rng, &wide, Activation::Relu, Bias::Yes),
+            Window::new(2, 2).with_stride(2, 2),
+        ),
         OperatorSpec::Unary(Unary::Relu),
         linear(rng, 2 * 2 * 6, 10, Activation::Relu, Bias::Yes),
         OperatorSpec::Unary(Unary::Relu6),

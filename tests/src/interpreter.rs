@@ -52,6 +52,37 @@ pub fn output(node: &NodeSpec, input: &Value) -> Value {
                 elements,
             }
         }
+        OperatorSpec::Conv2dMaxPool2d {
+            window,
+            groups,
+            out_channels,
+            activation,
+            weights,
+            bias,
+            pool,
+            rounding,
+        } => {
+            // One after the other: that it is the same is the operator's meaning.
+            let convolved = NodeSpec {
+                operator: OperatorSpec::Conv2d {
+                    window: *window,
+                    groups: *groups,
+                    out_channels: *out_channels,
+                    activation: *activation,
+                    weights: weights.clone(),
+                    bias: bias.clone(),
+                },
+                inputs: vec![0],
+            };
+            let pooled = NodeSpec {
+                operator: OperatorSpec::MaxPool2d {
+                    window: *pool,
+                    rounding: *rounding,
+                },
+                inputs: vec![1],
+            };
+            output(&pooled, &output(&convolved, input))
+        }
         OperatorSpec::Linear {
             out_features,
             activation,
@@ -108,6 +139,13 @@ pub fn bounds(node: &NodeSpec, input: &Value) -> Vec<f32> {
     let mut sums = node.clone();
     let k = match &mut sums.operator {
         OperatorSpec::Conv2d {
+            activation,
+            weights,
+            bias,
+            out_channels,
+            ..
+        }
+        | OperatorSpec::Conv2dMaxPool2d {
             activation,
             weights,
             bias,

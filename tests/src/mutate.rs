@@ -63,7 +63,7 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
         .choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
         .expect("some");
     let kind = rng.u8(0..14);
-    let operator = match rng.u8(0..12) {
+    let operator = match rng.u8(0..13) {
         0 | 1 => Operator::LinearF32 {
             activation,
             weights: offset,
@@ -91,6 +91,15 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
         7 => Operator::SigmoidF32,
         8 => Operator::TanhF32,
         9 => Operator::SoftmaxF32,
+        10 => Operator::Conv2dMaxPool2dF32 {
+            window: any_window(rng),
+            groups: rng.u32(0..4),
+            activation,
+            weights: offset,
+            bias: rng.bool().then_some(offset),
+            pool: any_window(rng),
+            rounding,
+        },
         _ => Operator::ReluF32,
     };
     let nodes = graph.nodes.len();

@@ -117,6 +117,22 @@ fn operator(operation: &Operation) -> Option<OperatorSpec> {
             params,
             weights,
             bias,
+            pool: Some(pool),
+        } => OperatorSpec::Conv2dMaxPool2d {
+            window: *params.window(),
+            groups: params.groups(),
+            out_channels: params.output().channels,
+            activation: params.activation(),
+            weights: weights.clone(),
+            bias: bias.clone(),
+            pool: *pool.window(),
+            rounding: pool.rounding(),
+        },
+        Operation::Conv2d {
+            params,
+            weights,
+            bias,
+            pool: None,
         } => OperatorSpec::Conv2d {
             window: *params.window(),
             groups: params.groups(),

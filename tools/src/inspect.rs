@@ -2,7 +2,7 @@
 //! a device needs for all of it.
 
 use kinglet::Model;
-use kinglet::kernels::{Activation, Shape, Window};
+use kinglet::kernels::{Activation, Conv2d, Shape, Window};
 use kinglet::model::schema::{Node, Operator};
 use kinglet::plan::{self, Plan};
 use serde::Serialize;
@@ -168,6 +168,19 @@ fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
             let macs = output.len() as u64 * taps as u64;
             (with_bias(output.channels * taps, bias), macs)
         }
+        Operator::Conv2dMaxPool2dF32 {
+            window,
+            groups,
+            bias,
+            activation,
+            ..
+        } => {
+            let groups = groups as usize;
+            let conv = Conv2d::new(input, output.channels, window, groups, activation);
+            // The model was loaded, so it is one.
+            let (weights, macs) = conv.map_or((0, 0), |conv| (conv.weights_len(), conv.macs()));
+            (with_bias(weights, bias), macs)
+        }
         Operator::LinearF32 { bias, .. } => {
             let weights = input.len() * output.len();
             (with_bias(weights, bias), weights as u64)
@@ -189,12 +202,25 @@ fn describe(operator: &Operator) -> String {
             groups,
             activation: a,
             ..
+        }
+        | Operator::Conv2dMaxPool2dF32 {
+            window,
+            groups,
+            activation: a,
+            ..
         } => {
             let groups = match groups {
                 1 => String::new(),
                 groups => format!(" groups {groups}"),
             };
-            format!("Conv2d {}{groups}{}", geometry(window), activation(*a))
+            let pool = match operator {
+                Operator::Conv2dMaxPool2dF32 { pool, .. } => {
+                    format!(" + MaxPool2d {}", geometry(pool))
+                }
+                _ => String::new(),
+            };
+            let activation = activation(*a);
+            format!("Conv2d {}{groups}{activation}{pool}", geometry(window))
         }
         Operator::LinearF32 { activation: a, .. } => format!("Linear{}", activation(*a)),
         Operator::MaxPool2dF32 { window, .. } => format!("MaxPool2d {}", geometry(window)),

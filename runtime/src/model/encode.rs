@@ -61,6 +61,25 @@ pub enum OperatorSpec {
         /// One for each output channel.
         bias: Option<Vec<f32>>,
     },
+    /// See [`Operator::Conv2dMaxPool2dF32`].
+    Conv2dMaxPool2d {
+        /// Kernel, stride, dilation, padding of the convolution.
+        window: Window,
+        /// Channel groups.
+        groups: usize,
+        /// Channels of the output.
+        out_channels: usize,
+        /// Applied to each output of the convolution.
+        activation: Activation,
+        /// OHWI.
+        weights: Vec<f32>,
+        /// One for each output channel.
+        bias: Option<Vec<f32>>,
+        /// Window of the pool.
+        pool: Window,
+        /// Which way the pool's output size is rounded.
+        rounding: Rounding,
+    },
     /// See [`Operator::LinearF32`].
     Linear {
         /// Values of the output.
@@ -332,6 +351,36 @@ impl Weights {
                     bias: self.put_bias(node, bias, *out_channels)?,
                 };
                 (operator, conv.output())
+            }
+            OperatorSpec::Conv2dMaxPool2d {
+                window,
+                groups,
+                out_channels,
+                activation,
+                weights,
+                bias,
+                pool,
+                rounding,
+            } => {
+                let conv = kinglet_kernels::Conv2d::new(
+                    input,
+                    *out_channels,
+                    *window,
+                    *groups,
+                    *activation,
+                )
+                .map_err(params)?;
+                let pooled = kinglet_kernels::PooledConv2d::new(conv, *pool, *rounding);
+                let operator = Operator::Conv2dMaxPool2dF32 {
+                    window: *window,
+                    groups: *groups as u32,
+                    activation: *activation,
+                    weights: self.put(node, weights, conv.weights_len())?,
+                    bias: self.put_bias(node, bias, *out_channels)?,
+                    pool: *pool,
+                    rounding: *rounding,
+                };
+                (operator, pooled.map_err(params)?.output())
             }
             OperatorSpec::Linear {
                 out_features,

@@ -121,6 +121,23 @@ pub enum Operator {
     TanhF32,
     /// Softmax over the channels of each position.
     SoftmaxF32,
+    /// Convolution with fused activation, and the maximum over each window of the result, which is never stored.
+    Conv2dMaxPool2dF32 {
+        /// Kernel, stride, dilation, padding of the convolution.
+        window: Window,
+        /// Channel groups.
+        groups: u32,
+        /// Applied to each output of the convolution.
+        activation: Activation,
+        /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: WeightsOffset,
+        /// `[out_channels]`.
+        bias: Option<WeightsOffset>,
+        /// Window of the pool: no padding, no dilation, no overlap.
+        pool: Window,
+        /// Which way the pool's output size was rounded.
+        rounding: Rounding,
+    },
 }
 
 /// Bits of the operator bitmap.
@@ -145,8 +162,10 @@ pub mod bits {
     pub const TANH_F32: u64 = 1 << 8;
     /// `SoftmaxF32`.
     pub const SOFTMAX_F32: u64 = 1 << 9;
+    /// `Conv2dMaxPool2dF32`.
+    pub const CONV2D_MAX_POOL2D_F32: u64 = 1 << 10;
     /// Every operator this crate has: what hosts take.
-    pub const ALL: u64 = (1 << 10) - 1;
+    pub const ALL: u64 = (1 << 11) - 1;
 }
 
 /// Name of the operator at a position of the bitmap.
@@ -162,6 +181,7 @@ pub const fn operator_name(bit: u32) -> &'static str {
         7 => "SigmoidF32",
         8 => "TanhF32",
         9 => "SoftmaxF32",
+        10 => "Conv2dMaxPool2dF32",
         _ => "unknown",
     }
 }
@@ -180,6 +200,7 @@ impl Operator {
             Self::SigmoidF32 => bits::SIGMOID_F32,
             Self::TanhF32 => bits::TANH_F32,
             Self::SoftmaxF32 => bits::SOFTMAX_F32,
+            Self::Conv2dMaxPool2dF32 { .. } => bits::CONV2D_MAX_POOL2D_F32,
         }
     }
 

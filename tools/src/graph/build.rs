@@ -22,6 +22,7 @@ impl Graph {
                     params,
                     weights: weights(),
                     bias: bias(has_bias),
+                    pool: None,
                 },
                 Layer::Linear(params, has_bias) => Operation::Linear {
                     params,

@@ -42,6 +42,8 @@ pub enum Operation {
         weights: Vec<f32>,
         /// `[out_channels]`.
         bias: Option<Vec<f32>>,
+        /// The max pool that follows, joined with it.
+        pool: Option<Pool2d>,
     },
     /// Linear layer over the input as one vector in NHWC order.
     Linear {
@@ -75,7 +77,7 @@ impl Operation {
     /// Shape of the output for an input of shape `input`.
     pub fn output(&self, input: Shape) -> Shape {
         match self {
-            Self::Conv2d { params, .. } => params.output(),
+            Self::Conv2d { params, pool, .. } => pool.map_or(params.output(), |pool| pool.output()),
             Self::Linear { params, .. } => Shape::vector(params.out_features()),
             Self::MaxPool2d(params) | Self::AvgPool2d(params) => params.output(),
             Self::Unary(_) | Self::Softmax | Self::ChannelAffine { .. } | Self::Identity => input,

@@ -31,6 +31,7 @@ pub(super) fn run(graph: &mut Graph) {
                     params,
                     weights: scale,
                     bias: Some(shift),
+                    pool: None,
                 };
             }
         }
@@ -44,6 +45,7 @@ fn fold(graph: &mut Graph, producer: usize, scale: &[f32], shift: &[f32]) -> boo
         params,
         weights,
         bias,
+        pool: None,
     } = &mut graph.nodes[producer].operation
     else {
         return false;
