@@ -6,10 +6,12 @@ mod devices;
 mod eval;
 mod export;
 mod fine_tune;
+mod import;
 mod inspect;
 mod progress;
 mod run;
 mod train;
+mod worker;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,12 +39,14 @@ struct CommandLine {
 enum Command {
     Train(train::Arguments),
     Export(export::Arguments),
+    Import(import::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Eval(eval::Arguments),
     FineTune(fine_tune::Arguments),
     Demo(demo::Arguments),
     Devices(devices::Arguments),
+    Worker(worker::Arguments),
 }
 
 /// Runs the program.
@@ -53,12 +57,14 @@ pub fn main() -> ExitCode {
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Run(arguments) => run::run(&arguments).map(done),
         Command::Eval(arguments) => eval::run(&arguments).map(done),
         Command::FineTune(arguments) => fine_tune::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Devices(arguments) => devices::run(&arguments).map(done),
+        Command::Worker(arguments) => worker::run(&arguments).map(done),
     };
     match result {
         Ok(code) => code,
