@@ -12,6 +12,7 @@ pub mod graph;
 pub mod import;
 pub mod inspect;
 pub mod kernel_set;
+pub mod mapped;
 pub mod model_file;
 pub mod network;
 pub mod npy;
