@@ -15,6 +15,7 @@ pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;
 pub(crate) mod linear;
 mod microkernel;
+pub(crate) mod peak;
 mod set;
 mod vector;
 
