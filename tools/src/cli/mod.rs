@@ -1,6 +1,7 @@
 //! The command line: one file for each command. What goes wrong is one line on the error stream and an exit
 //! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
 
+mod bench;
 mod demo;
 mod devices;
 mod eval;
@@ -46,6 +47,7 @@ enum Command {
     FineTune(fine_tune::Arguments),
     Demo(demo::Arguments),
     Devices(devices::Arguments),
+    Bench(bench::Arguments),
     Worker(worker::Arguments),
 }
 
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::FineTune(arguments) => fine_tune::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Devices(arguments) => devices::run(&arguments).map(done),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
         Command::Worker(arguments) => worker::run(&arguments).map(done),
     };
     match result {
