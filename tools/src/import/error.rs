@@ -42,7 +42,7 @@ pub enum ImportError {
         /// The node's operator.
         operator: String,
         /// What is wrong with it.
-        problem: NodeProblem,
+        problem: Box<NodeProblem>,
     },
 }
 

@@ -89,7 +89,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
                 path: path.to_owned(),
                 node: name_of(node).to_owned(),
                 operator: node.op_type.clone(),
-                problem,
+                problem: Box::new(problem),
             })?;
         nodes.push(Node {
             name: name_of(node).to_owned(),
