@@ -2,7 +2,7 @@
 //!
 //! An ONNX graph is NCHW with weights OIHW; the result is NHWC with weights OHWI. What is hard about that is
 //! flattening: the elements of a flattened value are in NCHW order for everything that reads them later. So
-//! each value is known by its [`Layout`], and the first linear layer behind a flatten gets its columns in
+//! each value is known by its layout, and the first linear layer behind a flatten gets its columns in
 //! NHWC order.
 
 mod node;
