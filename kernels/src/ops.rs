@@ -204,6 +204,13 @@ pub trait BackwardKernels: Kernels {
     fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
         portable::softmax_f32_backward(channels, output, d);
     }
+
+    /// At least `macs` multiply-accumulates on registers alone, for benchmarks: no operation of this set can
+    /// do more of them in the same time. They are `x = x * factor + factor` in some number of accumulators,
+    /// which start at 0 and are added to `sum` at the end.
+    fn peak_f32(&self, macs: u64, factor: f32, sum: &mut f32) {
+        portable::peak_f32(macs, factor, sum);
+    }
 }
 
 macro_rules! forward_to_inner {

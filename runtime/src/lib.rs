@@ -19,7 +19,39 @@
 //! let logits = session.run();
 //! ```
 //!
-//! On a host, with a model made on the spot:
+//! A host program can embed a model just so; its kernel set is found at run time, and may ask for a workspace:
+//!
+//! ```
+//! # #[cfg(feature = "std")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use kinglet::{Aligned, Arena, Model, Session, Sizes, include_model, workspace_len};
+//! use kinglet_kernels::arch;
+//! use static_cell::ConstStaticCell;
+//!
+//! static MODEL: &Aligned =
+//!     include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny.kgl"));
+//! const SIZES: Sizes = Sizes::of(MODEL);
+//! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
+//!
+//! let model = Model::load(&MODEL.bytes)?;
+//! let kernels = arch::detect();
+//! let mut workspace = vec![0.0; workspace_len(&model, &kernels)];
+//! let mut session = Session::<{ SIZES.operators }, _>::with_workspace(
+//!     &model,
+//!     ARENA.take(),
+//!     kernels,
+//!     1, // sample at a time
+//!     &mut workspace,
+//! )?;
+//! session.set_image_u8(&[128; 16])?;
+//! assert_eq!(session.run().len(), model.labels().len());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
+//! ```
+//!
+//! With a model made on the spot:
 //!
 //! ```
 //! # #[cfg(feature = "std")]

@@ -1,6 +1,7 @@
 //! The host side of kinglet, in the order of the data: `dataset` and `recipe`, `network`, `train`.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod cli;
 pub mod dataset;
 pub mod evaluate;
@@ -8,8 +9,10 @@ pub mod export;
 pub mod file;
 pub mod fine_tune;
 pub mod graph;
+pub mod import;
 pub mod inspect;
 pub mod kernel_set;
+pub mod mapped;
 pub mod model_file;
 pub mod network;
 pub mod npy;

@@ -14,6 +14,7 @@ mod conv2d;
 mod cross_entropy;
 mod dot;
 mod linear;
+mod peak;
 mod pool2d;
 mod rows;
 mod softmax;
@@ -24,6 +25,7 @@ pub use conv2d::{
 };
 pub use cross_entropy::cross_entropy_f32;
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
+pub use peak::peak_f32;
 pub(crate) use pool2d::divisor;
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,

@@ -12,6 +12,7 @@ mod conv2d;
 mod elementwise;
 mod guarded;
 mod linear;
+mod peak;
 mod pool2d;
 mod random;
 
@@ -19,6 +20,7 @@ pub use conv2d::conv2d;
 pub use elementwise::{softmax, unary};
 pub use guarded::Guarded;
 pub use linear::linear;
+pub use peak::peak;
 pub use pool2d::pool2d;
 pub use random::Random;
 
@@ -123,7 +125,7 @@ pub fn required_sets() -> Vec<String> {
 macro_rules! kernel_suite {
     ($name:ident, $kernels:expr, $agreement:ident) => {
         $crate::kernel_suite!(@tests $name, $kernels, $agreement,
-            conv2d, linear, pool2d, unary, softmax);
+            conv2d, linear, pool2d, unary, softmax, peak);
     };
     (@tests $name:ident, $kernels:expr, $agreement:ident, $($operation:ident),*) => {
         mod $name {

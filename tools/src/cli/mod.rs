@@ -1,15 +1,18 @@
 //! The command line: one file for each command. What goes wrong is one line on the error stream and an exit
 //! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
 
+mod bench;
 mod demo;
 mod devices;
 mod eval;
 mod export;
 mod fine_tune;
+mod import;
 mod inspect;
 mod progress;
 mod run;
 mod train;
+mod worker;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,12 +40,15 @@ struct CommandLine {
 enum Command {
     Train(train::Arguments),
     Export(export::Arguments),
+    Import(import::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Eval(eval::Arguments),
     FineTune(fine_tune::Arguments),
     Demo(demo::Arguments),
     Devices(devices::Arguments),
+    Bench(bench::Arguments),
+    Worker(worker::Arguments),
 }
 
 /// Runs the program.
@@ -53,12 +59,15 @@ pub fn main() -> ExitCode {
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Run(arguments) => run::run(&arguments).map(done),
         Command::Eval(arguments) => eval::run(&arguments).map(done),
         Command::FineTune(arguments) => fine_tune::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Devices(arguments) => devices::run(&arguments).map(done),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
+        Command::Worker(arguments) => worker::run(&arguments).map(done),
     };
     match result {
         Ok(code) => code,

@@ -57,7 +57,7 @@ impl Graph {
 }
 
 /// Batch normalization with its running statistics: `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
-fn channel_affine(
+pub(crate) fn channel_affine(
     weight: &[f32],
     bias: &[f32],
     mean: &[f32],

@@ -5,9 +5,12 @@
 //! [`crate::export`] writes it down.
 
 mod build;
+mod network;
 
+pub(crate) use build::channel_affine;
 pub use build::unary_name;
 use kinglet_kernels::{Conv2d, Linear, Pool2d, Shape, Unary};
+pub use network::ToNetworkError;
 
 /// A network as nodes in the order they run.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,6 +21,7 @@ mod exp;
 pub(crate) mod linear;
 mod memory;
 mod microkernel;
+pub(crate) mod peak;
 pub(crate) mod pool2d;
 mod set;
 mod sliding;

@@ -76,6 +76,8 @@ macro_rules! simd_set {
             }
 
             simd_set! { @compiled $features;
+                fn peak_f32(macs: u64, factor: f32, sum: &mut f32) = generic::peak::run::<$vector>;
+
                 fn conv2d_f32_backward_input(
                     params: &Conv2d,
                     d_output: &[f32],

@@ -1,0 +1,79 @@
+//! The time of each layer, taken by a probe around the nodes of a session.
+
+use std::time::{Duration, Instant};
+
+use kinglet::{AnySession, Probe};
+use kinglet_kernels::Kernels;
+
+use super::Stats;
+
+/// The times of one layer.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct LayerTime {
+    /// Of one run of the batch.
+    pub stats: Stats,
+    /// Its median as a share of the sum of all layers' medians, 0 to 1.
+    pub share: f64,
+}
+
+/// Notes when nodes begin and end.
+struct Stopwatch {
+    begun: Instant,
+    times: Vec<Vec<Duration>>,
+}
+
+impl Probe for Stopwatch {
+    fn before(&mut self, _node: usize) {
+        self.begun = Instant::now();
+    }
+
+    fn after(&mut self, node: usize, _output: &[f32]) {
+        let time = self.begun.elapsed();
+        self.times[node].push(time);
+    }
+}
+
+/// Runs `session` on `input` (the whole batch, NHWC) for `time`, after a warm-up of a quarter of it, and
+/// returns the times of its layers in order. Reading the clock twice adds some tens of nanoseconds to each.
+///
+/// # Panics
+/// If `input` has another length than the session's.
+pub fn layers<K: Kernels>(
+    session: &mut AnySession<'_, K>,
+    input: &[f32],
+    time: Duration,
+) -> Vec<LayerTime> {
+    let nodes = session.model().nodes().len();
+    let mut watch = Stopwatch {
+        begun: Instant::now(),
+        times: vec![Vec::new(); nodes],
+    };
+    for time in [time / 4, time] {
+        watch.times.iter_mut().for_each(Vec::clear);
+        let start = Instant::now();
+        loop {
+            session.input_mut().copy_from_slice(input);
+            session.run_probed(&mut watch);
+            if start.elapsed() >= time {
+                break;
+            }
+        }
+    }
+    let stats: Vec<Stats> = watch
+        .times
+        .iter_mut()
+        .map(|times| Stats::of(times))
+        .collect();
+    let all: f64 = stats.iter().map(|stats| stats.median_us).sum();
+    stats
+        .into_iter()
+        .map(|stats| LayerTime {
+            stats,
+            share: if all > 0.0 {
+                stats.median_us / all
+            } else {
+                0.0
+            },
+        })
+        .collect()
+}
