@@ -105,6 +105,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.invert {
         pictures.invert()?;
     }
+    if arguments.firmware_samples.is_some() {
+        if arguments.weight_decay != 0.0 {
+            return Err("--firmware-samples cannot carry --weight-decay".into());
+        }
+        if !pictures.is_images() {
+            return Err(
+                "--firmware-samples carries pictures (uint8), not features (float32)".into(),
+            );
+        }
+    }
     let (training, evaluation) = choose(arguments, pictures.len())?;
     create_folder(&arguments.out)?;
 
@@ -154,14 +164,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             learning_rate: arguments.lr,
             momentum: arguments.momentum,
         };
-        if arguments.weight_decay != 0.0 {
-            return Err("--firmware-samples cannot carry --weight-decay".into());
-        }
-        if !pictures.is_images() {
-            return Err(
-                "--firmware-samples carries pictures (uint8), not features (float32)".into(),
-            );
-        }
         write_atomic(
             path,
             &samples::write(&pictures, &training, &evaluation, learning),

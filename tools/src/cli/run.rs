@@ -61,6 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let kernels = kernel_set::select(&arguments.kernels)?;
     let is_npy = has_extension(&arguments.input, "npy");
     let mut outputs = Vec::new();
+    if is_npy && arguments.resize {
+        return Err("--resize is for pictures; an array is taken as it is".into());
+    }
     let batch = if is_npy {
         let (batch, values) = npy::read(&arguments.input, model.input())?;
         let mut memory = SessionMemory::new(&model, &kernels, batch);

@@ -23,6 +23,12 @@ pub(super) fn is_standard_name(name: &str) -> bool {
     is_cifar_name(name) && (name == TEST_BATCH || name.starts_with(TRAIN_BATCH))
 }
 
+/// True for a batch of CIFAR-10's Python version.
+pub(super) fn is_pickle_name(name: &str) -> bool {
+    name.strip_prefix(TRAIN_BATCH)
+        .is_some_and(|number| number.parse::<u8>().is_ok())
+}
+
 /// Reads all `data_batch_*.bin` (or, where there is none, all other `.bin` files) and `test_batch.bin`.
 pub(super) fn open_folder(folder: &Path, names: &[String]) -> Result<Collection, DatasetError> {
     let batches: Vec<&String> = names

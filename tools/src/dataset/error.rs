@@ -48,6 +48,15 @@ pub enum DatasetError {
         /// The one that holds a data set.
         inside: PathBuf,
     },
+    /// CIFAR-10 in its Python version.
+    #[error(
+        "{}: these are CIFAR-10's batches for Python (pickled); get its binary version, cifar-10-binary.tar.gz",
+        path.display()
+    )]
+    Pickled {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file that is no data set.
     #[error("{}: one file can be a data set if it is .npz or a CIFAR-10 .bin; otherwise give the folder", path.display())]
     OtherFile {

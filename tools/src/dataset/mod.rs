@@ -85,6 +85,10 @@ impl Collection {
             numpy::open_folder(path, &names, options)
         } else if has(cifar::is_cifar_name) {
             cifar::open_folder(path, &names)
+        } else if has(cifar::is_pickle_name) {
+            Err(DatasetError::Pickled {
+                path: path.to_owned(),
+            })
         } else if let Some(inside) = data_set_inside(path) {
             // torchvision keeps what it downloads in folders of its own.
             Err(DatasetError::Inside {
@@ -151,7 +155,8 @@ fn data_set_inside(path: &Path) -> Option<PathBuf> {
         .sort_by_file_name();
     inside.into_iter().flatten().find_map(|entry| {
         let name = entry.file_name().to_str()?;
-        let is_one = idx::is_idx_name(name) || cifar::is_standard_name(name);
+        let is_one =
+            idx::is_idx_name(name) || cifar::is_standard_name(name) || cifar::is_pickle_name(name);
         is_one.then(|| entry.path().parent().map(Path::to_owned))?
     })
 }

@@ -63,6 +63,14 @@ fn a_data_set_further_inside_is_pointed_at() {
 }
 
 #[test]
+fn the_python_version_of_cifar_is_recognized() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("data_batch_1"), "pickled").unwrap();
+    let found = error(folder.path());
+    assert!(found.contains("get its binary version"), "{found}");
+}
+
+#[test]
 fn a_missing_folder_is_named() {
     let error = error(Path::new("/does/not/exist"));
     assert!(

@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn a_header_that_lies_is_not_believed() {
         let honest = npy(&Array1::<u8>::zeros(9));
-        let place = honest.windows(7).position(|w| w == b"(9,), }").unwrap();
+        let place = honest.windows(5).position(|w| w == b"(9,)}").unwrap();
         let lying = |digits: &str| {
-            let shape = format!("({digits},), }}");
+            let shape = format!("({digits},)}}");
             let mut bytes = honest.clone();
             // The padding behind has room for the digits.
             bytes.splice(place..place + shape.len(), shape.bytes());

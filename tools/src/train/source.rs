@@ -97,6 +97,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn features_are_normalized_without_a_division_by_255() {
+        let shape = Shape::new(1, 2, 2);
+        let values = vec![0.5, -3.0, 1.0, 2.25];
+        let dataset = Dataset::from_features(Path::new("x"), shape, values, vec![0]).unwrap();
+        let normalize = Normalize {
+            mean: vec![0.5, 0.25],
+            std: vec![0.5, 2.0],
+        };
+        let mut output = [9.0; 4];
+        Pictures::new(&dataset, &normalize).write(0, &mut output);
+        assert_eq!(output, [0.0, -1.625, 1.0, 1.0]);
+    }
+
+    #[test]
     fn pixels_are_normalized_channel_by_channel() {
         let shape = Shape::new(1, 2, 2);
         let dataset = Dataset::new(Path::new("x"), shape, vec![0, 255, 51, 102], vec![3]).unwrap();
