@@ -105,13 +105,19 @@ impl Files {
                 path: folder.to_owned(),
             });
         }
+        let pictures: Vec<Vec<PathBuf>> = folders
+            .iter()
+            .map(|path| pictures(path))
+            .collect::<Result<_, _>>()?;
+        if pictures.iter().all(Vec::is_empty) {
+            return Err(DatasetError::NoData {
+                path: folder.to_owned(),
+                empty: false,
+            });
+        }
         let names: Vec<String> = folders
             .iter()
-            .map(|path| {
-                let name = path.file_name().and_then(OsStr::to_str);
-                name.map(str::to_owned)
-                    .ok_or_else(|| DatasetError::ClassName { path: path.clone() })
-            })
+            .map(|path| class_name(path))
             .collect::<Result<_, _>>()?;
         let classes = if known.is_empty() { &names } else { known };
         if classes.len() > MAX_CLASSES {
@@ -121,14 +127,13 @@ impl Files {
             });
         }
         let mut labelled = Vec::new();
-        for (path, name) in folders.iter().zip(&names) {
+        for ((path, name), pictures) in folders.iter().zip(&names).zip(pictures) {
             let label = classes.iter().position(|class| class == name);
             // The number of classes was checked.
             let label = label.ok_or_else(|| DatasetError::UnknownClass {
                 path: path.clone(),
                 known: classes.to_vec(),
             })? as u8;
-            let pictures = pictures(path)?;
             if pictures.is_empty() {
                 return Err(DatasetError::EmptyClass { path: path.clone() });
             }
@@ -169,6 +174,15 @@ impl Files {
             }
         }
     }
+}
+
+/// The name of a class folder.
+fn class_name(path: &Path) -> Result<String, DatasetError> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    name.map(str::to_owned)
+        .ok_or_else(|| DatasetError::ClassName {
+            path: path.to_owned(),
+        })
 }
 
 fn read_one(

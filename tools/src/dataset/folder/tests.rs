@@ -166,6 +166,16 @@ fn empty_and_missing_class_folders_are_named() {
 }
 
 #[test]
+fn folders_of_other_things_are_no_class_folders() {
+    let root = tree(&[("ecg/1.csv", vec![1]), ("speech/x.wav", vec![1])]);
+    let text = error(&root, &any());
+    assert!(
+        text.contains("no data set is in this folder; a data set is IDX"),
+        "{text}"
+    );
+}
+
+#[test]
 fn other_picture_formats_are_not_left_out_in_silence() {
     let root = tree(&[("a/1.png", png(1)), ("a/2.WebP", b"RIFF".to_vec())]);
     assert_eq!(
