@@ -258,7 +258,18 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use kinglet_kernels::{Portable, Shape};
+
     use super::*;
+    use crate::dataset::ReadOptions;
+    use crate::export::{ExportSettings, export};
+    use crate::graph::Graph;
+    use crate::model_file::ModelFile;
+    use crate::network::Network;
+    use crate::picture::Fit;
+    use crate::recipe::{Normalize, Recipe};
 
     #[test]
     fn logits_and_probabilities_give_the_same_loss() {
@@ -275,6 +286,70 @@ mod tests {
                 correct: 1,
                 total: 1
             }
+        );
+    }
+
+    /// A network that shows what it gets: two features, two outputs.
+    fn mirror() -> ModelFile {
+        let text = "input = [2, 1, 1]\nlayers = [\"Flatten()\", \"Linear(2, 2)\"]";
+        let recipe = Recipe::parse(text, Path::new("mirror.toml")).unwrap();
+        let mut network = Network::initialize(recipe.architecture, 1);
+        network.parameters = vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let settings = ExportSettings {
+            normalize: Normalize {
+                mean: vec![1.0, -2.0],
+                std: vec![2.0, 4.0],
+            },
+            labels: vec!["left".to_owned(), "right".to_owned()],
+            fine_tune_last: 0,
+        };
+        let (bytes, _) = export(Graph::from_network("mirror", &network), &settings).unwrap();
+        ModelFile::from_bytes(&bytes).unwrap()
+    }
+
+    #[test]
+    fn features_are_normalized_as_the_model_says_and_not_divided_by_255() {
+        let file = mirror();
+        let shape = Shape::new(1, 1, 2);
+        // Normalized: (2, 1) and (0, 1).
+        let values = vec![5.0, 2.0, 1.0, 2.0];
+        let data = Dataset::from_features(Path::new("x"), shape, values, vec![0, 1]).unwrap();
+        let found = evaluate(&file.model(), &Portable, &data, &[0, 1]).unwrap();
+        assert_eq!(found.accuracy(), 1.0);
+        assert!((found.loss() - (1.0 + (-1.0_f64).exp()).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_model_settles_how_its_data_are_read() {
+        let file = mirror();
+        let options = ReadOptions::of_model(&file.model(), Fit::Resize);
+        assert_eq!(options.input, Shape::new(1, 1, 2));
+        assert_eq!(options.resize, Some([1, 1]));
+        assert_eq!(options.classes, ["left", "right"]);
+        assert_eq!(
+            ReadOptions::of_model(&file.model(), Fit::Exact).resize,
+            None
+        );
+    }
+
+    #[test]
+    fn samples_of_another_shape_are_refused_with_advice() {
+        let file = mirror();
+        let data = |shape: Shape| {
+            Dataset::new(Path::new("x"), shape, vec![0; shape.len()], vec![0]).unwrap()
+        };
+        let error = |shape| {
+            check_fit(&file.model(), &data(shape))
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            error(Shape::new(3, 4, 2)),
+            "the samples are 3x4x2 (height x width x channels), the model takes 1x1x2; --resize scales pictures"
+        );
+        assert_eq!(
+            error(Shape::new(1, 1, 3)),
+            "the samples are 1x1x3 (height x width x channels), the model takes 1x1x2"
         );
     }
 }
