@@ -1,6 +1,6 @@
 //! A folder for each class, as torchvision's `ImageFolder` has it: `DIR/train/CLASS/*.png`, the test
-//! pictures in `DIR/test/CLASS`; or `DIR/CLASS/*.png` without a test part. The folders' names, sorted, are
-//! the classes.
+//! pictures in `DIR/test/CLASS` (or, where there is no `test`, in `DIR/val/CLASS`); or `DIR/CLASS/*.png`
+//! without a test part. The folders' names, sorted, are the classes, unless the network has names for them.
 //!
 //! What is read: PNG and JPEG files by their ending (`.png`, `.jpg`, `.jpeg`), also in folders inside a
 //! class folder. What is passed over, as torchvision does: files of other endings; and whatever begins with
