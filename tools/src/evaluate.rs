@@ -1,26 +1,29 @@
 //! How good a model is on labelled pictures: accuracy in all and for each class, and the mean loss.
 
 use kinglet::model::schema::bits;
-use kinglet::{FineTuner, Model, Optimizer, SessionMemory};
+use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory};
 use kinglet_kernels::{BackwardKernels, Kernels};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Sample};
 
 /// The data do not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum EvaluateError {
     /// Pictures of another shape.
-    #[error("the pictures are {pictures} (height x width x channels), the model takes {model}")]
+    #[error(
+        "the samples are {pictures} (height x width x channels), the model takes {model}{}",
+        if pictures.channels == model.channels { "; --resize scales pictures" } else { "" }
+    )]
     Shape {
-        /// Of the pictures.
+        /// Of the samples.
         pictures: kinglet_kernels::Shape,
         /// Of the model's input.
         model: kinglet_kernels::Shape,
     },
     /// A class that the model does not have.
-    #[error("the pictures have {found} classes, the model only {classes}")]
+    #[error("the samples have {found} classes, the model only {classes}")]
     Classes {
         /// One more than the largest class in the data.
         found: usize,
@@ -45,6 +48,57 @@ pub fn check_fit(model: &Model<'_>, data: &Dataset) -> Result<(), EvaluateError>
         return Err(EvaluateError::Classes { found, classes });
     }
     Ok(())
+}
+
+/// What takes a sample: a session, alone or under a fine-tuner.
+pub(crate) trait Input {
+    /// See [`Session::set_image_u8`].
+    fn image(&mut self, pixels: &[u8]) -> Result<(), InputError>;
+    /// See [`Session::set_input_f32`].
+    fn input(&mut self, values: &[f32]) -> Result<(), InputError>;
+}
+
+impl<const OPS: u64, K: Kernels> Input for Session<'_, OPS, K> {
+    fn image(&mut self, pixels: &[u8]) -> Result<(), InputError> {
+        self.set_image_u8(pixels)
+    }
+
+    fn input(&mut self, values: &[f32]) -> Result<(), InputError> {
+        self.set_input_f32(values)
+    }
+}
+
+impl<const OPS: u64, K: Kernels, O: Optimizer> Input for FineTuner<'_, OPS, K, O> {
+    fn image(&mut self, pixels: &[u8]) -> Result<(), InputError> {
+        self.set_image_u8(pixels)
+    }
+
+    fn input(&mut self, values: &[f32]) -> Result<(), InputError> {
+        self.set_input_f32(values)
+    }
+}
+
+/// Hands a sample over, normalized as `model` says.
+///
+/// # Panics
+/// If its shape is not the model's: see [`check_fit`].
+pub(crate) fn set_sample(target: &mut impl Input, model: &Model<'_>, sample: Sample<'_>) {
+    match sample {
+        Sample::Image(pixels) => target.image(pixels),
+        Sample::Features(features) => target.input(&normalized(model, features)),
+    }
+    .expect("the shape was checked");
+}
+
+/// `(x - mean) / std`, channel by channel.
+fn normalized(model: &Model<'_>, features: &[f32]) -> Vec<f32> {
+    let statistics: Vec<(f32, f32)> = model.mean().iter().zip(model.std().iter()).collect();
+    if statistics.is_empty() {
+        return features.to_vec();
+    }
+    let statistics = statistics.iter().cycle();
+    let pairs = features.iter().zip(statistics);
+    pairs.map(|(x, (mean, std))| (x - mean) / std).collect()
 }
 
 /// Right answers among pictures of one class.
@@ -170,9 +224,7 @@ pub fn evaluate(
                     .expect("the memory was made for this model");
                 let mut found = Evaluation::new(classes);
                 for &index in stretch {
-                    session
-                        .set_image_u8(data.image(index))
-                        .expect("the shape was checked");
+                    set_sample(&mut session, model, data.sample(index));
                     found.count(usize::from(data.label(index)), session.run(), softmax);
                 }
                 found
@@ -193,13 +245,12 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
-    check_fit(tuner.model(), data)?;
-    let softmax = ends_in_softmax(tuner.model());
-    let mut found = Evaluation::new(tuner.model().output().len());
+    let model = *tuner.model();
+    check_fit(&model, data)?;
+    let softmax = ends_in_softmax(&model);
+    let mut found = Evaluation::new(model.output().len());
     for &index in indices {
-        tuner
-            .set_image_u8(data.image(index))
-            .expect("the shape was checked");
+        set_sample(tuner, &model, data.sample(index));
         found.count(usize::from(data.label(index)), tuner.run(), softmax);
     }
     Ok(found)
@@ -207,7 +258,18 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use kinglet_kernels::{Portable, Shape};
+
     use super::*;
+    use crate::dataset::ReadOptions;
+    use crate::export::{ExportSettings, export};
+    use crate::graph::Graph;
+    use crate::model_file::ModelFile;
+    use crate::network::Network;
+    use crate::picture::Fit;
+    use crate::recipe::{Normalize, Recipe};
 
     #[test]
     fn logits_and_probabilities_give_the_same_loss() {
@@ -224,6 +286,70 @@ mod tests {
                 correct: 1,
                 total: 1
             }
+        );
+    }
+
+    /// A network that shows what it gets: two features, two outputs.
+    fn mirror() -> ModelFile {
+        let text = "input = [2, 1, 1]\nlayers = [\"Flatten()\", \"Linear(2, 2)\"]";
+        let recipe = Recipe::parse(text, Path::new("mirror.toml")).unwrap();
+        let mut network = Network::initialize(recipe.architecture, 1);
+        network.parameters = vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let settings = ExportSettings {
+            normalize: Normalize {
+                mean: vec![1.0, -2.0],
+                std: vec![2.0, 4.0],
+            },
+            labels: vec!["left".to_owned(), "right".to_owned()],
+            fine_tune_last: 0,
+        };
+        let (bytes, _) = export(Graph::from_network("mirror", &network), &settings).unwrap();
+        ModelFile::from_bytes(&bytes).unwrap()
+    }
+
+    #[test]
+    fn features_are_normalized_as_the_model_says_and_not_divided_by_255() {
+        let file = mirror();
+        let shape = Shape::new(1, 1, 2);
+        // Normalized: (2, 1) and (0, 1).
+        let values = vec![5.0, 2.0, 1.0, 2.0];
+        let data = Dataset::from_features(Path::new("x"), shape, values, vec![0, 1]).unwrap();
+        let found = evaluate(&file.model(), &Portable, &data, &[0, 1]).unwrap();
+        assert_eq!(found.accuracy(), 1.0);
+        assert!((found.loss() - (1.0 + (-1.0_f64).exp()).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_model_settles_how_its_data_are_read() {
+        let file = mirror();
+        let options = ReadOptions::of_model(&file.model(), Fit::Resize);
+        assert_eq!(options.input, Shape::new(1, 1, 2));
+        assert_eq!(options.resize, Some([1, 1]));
+        assert_eq!(options.classes, ["left", "right"]);
+        assert_eq!(
+            ReadOptions::of_model(&file.model(), Fit::Exact).resize,
+            None
+        );
+    }
+
+    #[test]
+    fn samples_of_another_shape_are_refused_with_advice() {
+        let file = mirror();
+        let data = |shape: Shape| {
+            Dataset::new(Path::new("x"), shape, vec![0; shape.len()], vec![0]).unwrap()
+        };
+        let error = |shape| {
+            check_fit(&file.model(), &data(shape))
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            error(Shape::new(3, 4, 2)),
+            "the samples are 3x4x2 (height x width x channels), the model takes 1x1x2; --resize scales pictures"
+        );
+        assert_eq!(
+            error(Shape::new(1, 1, 3)),
+            "the samples are 1x1x3 (height x width x channels), the model takes 1x1x2"
         );
     }
 }

@@ -5,7 +5,7 @@ use kinglet::{FineTuneError, FineTuner, Optimizer};
 use kinglet_kernels::Kernels;
 
 use crate::dataset::{Dataset, epoch_order};
-use crate::evaluate::{EvaluateError, check_fit};
+use crate::evaluate::{EvaluateError, check_fit, set_sample};
 
 /// How samples follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub fn fine_tune<const OPS: u64, K: Kernels, O: Optimizer>(
     order: Order,
     mut report: impl FnMut(Epoch),
 ) -> Result<(), FineTuneRunError> {
-    check_fit(tuner.model(), data)?;
+    let model = *tuner.model();
+    check_fit(&model, data)?;
     let mut indices = indices.to_vec();
     for epoch in 1..=epochs {
         if let Order::Shuffled(seed) = order {
@@ -66,9 +67,7 @@ pub fn fine_tune<const OPS: u64, K: Kernels, O: Optimizer>(
         }
         let (mut loss, mut correct) = (0.0, 0);
         for (sample, &index) in indices.iter().enumerate() {
-            tuner
-                .set_image_u8(data.image(index))
-                .expect("the shape was checked");
+            set_sample(tuner, &model, data.sample(index));
             let class = usize::from(data.label(index));
             let step = tuner.step(class).map_err(|reason| FineTuneRunError::Step {
                 epoch,

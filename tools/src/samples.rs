@@ -15,6 +15,9 @@ pub struct Learning {
 }
 
 /// Bytes of the samples file with the pictures of `data` named in `training` and `evaluation`.
+///
+/// # Panics
+/// If there is no such picture, or the samples are no pictures ([`Dataset::is_images`]).
 pub fn write(
     data: &Dataset,
     training: &[usize],

@@ -126,7 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     println!("\n4. Shift the domain: the same photographs inverted");
     let mut inverted = test.clone();
-    inverted.invert();
+    inverted.invert()?;
     let shifted = evaluate(&model, kernels, &inverted, &all)?;
     println!(
         "   accuracy {:.2} %, {:.1} points lower",
@@ -181,7 +181,7 @@ fn validation_samples(recipe: &Recipe, collection: &Collection) -> Result<Datase
     )?;
     validation.truncate(SAMPLES);
     let mut samples = collection.train.select(&validation);
-    samples.invert();
+    samples.invert()?;
     Ok(samples)
 }
 

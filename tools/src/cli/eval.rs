@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{Failure, Part, data};
+use super::{DATA_HELP, Failure, Part, data, fit};
+use crate::dataset::ReadOptions;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
@@ -19,12 +20,15 @@ use crate::model_file::ModelFile;
 pub(super) struct Arguments {
     /// The model file (.kgl)
     model: PathBuf,
-    /// Folder of the data set (IDX files or CIFAR-10 batches); the built-in one if absent
-    #[arg(long, value_name = "DIR")]
+    /// The data set; the built-in one if absent
+    #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
     /// Which part of it
     #[arg(long, value_enum, default_value_t = Part::Test)]
     part: Part,
+    /// Scale pictures of another size to the model's
+    #[arg(long)]
+    resize: bool,
     /// Invert the pictures first: a simple shift of domain to try
     #[arg(long)]
     invert: bool,
@@ -40,10 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let collection = data(arguments.data.as_deref())?;
+    let options = ReadOptions::of_model(&model, fit(arguments.resize));
+    let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
     if arguments.invert {
-        pictures.invert();
+        pictures.invert()?;
     }
     let indices: Vec<usize> = (0..pictures.len()).collect();
     let start = Instant::now();

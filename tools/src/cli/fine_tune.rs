@@ -7,7 +7,8 @@ use kinglet::model::with_head;
 use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
 use serde::Serialize;
 
-use super::{Failure, Part, data};
+use super::{DATA_HELP, Failure, Part, data, fit};
+use crate::dataset::ReadOptions;
 use crate::evaluate::{Evaluation, evaluate_tuned};
 use crate::file::{crc32, create_folder, write_atomic};
 use crate::fine_tune::{Epoch, Order, fine_tune};
@@ -31,12 +32,15 @@ use crate::samples::{self, Learning};
 pub(super) struct Arguments {
     /// The model file (.kgl), exported with --fine-tune last=K
     model: PathBuf,
-    /// Folder of the data set; the built-in one if absent
-    #[arg(long, value_name = "DIR")]
+    /// The data set; the built-in one if absent
+    #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
     /// Which part of it
     #[arg(long, value_enum, default_value_t = Part::Train)]
     part: Part,
+    /// Scale pictures of another size to the model's
+    #[arg(long)]
+    resize: bool,
     /// Folder for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -95,10 +99,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let collection = data(arguments.data.as_deref())?;
+    let options = ReadOptions::of_model(&model, fit(arguments.resize));
+    let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
     if arguments.invert {
-        pictures.invert();
+        pictures.invert()?;
+    }
+    if arguments.firmware_samples.is_some() {
+        if arguments.weight_decay != 0.0 {
+            return Err("--firmware-samples cannot carry --weight-decay".into());
+        }
+        if !pictures.is_images() {
+            return Err(
+                "--firmware-samples carries pictures (uint8), not features (float32)".into(),
+            );
+        }
     }
     let (training, evaluation) = choose(arguments, pictures.len())?;
     create_folder(&arguments.out)?;
@@ -149,9 +164,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             learning_rate: arguments.lr,
             momentum: arguments.momentum,
         };
-        if arguments.weight_decay != 0.0 {
-            return Err("--firmware-samples cannot carry --weight-decay".into());
-        }
         write_atomic(
             path,
             &samples::write(&pictures, &training, &evaluation, learning),

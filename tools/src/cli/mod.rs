@@ -19,7 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::dataset::{Collection, Dataset, DatasetError, embedded};
+use crate::dataset::{Collection, Dataset, DatasetError, ReadOptions, embedded};
+use crate::picture::Fit;
 
 /// What ends a command early: any error, whose text is all that is shown.
 type Failure = Box<dyn std::error::Error>;
@@ -78,11 +79,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The data set in a folder, or the one that is built in.
-fn data(folder: Option<&Path>) -> Result<Collection, DatasetError> {
-    match folder {
-        Some(folder) => Collection::open(folder),
-        None => embedded(),
+/// What `--data` may be, at length.
+const DATA_HELP: &str = "\
+The data set; the built-in one if absent
+
+A folder of IDX files (MNIST), of NumPy arrays (x_train.npy, y_train.npy, ...; uint8, or float32 features), \
+of CIFAR-10's binary batches, or of folders named after the classes with PNG or JPEG files in them \
+(train/CLASS and test/CLASS, or CLASS alone); or one .npz or CIFAR-10 .bin file.";
+
+/// The data set at `path`, or the one that is built in, for a network that takes what `options` say.
+fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, DatasetError> {
+    match path {
+        Some(path) => Collection::open(path, options),
+        None => embedded()?.resized(options.resize),
+    }
+}
+
+/// `--resize`, as the libraries say it.
+fn fit(resize: bool) -> Fit {
+    match resize {
+        true => Fit::Resize,
+        false => Fit::Exact,
     }
 }
 
@@ -110,11 +127,7 @@ impl Part {
         match self {
             Self::Train => Ok(&collection.train),
             Self::Test => collection.test.as_ref().ok_or_else(|| {
-                format!(
-                    "{} has no test pictures; try --part train",
-                    collection.source
-                )
-                .into()
+                format!("{} has no test part; try --part train", collection.source).into()
             }),
         }
     }

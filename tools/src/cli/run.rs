@@ -6,7 +6,7 @@ use clap::Args;
 use kinglet::{Model, SessionMemory};
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, fit};
 use crate::evaluate::argmax;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
@@ -14,20 +14,24 @@ use crate::{npy, picture};
 
 /// Run a model on a picture or an array
 ///
-/// A picture (.png) must have the model's size; it is normalized as the model file says, and its most
-/// likely classes are printed. An array (.npy) is taken as it is: float32, shape (batch, channels, height,
+/// A picture (PNG or JPEG) must have the model's size, or be scaled to it by --resize; it is normalized as
+/// the model file says, and its most likely classes are printed. An array (.npy) is taken as it is: float32, shape (batch, channels, height,
 /// width), or (batch, features) for a model that takes vectors.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet run model.kgl --input boot.png
+  kinglet run model.kgl --input photograph.jpg --resize
   kinglet run model.kgl --input batch.npy --output logits.npy
   kinglet run model.kgl --input boot.png --kernels portable --json")]
 pub(super) struct Arguments {
     /// The model file (.kgl)
     model: PathBuf,
-    /// A picture (.png) or an array (.npy)
+    /// A picture (PNG or JPEG) or an array (.npy)
     #[arg(long, short)]
     input: PathBuf,
+    /// Scale a picture of another size to the model's
+    #[arg(long)]
+    resize: bool,
     /// Write the output as float32: (batch, classes), or (batch, channels, height, width)
     #[arg(long, short, value_name = "FILE.npy")]
     output: Option<PathBuf>,
@@ -57,6 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let kernels = kernel_set::select(&arguments.kernels)?;
     let is_npy = has_extension(&arguments.input, "npy");
     let mut outputs = Vec::new();
+    if is_npy && arguments.resize {
+        return Err("--resize is for pictures; an array is taken as it is".into());
+    }
     let batch = if is_npy {
         let (batch, values) = npy::read(&arguments.input, model.input())?;
         let mut memory = SessionMemory::new(&model, &kernels, batch);
@@ -65,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         outputs.extend_from_slice(session.run());
         batch
     } else {
-        let pixels = picture::read(&arguments.input, model.input())?;
+        let pixels = picture::read(&arguments.input, model.input(), fit(arguments.resize))?;
         let mut memory = SessionMemory::new(&model, &kernels, 1);
         let mut session = memory.session(&model, kernels)?;
         session.set_image_u8(&pixels)?;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::progress::{Progress, Silent};
-use super::{Failure, data};
+use super::{DATA_HELP, Failure, data};
+use crate::dataset::ReadOptions;
 use crate::kernel_set;
 use crate::recipe::Recipe;
 use crate::train::{Ended, FitOptions, Observer, Report, fit};
@@ -22,15 +23,16 @@ use crate::train::{Ended, FitOptions, Observer, Report, fit};
 #[command(after_help = "Examples:
   kinglet train tools/recipes/fashion.toml --out runs/fashion
   kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --epochs 5
-  kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --resume")]
+  kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --resume
+  kinglet train my.toml --data ./photographs --out runs/my       photographs/train/CLASS/*.jpg")]
 pub(super) struct Arguments {
     /// The recipe (.toml)
     recipe: PathBuf,
     /// Folder for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the data set (IDX files or CIFAR-10 batches); the built-in one if absent
-    #[arg(long, value_name = "DIR")]
+    /// The data set; the built-in one if absent
+    #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
     /// Passes over the training pictures, instead of the recipe's
     #[arg(long, value_name = "N")]
@@ -57,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut recipe = Recipe::load(&arguments.recipe)?;
     recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
     recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
-    let collection = data(arguments.data.as_deref())?;
+    let collection = data(arguments.data.as_deref(), &ReadOptions::of_recipe(&recipe))?;
     let options = FitOptions {
         recipe_path: &arguments.recipe,
         folder: &arguments.out,

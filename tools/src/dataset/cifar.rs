@@ -11,10 +11,22 @@ const SHAPE: Shape = Shape::new(32, 32, 3);
 const RECORD: usize = 1 + 32 * 32 * 3;
 const CLASSES: u8 = 10;
 const TEST_BATCH: &str = "test_batch.bin";
+const TRAIN_BATCH: &str = "data_batch_";
 
 /// True for a file that may be a CIFAR-10 batch.
 pub(super) fn is_cifar_name(name: &str) -> bool {
     name.ends_with(".bin")
+}
+
+/// True for a file that only CIFAR-10 has.
+pub(super) fn is_standard_name(name: &str) -> bool {
+    is_cifar_name(name) && (name == TEST_BATCH || name.starts_with(TRAIN_BATCH))
+}
+
+/// True for a batch of CIFAR-10's Python version.
+pub(super) fn is_pickle_name(name: &str) -> bool {
+    name.strip_prefix(TRAIN_BATCH)
+        .is_some_and(|number| number.parse::<u8>().is_ok())
 }
 
 /// Reads all `data_batch_*.bin` (or, where there is none, all other `.bin` files) and `test_batch.bin`.
@@ -26,7 +38,7 @@ pub(super) fn open_folder(folder: &Path, names: &[String]) -> Result<Collection,
     let standard: Vec<&String> = batches
         .iter()
         .copied()
-        .filter(|name| name.starts_with("data_batch_"))
+        .filter(|name| name.starts_with(TRAIN_BATCH))
         .collect();
     let batches = if standard.is_empty() {
         batches
@@ -110,6 +122,7 @@ fn read_batches(folder: &Path, names: &[&str]) -> Result<Dataset, DatasetError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::tests::any;
 
     /// A record whose byte at plane `c`, pixel `i` is `first + 64 * c + i % 64`.
     fn record(label: u8, first: u8) -> Vec<u8> {
@@ -140,7 +153,7 @@ mod tests {
                 b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n".to_vec(),
             ),
         ]);
-        let collection = Collection::open(folder.path()).unwrap();
+        let collection = Collection::open(folder.path(), &any()).unwrap();
         assert_eq!(collection.train.labels(), [3, 9, 1]);
         assert_eq!(collection.train.image(1)[..6], [10, 74, 138, 11, 75, 139]);
         assert_eq!(collection.test.unwrap().labels(), [5]);
@@ -150,8 +163,8 @@ mod tests {
     #[test]
     fn one_file_of_any_name_is_a_data_set() {
         let folder = folder(&[("signs.bin", [record(0, 0), record(1, 0)].concat())]);
-        let by_folder = Collection::open(folder.path()).unwrap();
-        let by_file = Collection::open(&folder.path().join("signs.bin")).unwrap();
+        let by_folder = Collection::open(folder.path(), &any()).unwrap();
+        let by_file = Collection::open(&folder.path().join("signs.bin"), &any()).unwrap();
         assert_eq!(by_folder.train, by_file.train);
         assert_eq!((by_file.train.len(), by_file.test), (2, None));
     }
@@ -159,7 +172,9 @@ mod tests {
     #[test]
     fn broken_files_say_what_is_wrong() {
         let cut = folder(&[("data_batch_1.bin", record(3, 0)[..3000].to_vec())]);
-        let error = Collection::open(cut.path()).unwrap_err().to_string();
+        let error = Collection::open(cut.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.ends_with(
                 "data_batch_1.bin: 3000 bytes are not a whole number of CIFAR-10 records of 3073 bytes (truncated?)"
@@ -167,16 +182,20 @@ mod tests {
             "{error}"
         );
         let other = folder(&[("data_batch_1.bin", [record(3, 0), record(10, 0)].concat())]);
-        let error = Collection::open(other.path()).unwrap_err().to_string();
+        let error = Collection::open(other.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
             error
                 .ends_with("record 1 has label 10, but CIFAR-10 has 0 to 9: is it another format?"),
             "{error}"
         );
         let empty = folder(&[("data_batch_1.bin", Vec::new())]);
-        let error = Collection::open(empty.path()).unwrap_err().to_string();
+        let error = Collection::open(empty.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
-            error.ends_with("data_batch_1.bin: there is no picture in it"),
+            error.ends_with("data_batch_1.bin: there is no sample in it"),
             "{error}"
         );
     }

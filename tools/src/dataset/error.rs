@@ -1,9 +1,20 @@
 //! Why a data set could not be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kinglet_kernels::Shape;
+
+use super::ArrayProblem;
+use crate::picture::PictureError;
+
+/// What a data set can be, for whoever gave something else.
+const KINDS: &str = "a data set is IDX files (train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz]), \
+    NumPy arrays (x_train.npy, y_train.npy, or one .npz), CIFAR-10's binary batches (data_batch_1.bin, ...) \
+    or a folder of PNG or JPEG files for each class (train/CLASS/*.png)";
+
+/// Names that are listed in a message.
+const LISTED: usize = 12;
 
 /// Why a data set could not be read: the file, what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -17,18 +28,166 @@ pub enum DatasetError {
         /// What the system said.
         source: io::Error,
     },
-    /// A folder without any file that is understood.
+    /// A folder without anything that is understood.
     #[error(
-        "{}: {}; a data set is IDX files (train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz]) \
-         or CIFAR-10 batches (data_batch_1.bin, ...)",
+        "{}: {}; {KINDS}",
         path.display(),
-        if *empty { "the folder is empty" } else { "no data set is in this folder" }
+        if *empty { "there is no file in this folder" } else { "no data set is in this folder" }
     )]
     NoData {
         /// The folder.
         path: PathBuf,
         /// Whether it holds no file at all.
         empty: bool,
+    },
+    /// The data set is in a folder of the folder.
+    #[error("{}: the data set is further inside, in {}", path.display(), inside.display())]
+    Inside {
+        /// The folder.
+        path: PathBuf,
+        /// The one that holds a data set.
+        inside: PathBuf,
+    },
+    /// CIFAR-10 in its Python version.
+    #[error(
+        "{}: these are CIFAR-10's batches for Python (pickled); get its binary version, cifar-10-binary.tar.gz",
+        path.display()
+    )]
+    Pickled {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that is no data set.
+    #[error("{}: one file can be a data set if it is .npz or a CIFAR-10 .bin; otherwise give the folder", path.display())]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A link that leads to a folder in which it lies.
+    #[error("{}: this link leads back to {}, in which it lies", path.display(), ancestor.display())]
+    Circle {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        ancestor: PathBuf,
+    },
+    /// A picture could not be used.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// Pictures of different sizes.
+    #[error(
+        "pictures of different sizes (height x width): {} is {} x {}, {} is {} x {}; write \
+         resize = [height, width] under [data] in the recipe, or give --resize where a model says the size",
+        first.display(), first_size[0], first_size[1], other.display(), other_size[0], other_size[1]
+    )]
+    Sizes {
+        /// The first picture.
+        first: PathBuf,
+        /// Its rows and columns.
+        first_size: [usize; 2],
+        /// The first one of another size.
+        other: PathBuf,
+        /// Its rows and columns.
+        other_size: [usize; 2],
+    },
+    /// A part without a class folder.
+    #[error("{}: no class folder is here; pictures lie in a folder for each class", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class folder without a picture.
+    #[error("{}: no .png, .jpg or .jpeg file is in this class folder; remove it or fill it", path.display())]
+    EmptyClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class folder whose name cannot be a class name.
+    #[error("{}: the folder's name is not UTF-8, so it cannot name a class; rename it", path.display())]
+    ClassName {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class that is not among those that are known.
+    #[error("{}: there is no such class; the classes are {}", path.display(), shortened(known))]
+    UnknownClass {
+        /// The folder.
+        path: PathBuf,
+        /// The classes.
+        known: Vec<String>,
+    },
+    /// More classes than a label can tell apart.
+    #[error("{source_name}: {found} classes; at most 256 can be told apart")]
+    TooManyClasses {
+        /// The data set.
+        source_name: String,
+        /// Classes found.
+        found: usize,
+    },
+    /// A picture of a format that is not read.
+    #[error("{}: pictures of this format are not read; convert it to PNG or JPEG, or remove it", path.display())]
+    ForeignPicture {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A data set that is larger than the memory.
+    #[error(
+        "{source_name}: {count} pictures of {shape} do not fit into memory; write resize = [height, width] under [data]"
+    )]
+    Memory {
+        /// The data set.
+        source_name: String,
+        /// Pictures found.
+        count: usize,
+        /// Shape of one.
+        shape: Shape,
+    },
+    /// An array that is not what it should be.
+    #[error("{array}: {problem}")]
+    Array {
+        /// The file, and the array's name in it.
+        array: String,
+        /// What is wrong.
+        problem: ArrayProblem,
+    },
+    /// No array under a name that is known.
+    #[error(
+        "{}: a data set has the arrays x_train, y_train, x_test, y_test, or x and y; here are {}",
+        path.display(), shortened(found)
+    )]
+    NoArrays {
+        /// The folder or file.
+        path: PathBuf,
+        /// The arrays that are there.
+        found: Vec<String>,
+    },
+    /// Samples without labels, or labels without samples.
+    #[error("{}: the array {found} is here, but {missing} is not", path.display())]
+    MissingArray {
+        /// The folder or file.
+        path: PathBuf,
+        /// The array that is there.
+        found: &'static str,
+        /// The one that belongs to it.
+        missing: &'static str,
+    },
+    /// Several archives, each of which may be meant.
+    #[error("{}: {first} and {second} are both here; give the one that is meant", path.display())]
+    Archives {
+        /// The folder.
+        path: PathBuf,
+        /// One.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// Something that only pictures allow.
+    #[error(
+        "the samples are no pictures (uint8) but features (float32); only pictures can be {what}"
+    )]
+    NotImages {
+        /// What was asked for, as a participle.
+        what: &'static str,
     },
     /// One of a pair of files is not there.
     #[error("{}: {found} is here, but {missing}[.gz] is not", path.display())]
@@ -41,7 +200,7 @@ pub enum DatasetError {
         missing: &'static str,
     },
     /// A file without a single picture.
-    #[error("{}: there is no picture in it", path.display())]
+    #[error("{}: there is no sample in it", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -89,7 +248,7 @@ pub enum DatasetError {
         limit: u32,
     },
     /// A different number of labels and pictures.
-    #[error("{}: {labels} labels for {images} pictures; there must be one for each", path.display())]
+    #[error("{}: {labels} labels for {images} samples; there must be one for each", path.display())]
     Counts {
         /// The file of the labels.
         path: PathBuf,
@@ -157,4 +316,34 @@ pub enum DatasetError {
         /// Pictures to split.
         count: usize,
     },
+}
+
+impl DatasetError {
+    /// An error on the way through `folder`.
+    pub(super) fn walk(folder: &Path, error: walkdir::Error) -> Self {
+        let path = error.path().unwrap_or(folder).to_owned();
+        match error.loop_ancestor() {
+            Some(ancestor) => Self::Circle {
+                ancestor: ancestor.to_owned(),
+                path,
+            },
+            None => Self::Read {
+                path,
+                source: error.into(),
+            },
+        }
+    }
+}
+
+/// The first names of a list.
+fn shortened(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names if names.len() <= LISTED => names.join(", "),
+        names => format!(
+            "{}, ... ({} in all)",
+            names[..LISTED].join(", "),
+            names.len()
+        ),
+    }
 }

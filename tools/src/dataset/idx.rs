@@ -213,6 +213,7 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
+    use crate::dataset::tests::any;
 
     /// Two pictures of 2 x 3.
     fn images() -> Vec<u8> {
@@ -258,8 +259,8 @@ mod tests {
             ("t10k-labels.idx1-ubyte.gz", &gzip(&labels())),
             ("classes.txt", b"a\nb\nc\nd\ne\nf\ng\nh\n"),
         ]);
-        let a = Collection::open(plain.path()).unwrap();
-        let b = Collection::open(compressed.path()).unwrap();
+        let a = Collection::open(plain.path(), &any()).unwrap();
+        let b = Collection::open(compressed.path(), &any()).unwrap();
         assert_eq!(a.train, b.train);
         assert_eq!(b.test.as_ref(), Some(&b.train));
         assert_eq!(a.test, None);
@@ -276,7 +277,9 @@ mod tests {
             ("train-labels-idx1-ubyte", &labels()),
             ("classes.txt", b"a\nb\n"),
         ]);
-        let error = Collection::open(folder.path()).unwrap_err().to_string();
+        let error = Collection::open(folder.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.ends_with("label 7 is in use, but there are only 2 class names"),
             "{error}"
@@ -287,7 +290,9 @@ mod tests {
     fn labels_without_pictures_are_named() {
         let folder = folder(&[("t10k-labels-idx1-ubyte.gz", &gzip(&labels()))]);
         assert_eq!(
-            Collection::open(folder.path()).unwrap_err().to_string(),
+            Collection::open(folder.path(), &any())
+                .unwrap_err()
+                .to_string(),
             format!(
                 "{}: t10k-labels-idx1-ubyte.gz is here, but t10k-images-idx3-ubyte[.gz] is not",
                 folder.path().display()
@@ -317,14 +322,14 @@ mod tests {
         );
         assert_eq!(
             error(&i, &[0, 0, 8, 1, 0, 0, 0, 3, 7, 1, 0]),
-            "l: 3 labels for 2 pictures; there must be one for each"
+            "l: 3 labels for 2 samples; there must be one for each"
         );
         assert_eq!(
             error(
                 &[0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3],
                 &[0, 0, 8, 1, 0, 0, 0, 0]
             ),
-            "i: there is no picture in it"
+            "i: there is no sample in it"
         );
         let mut huge = i.clone();
         huge[8] = 0x7f;
@@ -338,7 +343,9 @@ mod tests {
             ("train-images-idx3-ubyte.gz", &whole[..whole.len() - 12]),
             ("train-labels-idx1-ubyte", &labels()),
         ]);
-        let error = Collection::open(cut.path()).unwrap_err().to_string();
+        let error = Collection::open(cut.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("train-images-idx3-ubyte.gz: truncated"),
             "{error}"
@@ -349,7 +356,9 @@ mod tests {
             ("train-images-idx3-ubyte.gz", &damaged),
             ("train-labels-idx1-ubyte", &labels()),
         ]);
-        let error = Collection::open(damaged.path()).unwrap_err().to_string();
+        let error = Collection::open(damaged.path(), &any())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("train-images-idx3-ubyte.gz: invalid gzip header"),
             "{error}"

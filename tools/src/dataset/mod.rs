@@ -1,138 +1,33 @@
-//! Labelled pictures: what a data set is, and how one is found in a folder.
+//! Labelled samples: what a data set is, and how one is found in a folder.
 //!
-//! Pictures stay bytes, NHWC (`[count, height, width, channels]`), until a batch is normalized. Three
-//! sources are understood, told apart by the files in the folder: IDX (MNIST, Fashion-MNIST), the binary
-//! version of CIFAR-10, and a part of Fashion-MNIST that is embedded in the program.
+//! Pictures stay bytes, NHWC (`[count, height, width, channels]`), until a batch is normalized; features stay
+//! floats. Five sources are understood, told apart by what is in the folder: IDX (MNIST, Fashion-MNIST),
+//! arrays of NumPy, the binary version of CIFAR-10, a folder of PNG or JPEG files for each class, and a part
+//! of Fashion-MNIST that is embedded in the program.
 
 mod cifar;
 mod embedded;
 mod error;
+mod folder;
 mod idx;
+mod numpy;
+mod options;
+mod samples;
 mod split;
 
 use std::path::{Path, PathBuf};
 
-use kinglet_kernels::Shape;
+use walkdir::WalkDir;
 
 pub use embedded::embedded;
 pub use error::DatasetError;
+pub use numpy::ArrayProblem;
+pub use options::ReadOptions;
+pub use samples::{Dataset, Sample};
 pub use split::{epoch_order, split};
 
-/// Pictures of one shape, each with the number of its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dataset {
-    shape: Shape,
-    images: Vec<u8>,
-    labels: Vec<u8>,
-}
-
-impl Dataset {
-    /// A data set of `labels.len()` pictures. `source` names the file in errors.
-    ///
-    /// # Errors
-    /// [`DatasetError::Empty`] without a single picture, [`DatasetError::Counts`] if `images` is not one
-    /// picture for each label.
-    pub fn new(
-        source: &Path,
-        shape: Shape,
-        images: Vec<u8>,
-        labels: Vec<u8>,
-    ) -> Result<Self, DatasetError> {
-        if labels.is_empty() || shape.is_empty() {
-            return Err(DatasetError::Empty {
-                path: source.to_owned(),
-            });
-        }
-        if images.len() != labels.len() * shape.len() {
-            return Err(DatasetError::Counts {
-                path: source.to_owned(),
-                labels: labels.len(),
-                images: images.len() / shape.len(),
-            });
-        }
-        Ok(Self {
-            shape,
-            images,
-            labels,
-        })
-    }
-
-    /// Number of pictures; never 0.
-    #[expect(clippy::len_without_is_empty, reason = "a data set is never empty")]
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Shape of one picture.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// The bytes of picture `index`, `[height, width, channels]`.
-    ///
-    /// # Panics
-    /// If there is no such picture.
-    pub fn image(&self, index: usize) -> &[u8] {
-        &self.images[index * self.shape.len()..][..self.shape.len()]
-    }
-
-    /// The class of picture `index`.
-    ///
-    /// # Panics
-    /// If there is no such picture.
-    pub fn label(&self, index: usize) -> u8 {
-        self.labels[index]
-    }
-
-    /// The classes of all pictures.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// One more than the largest class number in use.
-    pub fn classes_in_use(&self) -> usize {
-        self.labels
-            .iter()
-            .max()
-            .map_or(0, |&label| usize::from(label) + 1)
-    }
-
-    /// Makes bright dark and dark bright: the simplest shift of domain.
-    pub fn invert(&mut self) {
-        self.images
-            .iter_mut()
-            .for_each(|pixel| *pixel = 255 - *pixel);
-    }
-
-    /// The pictures at `indices`, in that order.
-    ///
-    /// # Panics
-    /// If one does not exist.
-    pub fn select(&self, indices: &[usize]) -> Self {
-        Self {
-            shape: self.shape,
-            images: indices
-                .iter()
-                .flat_map(|&index| self.image(index))
-                .copied()
-                .collect(),
-            labels: indices.iter().map(|&index| self.label(index)).collect(),
-        }
-    }
-
-    /// The first `count` pictures and the rest.
-    fn split_at(mut self, count: usize) -> (Self, Self) {
-        let rest = Self {
-            shape: self.shape,
-            images: self.images.split_off(count * self.shape.len()),
-            labels: self.labels.split_off(count),
-        };
-        (self, rest)
-    }
-}
-
-/// A data set as it comes: pictures to train on, often others to test on, perhaps names of the classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A data set as it comes: samples to train on, often others to test on, perhaps names of the classes.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Collection {
     /// Where it came from, for messages.
     pub source: String,
@@ -145,32 +40,82 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Reads the data set in a folder, or in one CIFAR-10 batch file such as `sign32.bin`.
+    /// Reads the data set in a folder, or in one `.npz` or CIFAR-10 `.bin` file, for a network that takes
+    /// what `options` say.
     ///
-    /// A folder holds either IDX files under the names that MNIST and Fashion-MNIST use
-    /// (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-...`, each also with `.gz`) or
-    /// CIFAR-10 batches (`data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin`, `batches.meta.txt`).
-    /// Class names are read from `batches.meta.txt` or `classes.txt`, one in a line.
+    /// A folder holds one of these, looked for in this order:
+    /// - IDX files under the names that MNIST and Fashion-MNIST use (`train-images-idx3-ubyte`,
+    ///   `train-labels-idx1-ubyte`, `t10k-...`, each also with `.gz`);
+    /// - NumPy arrays, `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy`, or one `.npz` file of them;
+    /// - CIFAR-10 batches (`data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin`);
+    /// - a folder of PNG or JPEG files for each class, in `train` and `test`, or all in the folder itself.
+    ///
+    /// The first three take class names from `batches.meta.txt` (CIFAR-10) or `classes.txt`, one in a line.
     ///
     /// # Errors
     /// [`DatasetError`] names the file and what is wrong with it.
-    pub fn open(path: &Path) -> Result<Self, DatasetError> {
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
         let collection = if path.is_file() {
-            cifar::open_file(path)?
+            Self::open_file(path, options)?
         } else {
-            let names = file_names(path)?;
-            if names.iter().any(|name| idx::is_idx_name(name)) {
-                idx::open_folder(path, &names)?
-            } else if names.iter().any(|name| cifar::is_cifar_name(name)) {
-                cifar::open_folder(path, &names)?
-            } else {
-                return Err(DatasetError::NoData {
-                    path: path.to_owned(),
-                    empty: names.is_empty(),
-                });
-            }
+            Self::open_folder(path, options)?
         };
-        collection.check()
+        collection.resized(options.resize)?.check()
+    }
+
+    fn open_file(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".npz") {
+            numpy::open_file(path, options)
+        } else if cifar::is_cifar_name(&name) {
+            cifar::open_file(path)
+        } else {
+            Err(DatasetError::OtherFile {
+                path: path.to_owned(),
+            })
+        }
+    }
+
+    fn open_folder(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
+        let names = file_names(path)?;
+        let has = |is_one: fn(&str) -> bool| names.iter().any(|name| is_one(name));
+        if has(idx::is_idx_name) {
+            idx::open_folder(path, &names)
+        } else if has(numpy::is_numpy_name) {
+            numpy::open_folder(path, &names, options)
+        } else if has(cifar::is_cifar_name) {
+            cifar::open_folder(path, &names)
+        } else if has(cifar::is_pickle_name) {
+            Err(DatasetError::Pickled {
+                path: path.to_owned(),
+            })
+        } else if let Some(inside) = data_set_inside(path) {
+            // torchvision keeps what it downloads in folders of its own.
+            Err(DatasetError::Inside {
+                path: path.to_owned(),
+                inside,
+            })
+        } else if folder::is_picture_folder(path)? {
+            folder::open_folder(path, options)
+        } else {
+            Err(DatasetError::NoData {
+                path: path.to_owned(),
+                empty: names.is_empty(),
+            })
+        }
+    }
+
+    /// All pictures in `size` rows and columns, if there is one; see [`crate::picture::resize`].
+    ///
+    /// # Errors
+    /// [`DatasetError::NotImages`] if the samples are no pictures.
+    pub fn resized(self, size: Option<[usize; 2]>) -> Result<Self, DatasetError> {
+        let Some(size) = size else { return Ok(self) };
+        Ok(Self {
+            train: self.train.resized(size)?,
+            test: self.test.map(|test| test.resized(size)).transpose()?,
+            ..self
+        })
     }
 
     /// Refuses parts of different shape and labels beyond the class names.
@@ -202,7 +147,21 @@ impl Collection {
     }
 }
 
-/// The names of the files in a folder, sorted.
+/// A folder inside `path`, at most two levels down, with the files of a data set.
+fn data_set_inside(path: &Path) -> Option<PathBuf> {
+    let inside = WalkDir::new(path)
+        .min_depth(2)
+        .max_depth(3)
+        .sort_by_file_name();
+    inside.into_iter().flatten().find_map(|entry| {
+        let name = entry.file_name().to_str()?;
+        let is_one =
+            idx::is_idx_name(name) || cifar::is_standard_name(name) || cifar::is_pickle_name(name);
+        is_one.then(|| entry.path().parent().map(Path::to_owned))?
+    })
+}
+
+/// The names of the files in a folder, sorted. One that is not UTF-8 belongs to no data set.
 fn file_names(path: &Path) -> Result<Vec<String>, DatasetError> {
     let read_error = |source| DatasetError::Read {
         path: path.to_owned(),
@@ -249,42 +208,4 @@ fn find_file(folder: &Path, names: &[String], stems: &[&str]) -> Option<PathBuf>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_folder_says_what_belongs_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Collection::open(folder.path()).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!(
-                "{}: the folder is empty; a data set is IDX files (train-images-idx3-ubyte[.gz], \
-                 train-labels-idx1-ubyte[.gz]) or CIFAR-10 batches (data_batch_1.bin, ...)",
-                folder.path().display()
-            )
-        );
-    }
-
-    #[test]
-    fn a_folder_of_other_things_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
-        let error = Collection::open(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("no data set is in this folder; a data set is IDX files"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_missing_folder_is_named() {
-        let error = Collection::open(Path::new("/does/not/exist"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("cannot read /does/not/exist: "),
-            "{error}"
-        );
-    }
-}
+mod tests;

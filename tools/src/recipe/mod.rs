@@ -8,6 +8,7 @@
 //! [data]
 //! normalize = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }    # of pixels from 0 to 1
 //! validation = 0.2                                                 # fraction of the training pictures
+//! resize = [32, 32]                                                # optional; height, width
 //! [train]
 //! epochs = 30
 //! batch_size = 20

@@ -1,5 +1,6 @@
 //! The sections `[data]`, `[train]` and `[optimizer]`. Defaults are PyTorch's where it has one.
 
+use kinglet_kernels::params::MAX_EXTENT;
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
@@ -12,6 +13,8 @@ pub struct DataSettings {
     pub normalize: Normalize,
     /// Fraction of the training pictures that validate instead; 0 for none. Default 0.2.
     pub validation: f64,
+    /// Rows and columns that all pictures are scaled to: torchvision's `Resize`. Default: none are.
+    pub resize: Option<[usize; 2]>,
 }
 
 /// `(pixel / 255 - mean) / std` for each channel: `ToTensor` and `Normalize` of torchvision.
@@ -94,10 +97,29 @@ pub(super) fn read_data(mut section: Section, channels: usize) -> Located<DataSe
             (0.0..1.0).contains(&x)
         })
     })?;
+    let resize = section.optional("resize").map(read_resize).transpose()?;
     section.end()?;
     Ok(DataSettings {
         normalize,
         validation,
+        resize,
+    })
+}
+
+fn read_resize(entry: Entry) -> Located<[usize; 2]> {
+    let (line, key) = (entry.line, entry.key.clone());
+    let right = "[height, width], for example [32, 32]";
+    let extent = |value: Entry| {
+        let right = format!("a whole number from 1 to {MAX_EXTENT}");
+        let valid = |x: f64| (1.0..=MAX_EXTENT as f64).contains(&x) && x.fract() == 0.0;
+        value.number(&right, valid).map(|x| x as usize)
+    };
+    let values = entry.list(right)?.into_iter().map(extent);
+    let values = values.collect::<Located<Vec<_>>>()?;
+    let found = values.len();
+    values.try_into().map_err(|_| {
+        let right = format!("it must have 2: {right}");
+        (line, Problem::Length { key, found, right })
     })
 }
 

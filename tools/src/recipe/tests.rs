@@ -44,6 +44,19 @@ fn error(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn pictures_are_resized_only_on_request() {
+    assert_eq!(parse(LESSON).unwrap().data.resize, None);
+    let resized = LESSON.replace("validation = 0.2", "resize = [32, 48]");
+    assert_eq!(parse(&resized).unwrap().data.resize, Some([32, 48]));
+    assert_eq!(
+        error("validation = 0.2", "resize = [32]"),
+        "dir/lesson.toml:23: resize has 1 values, but it must have 2: [height, width], for example [32, 32]"
+    );
+    let zero = error("validation = 0.2", "resize = [0, 32]");
+    assert!(zero.contains("a whole number from 1 to"), "{zero}");
+}
+
+#[test]
 fn the_lesson_is_read_as_it_stands() {
     let recipe = parse(LESSON).unwrap();
     assert_eq!((recipe.name.as_str(), recipe.classes.len()), ("lesson", 10));

@@ -34,9 +34,13 @@ pub enum TrainError {
     /// Pictures of another shape than the network's input.
     #[error(
         "the recipe's input is {}, but the pictures of {source_name} are {} (channels, height, width): \
-         write input = [{}, {}, {}] or choose another data set",
+         write input = [{}, {}, {}]{} or choose another data set",
         ChannelsFirst(*network), ChannelsFirst(*pictures),
-        pictures.channels, pictures.height, pictures.width
+        pictures.channels, pictures.height, pictures.width,
+        match network.channels == pictures.channels {
+            true => format!(", resize = [{}, {}] under [data]", network.height, network.width),
+            false => String::new(),
+        }
     )]
     PictureShape {
         /// The network's input.

@@ -2,7 +2,7 @@
 
 use kinglet_kernels::Shape;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Sample};
 use crate::recipe::Normalize;
 
 /// Samples with their classes, by their place in a data set.
@@ -25,9 +25,11 @@ pub trait Source: Sync {
     fn label(&self, index: usize) -> usize;
 }
 
-/// A data set's pictures as the network sees them: `(pixel / 255 - mean) / std`.
+/// A data set's samples as the network sees them: `(pixel / 255 - mean) / std`, of features
+/// `(x - mean) / std`.
 pub struct Pictures<'a> {
     dataset: &'a Dataset,
+    normalize: Normalize,
     /// The result for each byte, channel by channel.
     table: Vec<[f32; 256]>,
 }
@@ -40,12 +42,23 @@ impl<'a> Pictures<'a> {
         };
         Self {
             dataset,
+            normalize: normalize.clone(),
             table: normalize
                 .mean
                 .iter()
                 .zip(&normalize.std)
                 .map(channel)
                 .collect(),
+        }
+    }
+}
+
+impl Pictures<'_> {
+    fn write_features(&self, features: &[f32], output: &mut [f32]) {
+        let Normalize { mean, std } = &self.normalize;
+        let statistics = mean.iter().zip(std).cycle();
+        for ((output, x), (mean, std)) in output.iter_mut().zip(features).zip(statistics) {
+            *output = (x - mean) / std;
         }
     }
 }
@@ -60,7 +73,10 @@ impl Source for Pictures<'_> {
     }
 
     fn write(&self, index: usize, output: &mut [f32]) {
-        let image = self.dataset.image(index);
+        let image = match self.dataset.sample(index) {
+            Sample::Image(image) => image,
+            Sample::Features(features) => return self.write_features(features, output),
+        };
         let channels = self.table.len().max(1);
         for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
             for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(&self.table) {
@@ -79,6 +95,20 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn features_are_normalized_without_a_division_by_255() {
+        let shape = Shape::new(1, 2, 2);
+        let values = vec![0.5, -3.0, 1.0, 2.25];
+        let dataset = Dataset::from_features(Path::new("x"), shape, values, vec![0]).unwrap();
+        let normalize = Normalize {
+            mean: vec![0.5, 0.25],
+            std: vec![0.5, 2.0],
+        };
+        let mut output = [9.0; 4];
+        Pictures::new(&dataset, &normalize).write(0, &mut output);
+        assert_eq!(output, [0.0, -1.625, 1.0, 1.0]);
+    }
 
     #[test]
     fn pixels_are_normalized_channel_by_channel() {

@@ -1,13 +1,15 @@
 //! Tensors in NPY files: float32 in the layout of the model's source, which for PyTorch is NCHW with a
 //! leading batch. Inside everything is NHWC; the change of order happens here and nowhere else.
 
-use std::fs::File;
-use std::io::BufReader;
+mod array;
+
 use std::path::{Path, PathBuf};
 
 use kinglet_kernels::Shape;
-use ndarray::{ArrayD, IxDyn};
-use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
+use ndarray::{Array4, ArrayD, IxDyn};
+use ndarray_npy::WriteNpyExt;
+
+pub use array::{Array, ArrayError, Elements};
 
 use crate::file::{WriteError, write_atomic};
 
@@ -22,13 +24,19 @@ pub enum NpyError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is not an NPY file of float32.
-    #[error("{}: not an NPY file of float32: {source}", path.display())]
-    Parse {
+    /// The file is no NPY file, or a damaged one.
+    #[error("{}: {problem}", path.display())]
+    Array {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
-        source: ReadNpyError,
+        /// What is wrong.
+        problem: ArrayError,
+    },
+    /// The array is one of integers.
+    #[error("{}: the model takes float32, these are integers: x.astype(\"float32\")", path.display())]
+    Integers {
+        /// The file.
+        path: PathBuf,
     },
     /// The array has another shape than the model takes.
     #[error("{}: the array has shape {found:?}, the model takes {expected}", path.display())]
@@ -62,22 +70,26 @@ fn expected(shape: Shape) -> String {
 /// # Errors
 /// [`NpyError`] names the file and what would be right.
 pub fn read(path: &Path, shape: Shape) -> Result<(usize, Vec<f32>), NpyError> {
-    let file = File::open(path).map_err(|source| NpyError::Read {
+    let bytes = std::fs::read(path).map_err(|source| NpyError::Read {
         path: path.to_owned(),
         source,
     })?;
-    let array =
-        ArrayD::<f32>::read_npy(BufReader::new(file)).map_err(|source| NpyError::Parse {
+    let array = Array::parse(&bytes).map_err(|problem| NpyError::Array {
+        path: path.to_owned(),
+        problem,
+    })?;
+    let Elements::Floats(values) = array.elements else {
+        return Err(NpyError::Integers {
             path: path.to_owned(),
-            source,
-        })?;
+        });
+    };
     let wrong = || NpyError::Shape {
         path: path.to_owned(),
-        found: array.shape().to_vec(),
+        found: array.shape.clone(),
         expected: expected(shape),
     };
     let vector = (shape.height, shape.width) == (1, 1);
-    let batch = match *array.shape() {
+    let batch = match *array.shape {
         [n, c] if vector && c == shape.channels => n,
         [n, c, h, w] if Shape::new(h, w, c) == shape => n,
         _ => return Err(wrong()),
@@ -85,8 +97,7 @@ pub fn read(path: &Path, shape: Shape) -> Result<(usize, Vec<f32>), NpyError> {
     if batch == 0 {
         return Err(wrong());
     }
-    let nchw = array
-        .to_shape((batch, shape.channels, shape.height, shape.width))
+    let nchw = Array4::from_shape_vec((batch, shape.channels, shape.height, shape.width), values)
         .map_err(|_| wrong())?;
     let nhwc = nchw.permuted_axes([0, 2, 3, 1]);
     Ok((batch, nhwc.iter().copied().collect()))
@@ -120,6 +131,10 @@ pub fn write(path: &Path, shape: Shape, values: &[f32]) -> Result<(), NpyError> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use ndarray_npy::ReadNpyExt;
+
     use super::*;
 
     #[test]
@@ -148,6 +163,6 @@ mod tests {
         );
         std::fs::write(&path, b"nonsense").unwrap();
         let error = read(&path, Shape::vector(7)).unwrap_err().to_string();
-        assert!(error.contains("not an NPY file of float32"), "{error}");
+        assert!(error.contains("this is no NPY array"), "{error}");
     }
 }

@@ -1,0 +1,323 @@
+//! Arrays of NumPy: `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy` in a folder, or the same names
+//! in one `.npz` file; `x` and `y`, or `images` and `labels`, where there is no test part.
+//!
+//! uint8 arrays are pictures, float arrays are features: the network sees `(x - mean) / std` of them,
+//! without a division by 255. `[n, h, w]` has one channel and `[n, features]` no place. `[n, a, b, c]` is
+//! NHWC or NCHW, whichever has the channels of the network's input; where both have, whichever has its
+//! height and width too; and what is still open then is refused. Labels are one integer for each sample.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use kinglet_kernels::Shape;
+use zip::ZipArchive;
+
+use super::{Collection, Dataset, DatasetError, ReadOptions, class_names};
+use crate::npy::{Array, ArrayError, Elements};
+
+/// Names of samples and their labels, in the order in which they are looked for.
+const TRAIN: [[&str; 2]; 4] = [
+    ["x_train", "y_train"],
+    ["train_images", "train_labels"],
+    ["x", "y"],
+    ["images", "labels"],
+];
+const TEST: [[&str; 2]; 2] = [["x_test", "y_test"], ["test_images", "test_labels"]];
+
+/// Why an array is not what a data set has.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum ArrayProblem {
+    /// It could not be read.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// It could not be taken out of its archive.
+    #[error("cannot be read: {0}")]
+    Archive(String),
+    /// Samples that are neither bytes nor floats.
+    #[error(
+        "pictures are uint8 and features float32, these are other integers: x.astype(\"uint8\")"
+    )]
+    IntegerSamples,
+    /// A feature that is not a number.
+    #[error("sample {sample} has a feature that is {value}")]
+    NotFinite {
+        /// From 0.
+        sample: usize,
+        /// NaN or infinite.
+        value: f32,
+    },
+    /// Samples of one or of many axes.
+    #[error(
+        "the shape is {0:?}; samples are [n, height, width, channels], [n, channels, height, width], \
+         [n, height, width] or [n, features]"
+    )]
+    Axes(Vec<usize>),
+    /// No axis has the network's channels.
+    #[error(
+        "the shape is {shape:?}, but the network's input has {channels} channels: neither the last axis \
+         nor the second has"
+    )]
+    Channels {
+        /// Of the array.
+        shape: Vec<usize>,
+        /// Of the network's input.
+        channels: usize,
+    },
+    /// Both orders are possible.
+    #[error(
+        "the shape {0:?} may be NHWC or NCHW; save it as [n, height, width] if there is one channel, \
+         or with the height and width of the network's input"
+    )]
+    Ambiguous(Vec<usize>),
+    /// Labels of more than one axis.
+    #[error(
+        "the shape is {0:?}, but labels are one number for each sample, [n]; of one-hot rows take y.argmax(1)"
+    )]
+    LabelAxes(Vec<usize>),
+    /// Labels that are no integers.
+    #[error("labels are integers, these are floats: y.astype(\"int64\")")]
+    FloatLabels,
+    /// A label that is no class number.
+    #[error("label {label} of sample {sample} is not a class number: those go from 0 to 255")]
+    Label {
+        /// From 0.
+        sample: usize,
+        /// What is there.
+        label: i64,
+    },
+}
+
+/// True for a file that only such a data set has.
+pub(super) fn is_numpy_name(name: &str) -> bool {
+    let known = |stem| {
+        TRAIN
+            .iter()
+            .chain(&TEST)
+            .flatten()
+            .any(|name| *name == stem)
+    };
+    name.ends_with(".npz") || name.strip_suffix(".npy").is_some_and(known)
+}
+
+/// Reads the arrays of a folder, or its only archive.
+pub(super) fn open_folder(
+    folder: &Path,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Collection, DatasetError> {
+    let archives: Vec<&String> = names.iter().filter(|name| name.ends_with(".npz")).collect();
+    let collection = match archives.as_slice() {
+        [] => {
+            let stems = names.iter().filter_map(|name| name.strip_suffix(".npy"));
+            let stems: Vec<String> = stems.map(str::to_owned).collect();
+            read(folder, &stems, options, |name| {
+                let path = folder.join(format!("{name}.npy"));
+                std::fs::read(&path).map_err(|source| DatasetError::Read { path, source })
+            })?
+        }
+        [archive] => open_file(&folder.join(archive), options)?,
+        [first, second, ..] => {
+            return Err(DatasetError::Archives {
+                path: folder.to_owned(),
+                first: (*first).clone(),
+                second: (*second).clone(),
+            });
+        }
+    };
+    Ok(Collection {
+        classes: class_names(folder, names, &["classes.txt"])?,
+        ..collection
+    })
+}
+
+/// Reads one `.npz` file.
+pub(super) fn open_file(path: &Path, options: &ReadOptions) -> Result<Collection, DatasetError> {
+    let file = File::open(path).map_err(|source| DatasetError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let wrong = |name: &str, problem: ArrayProblem| DatasetError::Array {
+        array: format!("{}{name}", path.display()),
+        problem,
+    };
+    let archive = |error: zip::result::ZipError| ArrayProblem::Archive(error.to_string());
+    let mut zip =
+        ZipArchive::new(BufReader::new(file)).map_err(|error| wrong("", archive(error)))?;
+    let names: Vec<String> = zip
+        .file_names()
+        .filter_map(|name| name.strip_suffix(".npy"))
+        .map(str::to_owned)
+        .collect();
+    read(path, &names, options, |name| {
+        let wrong = |problem| wrong(&format!(": {name}"), problem);
+        let mut entry = zip
+            .by_name(&format!("{name}.npy"))
+            .map_err(|error| wrong(archive(error)))?;
+        let mut bytes = Vec::new();
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong(ArrayProblem::Archive(error.to_string())))?;
+        Ok(bytes)
+    })
+}
+
+/// Puts the parts together from the arrays called `names`, which `load` gets.
+fn read(
+    source: &Path,
+    names: &[String],
+    options: &ReadOptions,
+    mut load: impl FnMut(&str) -> Result<Vec<u8>, DatasetError>,
+) -> Result<Collection, DatasetError> {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let mut part = |pairs: &[[&'static str; 2]]| {
+        let Some(&[x, y]) = pairs.iter().find(|pair| pair.iter().any(|name| has(name))) else {
+            return Ok(None);
+        };
+        for (found, missing) in [(x, y), (y, x)] {
+            if !has(missing) {
+                return Err(DatasetError::MissingArray {
+                    path: source.to_owned(),
+                    found,
+                    missing,
+                });
+            }
+        }
+        let mut get = |name: &str| -> Result<(String, Array), DatasetError> {
+            let array = format!("{}: {name}", source.display());
+            match Array::parse(&load(name)?) {
+                Ok(parsed) => Ok((array, parsed)),
+                Err(error) => Err(DatasetError::Array {
+                    array,
+                    problem: error.into(),
+                }),
+            }
+        };
+        let (x, y) = (get(x)?, get(y)?);
+        dataset(x, y, options.input).map(Some)
+    };
+    let (train, test) = match (part(&TRAIN)?, part(&TEST)?) {
+        (Some(train), test) => (train, test),
+        (None, Some(test)) => (test, None),
+        (None, None) => {
+            return Err(DatasetError::NoArrays {
+                path: source.to_owned(),
+                found: names.to_vec(),
+            });
+        }
+    };
+    Ok(Collection {
+        source: source.display().to_string(),
+        train,
+        test,
+        classes: Vec::new(),
+    })
+}
+
+/// One part from its two arrays, each with its name for messages.
+fn dataset(
+    (x_name, x): (String, Array),
+    (y_name, y): (String, Array),
+    input: Shape,
+) -> Result<Dataset, DatasetError> {
+    let x_wrong = |problem| DatasetError::Array {
+        array: x_name.clone(),
+        problem,
+    };
+    let labels = labels(y).map_err(|problem| DatasetError::Array {
+        array: y_name.clone(),
+        problem,
+    })?;
+    if x.shape.contains(&0) {
+        return Err(DatasetError::Empty {
+            path: x_name.into(),
+        });
+    }
+    let (shape, order) = layout(&x.shape, input).map_err(x_wrong)?;
+    let path = Path::new(&y_name);
+    match x.elements {
+        Elements::Bytes(pixels) => Dataset::new(path, shape, order.nhwc(shape, pixels), labels),
+        Elements::Floats(features) => {
+            if let Some(place) = features.iter().position(|x| !x.is_finite()) {
+                return Err(x_wrong(ArrayProblem::NotFinite {
+                    sample: place / shape.len(),
+                    value: features[place],
+                }));
+            }
+            Dataset::from_features(path, shape, order.nhwc(shape, features), labels)
+        }
+        Elements::Integers(_) => Err(x_wrong(ArrayProblem::IntegerSamples)),
+    }
+}
+
+fn labels(array: Array) -> Result<Vec<u8>, ArrayProblem> {
+    if !matches!(*array.shape, [_] | [_, 1]) {
+        return Err(ArrayProblem::LabelAxes(array.shape));
+    }
+    match array.elements {
+        Elements::Bytes(labels) => Ok(labels),
+        Elements::Integers(labels) => labels
+            .into_iter()
+            .enumerate()
+            .map(|(sample, label)| {
+                u8::try_from(label).map_err(|_| ArrayProblem::Label { sample, label })
+            })
+            .collect(),
+        Elements::Floats(_) => Err(ArrayProblem::FloatLabels),
+    }
+}
+
+/// The order of the axes in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Nhwc,
+    Nchw,
+}
+
+impl Order {
+    /// Samples of `shape` in this order, with their channels last.
+    fn nhwc<T: Copy>(self, shape: Shape, values: Vec<T>) -> Vec<T> {
+        if self == Self::Nhwc || shape.channels == 1 {
+            return values;
+        }
+        let plane = shape.height * shape.width;
+        let mut output = Vec::with_capacity(values.len());
+        for sample in values.chunks_exact(shape.len()) {
+            for place in 0..plane {
+                output.extend(sample.iter().skip(place).step_by(plane));
+            }
+        }
+        output
+    }
+}
+
+/// Shape of one sample and the order of the axes, for a network with this `input`.
+fn layout(axes: &[usize], input: Shape) -> Result<(Shape, Order), ArrayProblem> {
+    match *axes {
+        [_, features] => Ok((Shape::vector(features), Order::Nhwc)),
+        [_, height, width] => Ok((Shape::new(height, width, 1), Order::Nhwc)),
+        [_, a, b, c] => {
+            let nhwc = (Shape::new(a, b, c), Order::Nhwc);
+            let nchw = (Shape::new(b, c, a), Order::Nchw);
+            match (c == input.channels, a == input.channels) {
+                (true, false) => Ok(nhwc),
+                (false, true) => Ok(nchw),
+                (false, false) => Err(ArrayProblem::Channels {
+                    shape: axes.to_vec(),
+                    channels: input.channels,
+                }),
+                (true, true) if nhwc.0 == nchw.0 && input.channels == 1 => Ok(nhwc),
+                (true, true) => match (nhwc.0 == input, nchw.0 == input) {
+                    (true, false) => Ok(nhwc),
+                    (false, true) => Ok(nchw),
+                    _ => Err(ArrayProblem::Ambiguous(axes.to_vec())),
+                },
+            }
+        }
+        _ => Err(ArrayProblem::Axes(axes.to_vec())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! What the files of a data set leave open, and the network settles.
+
+use kinglet::Model;
+use kinglet_kernels::Shape;
+
+use crate::picture::Fit;
+use crate::recipe::Recipe;
+
+/// What the network takes: it settles how a data set is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadOptions {
+    /// The network's input. Picture files are brought to its number of channels, and it tells NHWC arrays
+    /// from NCHW ones; a data set of another shape is read all the same.
+    pub input: Shape,
+    /// Rows and columns to scale all pictures to, see [`crate::picture::resize`].
+    pub resize: Option<[usize; 2]>,
+    /// Names of the classes in the order of their numbers, so that a folder of that name has that number;
+    /// where there is none, the folders are numbered as they are sorted.
+    pub classes: Vec<String>,
+}
+
+impl ReadOptions {
+    /// To train `recipe`'s network.
+    pub fn of_recipe(recipe: &Recipe) -> Self {
+        Self {
+            input: recipe.architecture.input,
+            resize: recipe.data.resize,
+            classes: recipe.classes.clone(),
+        }
+    }
+
+    /// To run `model`. Pictures are scaled to its size if `fit` says so.
+    pub fn of_model(model: &Model<'_>, fit: Fit) -> Self {
+        let input = model.input();
+        Self {
+            input,
+            resize: (fit == Fit::Resize).then_some([input.height, input.width]),
+            classes: (0..model.output().len())
+                .map_while(|class| model.label(class).map(str::to_owned))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A data set in memory: samples of one shape, each with the number of its class.
+
+use std::path::Path;
+
+use kinglet_kernels::Shape;
+
+use super::DatasetError;
+use crate::picture;
+
+/// Samples of one shape, each with the number of its class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    shape: Shape,
+    values: Values,
+    labels: Vec<u8>,
+}
+
+/// All samples one after the other, NHWC.
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Pixels(Vec<u8>),
+    Features(Vec<f32>),
+}
+
+/// One sample, `[height, width, channels]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sample<'a> {
+    /// A picture: the network sees `(byte / 255 - mean) / std`.
+    Image(&'a [u8]),
+    /// Numbers of any range, as from a microphone: the network sees `(x - mean) / std`.
+    Features(&'a [f32]),
+}
+
+impl Dataset {
+    /// A data set of `labels.len()` pictures. `source` names the file in errors.
+    ///
+    /// # Errors
+    /// [`DatasetError::Empty`] without a single picture, [`DatasetError::Counts`] if `images` is not one
+    /// picture for each label.
+    pub fn new(
+        source: &Path,
+        shape: Shape,
+        images: Vec<u8>,
+        labels: Vec<u8>,
+    ) -> Result<Self, DatasetError> {
+        Self::checked(source, shape, Values::Pixels(images), labels)
+    }
+
+    /// A data set of `labels.len()` samples that are no pictures. `source` names the file in errors.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn from_features(
+        source: &Path,
+        shape: Shape,
+        features: Vec<f32>,
+        labels: Vec<u8>,
+    ) -> Result<Self, DatasetError> {
+        Self::checked(source, shape, Values::Features(features), labels)
+    }
+
+    fn checked(
+        source: &Path,
+        shape: Shape,
+        values: Values,
+        labels: Vec<u8>,
+    ) -> Result<Self, DatasetError> {
+        let found = match &values {
+            Values::Pixels(pixels) => pixels.len(),
+            Values::Features(features) => features.len(),
+        };
+        if found == 0 || shape.is_empty() {
+            return Err(DatasetError::Empty {
+                path: source.to_owned(),
+            });
+        }
+        if labels.len().checked_mul(shape.len()) != Some(found) {
+            return Err(DatasetError::Counts {
+                path: source.to_owned(),
+                labels: labels.len(),
+                images: found / shape.len(),
+            });
+        }
+        Ok(Self {
+            shape,
+            values,
+            labels,
+        })
+    }
+
+    /// Number of samples; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "a data set is never empty")]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Shape of one sample.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// True for pictures of bytes, false for features.
+    pub fn is_images(&self) -> bool {
+        matches!(self.values, Values::Pixels(_))
+    }
+
+    /// Sample `index`.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn sample(&self, index: usize) -> Sample<'_> {
+        let range = index * self.shape.len()..(index + 1) * self.shape.len();
+        match &self.values {
+            Values::Pixels(pixels) => Sample::Image(&pixels[range]),
+            Values::Features(features) => Sample::Features(&features[range]),
+        }
+    }
+
+    /// The bytes of picture `index`, `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// If there is no such picture, or if the samples are no pictures: see [`sample`](Self::sample).
+    pub fn image(&self, index: usize) -> &[u8] {
+        match self.sample(index) {
+            Sample::Image(image) => image,
+            Sample::Features(_) => panic!("these samples are no pictures"),
+        }
+    }
+
+    /// The class of sample `index`.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn label(&self, index: usize) -> u8 {
+        self.labels[index]
+    }
+
+    /// The classes of all samples.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// One more than the largest class number in use.
+    pub fn classes_in_use(&self) -> usize {
+        self.labels
+            .iter()
+            .max()
+            .map_or(0, |&label| usize::from(label) + 1)
+    }
+
+    /// Makes bright dark and dark bright: the simplest shift of domain.
+    ///
+    /// # Errors
+    /// [`DatasetError::NotImages`] if the samples are no pictures.
+    pub fn invert(&mut self) -> Result<(), DatasetError> {
+        let Values::Pixels(pixels) = &mut self.values else {
+            return Err(DatasetError::NotImages { what: "inverted" });
+        };
+        pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
+        Ok(())
+    }
+
+    /// Every picture in `size` rows and columns, see [`picture::resize`].
+    ///
+    /// # Errors
+    /// [`DatasetError::NotImages`] if the samples are no pictures.
+    pub(super) fn resized(self, size: [usize; 2]) -> Result<Self, DatasetError> {
+        use rayon::prelude::*;
+
+        if [self.shape.height, self.shape.width] == size {
+            return Ok(self);
+        }
+        let Values::Pixels(pixels) = &self.values else {
+            return Err(DatasetError::NotImages { what: "resized" });
+        };
+        let resized = pixels
+            .par_chunks_exact(self.shape.len())
+            .flat_map_iter(|image| picture::resize(self.shape, image, size))
+            .collect();
+        Ok(Self {
+            shape: Shape::new(size[0], size[1], self.shape.channels),
+            values: Values::Pixels(resized),
+            labels: self.labels,
+        })
+    }
+
+    /// The samples at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If one does not exist.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let length = self.shape.len();
+        Self {
+            shape: self.shape,
+            values: match &self.values {
+                Values::Pixels(all) => Values::Pixels(gather(all, length, indices)),
+                Values::Features(all) => Values::Features(gather(all, length, indices)),
+            },
+            labels: indices.iter().map(|&index| self.label(index)).collect(),
+        }
+    }
+
+    /// The first `count` samples and the rest.
+    pub(super) fn split_at(mut self, count: usize) -> (Self, Self) {
+        let at = count * self.shape.len();
+        let rest = Self {
+            shape: self.shape,
+            values: match &mut self.values {
+                Values::Pixels(pixels) => Values::Pixels(pixels.split_off(at)),
+                Values::Features(features) => Values::Features(features.split_off(at)),
+            },
+            labels: self.labels.split_off(count),
+        };
+        (self, rest)
+    }
+}
+
+/// The pieces of `length` values at `indices`.
+fn gather<T: Copy>(all: &[T], length: usize, indices: &[usize]) -> Vec<T> {
+    let piece = |&index: &usize| &all[index * length..][..length];
+    indices.iter().flat_map(piece).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_selected_and_split_as_pictures_are() {
+        let path = Path::new("x");
+        let shape = Shape::new(1, 2, 1);
+        let values: Vec<f32> = (0..6).map(|i| i as f32 - 2.5).collect();
+        let all = Dataset::from_features(path, shape, values, vec![0, 1, 2]).unwrap();
+        let some = all.select(&[2, 0]);
+        assert_eq!(some.sample(0), Sample::Features(&[1.5, 2.5]));
+        assert_eq!(some.labels(), [2, 0]);
+        let (first, rest) = all.split_at(1);
+        assert_eq!(first.sample(0), Sample::Features(&[-2.5, -1.5]));
+        assert_eq!(rest.sample(1), Sample::Features(&[1.5, 2.5]));
+        assert_eq!((first.len(), rest.labels()), (1, &[1, 2][..]));
+    }
+
+    #[test]
+    fn only_pictures_are_inverted_or_resized() {
+        let path = Path::new("x");
+        let shape = Shape::new(1, 2, 1);
+        let mut images = Dataset::new(path, shape, vec![10, 20], vec![0]).unwrap();
+        images.invert().unwrap();
+        assert_eq!(images.image(0), [245, 235]);
+        assert_eq!(images.resized([2, 1]).unwrap().image(0), [240, 240]);
+        let mut features = Dataset::from_features(path, shape, vec![0.0; 2], vec![0]).unwrap();
+        assert!(features.invert().is_err());
+        assert_eq!(
+            features.resized([2, 1]).unwrap_err().to_string(),
+            "the samples are no pictures (uint8) but features (float32); only pictures can be resized"
+        );
+    }
+
+    #[test]
+    fn one_label_for_each_sample() {
+        let shape = Shape::new(1, 2, 1);
+        let new = |pixels: usize, labels: usize| {
+            Dataset::new(Path::new("x"), shape, vec![0; pixels], vec![0; labels])
+        };
+        assert!(new(4, 2).is_ok());
+        assert!(matches!(
+            new(4, 3),
+            Err(DatasetError::Counts {
+                labels: 3,
+                images: 2,
+                ..
+            })
+        ));
+        assert!(matches!(new(5, 2), Err(DatasetError::Counts { .. })));
+        assert!(matches!(new(0, 0), Err(DatasetError::Empty { .. })));
+        assert!(matches!(new(4, 0), Err(DatasetError::Counts { .. })));
+    }
+}
