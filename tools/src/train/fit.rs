@@ -2,17 +2,27 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kinglet_kernels::BackwardKernels;
 
-use super::checkpoint::{Best, Checkpoint, Subject, Values};
+use super::checkpoint::{self, Best, Checkpoint, Subject, Values};
+use super::loader::{Course, Loader, TrainingPictures};
 use super::metrics::to_csv;
-use super::{ClassTally, EpochMetrics, Pictures, Tally, TrainError, Trainer, TrainerOptions};
-use crate::dataset::{Collection, epoch_order, split};
-use crate::file::{create_folder, write_atomic};
+use super::{
+    CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
+    TrainerOptions,
+};
+use crate::dataset::{Collection, split};
+use crate::file::{create_folder, remove_file, remove_partial, write_atomic};
 use crate::network::Network;
-use crate::recipe::Recipe;
+use crate::recipe::{BestBy, Recipe};
+
+/// How much of a long epoch is lost at most when a run dies.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// The name of the table of epochs in the folder of a run.
+const METRICS: &str = "metrics.csv";
 
 /// What a run needs beside recipe and data.
 pub struct FitOptions<'a> {
@@ -24,8 +34,21 @@ pub struct FitOptions<'a> {
     pub kernels: &'static dyn BackwardKernels,
     /// Number of threads; 0 for one on each core.
     pub threads: usize,
-    /// Continue from the folder's checkpoint.
-    pub resume: bool,
+    /// What becomes of a run that is in the folder already.
+    pub start: Start,
+    /// Time between checkpoints within an epoch; there is one after each epoch anyway.
+    pub checkpoint_every: Duration,
+}
+
+/// What becomes of a run that is in the folder already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It is left alone: training is refused.
+    New,
+    /// It is continued.
+    Resume,
+    /// It is removed.
+    Replace,
 }
 
 /// Is told how a run goes.
@@ -72,6 +95,8 @@ pub struct Report {
     pub network: Network,
     /// That epoch, from 1.
     pub best_epoch: usize,
+    /// Whether the run ended before its last epoch, for want of a better one.
+    pub stopped_early: bool,
     /// All epochs.
     pub history: Vec<EpochMetrics>,
     /// Names of the classes.
@@ -102,7 +127,8 @@ pub fn fit(
         recipe.data.validation,
         settings.seed,
     )?;
-    create_folder(options.folder)?;
+    let path = options.folder.join(checkpoint::FILE_NAME);
+    prepare_folder(options, &path)?;
     let subject = Subject {
         recipe,
         source: &collection.source,
@@ -117,25 +143,36 @@ pub fn fit(
         batch_size: settings.batch_size,
         seed: settings.seed,
     };
-    let mut trainer = Trainer::new(network, &recipe.optimizer, trainer_options)?;
-    if options.resume {
+    let mut trainer = Trainer::new(network, &recipe.optimizer, trainer_options)?
+        .with_label_smoothing(settings.label_smoothing);
+    if let Some(decay) = settings.ema {
+        trainer = trainer.with_average(decay);
+    }
+    if options.start == Start::Resume {
         checkpoint = Checkpoint::load(options.folder)?;
         checkpoint.check_resumable(options.folder, &subject)?;
         checkpoint.train = settings;
         trainer.set_values(&checkpoint.values.parameters, &checkpoint.values.statistics);
+        trainer.restore_average(checkpoint.average.clone());
         let (steps, state) = (checkpoint.optimizer_steps, &checkpoint.optimizer_state);
         if !trainer.restore_optimizer(steps, state) {
-            return Err(TrainError::Checkpoint(super::CheckpointError::Damaged {
-                path: options.folder.to_owned(),
-                problem: "the optimizer's state in the checkpoint is of another size",
-            }));
+            let problem = "the optimizer's state in the checkpoint is of another size";
+            return Err(CheckpointError::Damaged { path, problem }.into());
         }
     }
+    let pictures = Pictures::new(&collection.train, &recipe.data.normalize);
+    let batches = train.len().div_ceil(settings.batch_size);
     let mut run = Run {
         recipe,
-        folder: options.folder,
-        pictures: Pictures::new(&collection.train, &recipe.data.normalize),
-        train,
+        options,
+        pictures: &pictures,
+        batches,
+        schedule: Schedule::new(
+            &recipe.schedule,
+            &recipe.optimizer,
+            settings.epochs,
+            batches,
+        ),
         validation,
         checkpoint,
         stop,
@@ -143,9 +180,24 @@ pub fn fit(
     };
     // A folder that cannot be written to shows before the first epoch, not after it.
     run.write_metrics()?;
-    let interrupted = trainer.inside(|trainer| run.epochs(trainer))?;
+    let training_pictures = TrainingPictures {
+        pictures: &pictures,
+        transforms: &recipe.data.transforms,
+        seed: settings.seed,
+    };
+    let course = Course {
+        samples: train,
+        batch_size: settings.batch_size,
+        seed: settings.seed,
+        epochs: run.checkpoint.progress.epochs..settings.epochs,
+        done: run.checkpoint.progress.batches,
+    };
+    let interrupted = std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, training_pictures, course, trainer.threads())?;
+        trainer.inside(|trainer| run.epochs(trainer, &mut loader))
+    })?;
+    let stopped_early = run.out_of_patience();
     let Run { mut checkpoint, .. } = run;
-    let path = options.folder.join(super::checkpoint::FILE_NAME);
     if interrupted {
         return Ok(Ended::Interrupted {
             epoch: checkpoint.progress.epochs + 1,
@@ -167,11 +219,35 @@ pub fn fit(
     Ok(Ended::Complete(Box::new(Report {
         network: trainer.network().clone(),
         best_epoch,
+        stopped_early,
         history: checkpoint.history,
         classes,
         test,
         checkpoint: path,
     })))
+}
+
+/// Makes the folder of a run, and decides about a run that is there.
+fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainError> {
+    let folder = options.folder;
+    if checkpoint.exists() {
+        match options.start {
+            Start::New => {
+                return Err(TrainError::FolderTaken {
+                    path: folder.to_owned(),
+                });
+            }
+            Start::Resume => {}
+            // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
+            Start::Replace => remove_file(checkpoint)?,
+        }
+    }
+    create_folder(folder)?;
+    // What a run that died while writing has left.
+    for name in [checkpoint::FILE_NAME, METRICS] {
+        remove_partial(&folder.join(name));
+    }
+    Ok(())
 }
 
 /// The names of the classes: the recipe's, the data set's, or their numbers.
@@ -213,9 +289,11 @@ fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainE
 /// A run under way.
 struct Run<'a> {
     recipe: &'a Recipe,
-    folder: &'a Path,
-    pictures: Pictures<'a>,
-    train: Vec<usize>,
+    options: &'a FitOptions<'a>,
+    pictures: &'a Pictures<'a>,
+    /// Batches of an epoch.
+    batches: usize,
+    schedule: Schedule,
     validation: Vec<usize>,
     checkpoint: Checkpoint,
     stop: &'a AtomicBool,
@@ -227,20 +305,25 @@ impl Run<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn batches(&self) -> usize {
-        self.train.len().div_ceil(self.recipe.train.batch_size)
+    /// Whether too many epochs have gone by since the best one.
+    fn out_of_patience(&self) -> bool {
+        let best = self.checkpoint.best.as_ref();
+        let since = best.map_or(0, |best| self.checkpoint.progress.epochs - best.epoch);
+        let patience = self.recipe.train.early_stop;
+        patience.is_some_and(|patience| since >= patience)
     }
 
     /// All epochs that are left; true if it was interrupted.
-    fn epochs(&mut self, trainer: &mut Trainer) -> Result<bool, TrainError> {
+    fn epochs(&mut self, trainer: &mut Trainer, loader: &mut Loader) -> Result<bool, TrainError> {
         let progress = &self.checkpoint.progress;
-        let done = progress.epochs * self.batches() + progress.batches;
-        let all = self.recipe.train.epochs.saturating_mul(self.batches());
+        let done = progress.epochs * self.batches + progress.batches;
+        let all = self.recipe.train.epochs.saturating_mul(self.batches);
         self.observer.start(trainer, all.saturating_sub(done));
-        while self.checkpoint.progress.epochs < self.recipe.train.epochs {
+        while self.checkpoint.progress.epochs < self.recipe.train.epochs && !self.out_of_patience()
+        {
             let before = Instant::now();
             let seconds_before = self.checkpoint.progress.seconds;
-            let complete = self.train_epoch(trainer)?;
+            let complete = self.train_epoch(trainer, loader)?;
             let validated = if complete {
                 self.validate(trainer)
             } else {
@@ -257,35 +340,50 @@ impl Run<'_> {
     }
 
     /// The batches of an epoch that are left; false if it was interrupted.
-    fn train_epoch(&mut self, trainer: &mut Trainer) -> Result<bool, TrainError> {
-        let settings = self.recipe.train;
+    fn train_epoch(
+        &mut self,
+        trainer: &mut Trainer,
+        loader: &mut Loader,
+    ) -> Result<bool, TrainError> {
         let epoch = self.checkpoint.progress.epochs;
-        epoch_order(&mut self.train, settings.seed, epoch as u64);
-        let first = self.checkpoint.progress.batches;
         let (start, seconds_before) = (Instant::now(), self.checkpoint.progress.seconds);
-        for batch in self.train.chunks(settings.batch_size).skip(first) {
+        let mut saved = start;
+        while self.checkpoint.progress.batches < self.batches {
             if self.stopped() {
                 return Ok(false);
             }
-            let tally = trainer.step(&self.pictures, batch, epoch as u64);
+            // There is none only after a panic of the loader, which ends the run.
+            let Some(mut batch) = loader.next() else {
+                return Ok(false);
+            };
             let progress = &mut self.checkpoint.progress;
+            let rates = self.schedule.at(epoch * self.batches + progress.batches);
+            trainer.set_rates(rates);
+            let tally = trainer.step_batch(&mut batch);
+            loader.give_back(batch);
             if !tally.loss.is_finite() {
                 return Err(TrainError::Diverged {
                     loss: tally.loss,
                     epoch: epoch + 1,
                     batch: progress.batches + 1,
-                    learning_rate: self.recipe.optimizer.learning_rate(),
+                    learning_rate: rates.learning_rate,
                 });
             }
             progress.tally.merge(&tally);
             progress.batches += 1;
             progress.seconds = seconds_before + start.elapsed().as_secs_f64();
+            progress.loader_wait += loader.take_waited().as_secs_f64();
+            let images_per_second = progress.tally.samples as f64 / progress.seconds;
             self.observer.batch(&BatchProgress {
                 epoch: epoch + 1,
                 batch: progress.batches,
                 tally: progress.tally,
-                images_per_second: progress.tally.samples as f64 / progress.seconds,
+                images_per_second,
             });
+            if saved.elapsed() >= self.options.checkpoint_every {
+                self.save(trainer)?;
+                saved = Instant::now();
+            }
         }
         Ok(true)
     }
@@ -297,7 +395,7 @@ impl Run<'_> {
         }
         let stop = self.stop;
         let go_on = || !stop.load(Ordering::Relaxed);
-        let tally = trainer.evaluate(&self.pictures, &self.validation, &go_on)?;
+        let tally = trainer.evaluate_kept(self.pictures, &self.validation, &go_on)?;
         Some(Some(tally.total()))
     }
 
@@ -308,27 +406,29 @@ impl Run<'_> {
         seconds: f64,
     ) -> Result<(), TrainError> {
         let progress = std::mem::take(&mut self.checkpoint.progress);
+        let epochs = progress.epochs + 1;
+        let last_step = (epochs * self.batches).saturating_sub(1);
         let metrics = EpochMetrics {
-            epoch: progress.epochs + 1,
+            epoch: epochs,
             train_loss: progress.tally.mean_loss(),
             train_accuracy: progress.tally.accuracy(),
             validation_loss: validation.map(|tally| tally.mean_loss()),
             validation_accuracy: validation.map(|tally| tally.accuracy()),
+            learning_rate: self.schedule.at(last_step).learning_rate,
             images_per_second: progress.tally.samples as f64 / progress.seconds,
+            loader_wait: progress.loader_wait,
             seconds,
         };
-        self.checkpoint.progress.epochs = metrics.epoch;
-        // Without validation there is nothing to choose by: the last epoch is taken.
-        let loss = metrics.validation_loss.unwrap_or(metrics.train_loss);
-        let best = match &self.checkpoint.best {
-            Some(best) if metrics.validation_loss.is_some() => loss < best.loss,
-            _ => true,
-        };
+        self.checkpoint.progress.epochs = epochs;
+        let best = self.is_best(&metrics);
         if best {
             self.checkpoint.best = Some(Best {
                 epoch: metrics.epoch,
-                loss,
-                values: Values::of(trainer.network()),
+                loss: metrics.validation_loss.unwrap_or(metrics.train_loss),
+                accuracy: metrics
+                    .validation_accuracy
+                    .unwrap_or(metrics.train_accuracy),
+                values: trainer.kept(),
             });
         }
         self.checkpoint.history.push(metrics);
@@ -337,18 +437,34 @@ impl Run<'_> {
         self.save(trainer)
     }
 
+    /// Whether an epoch is better than the best before it. Without validation there is nothing to choose by: the
+    /// last epoch is taken.
+    fn is_best(&self, metrics: &EpochMetrics) -> bool {
+        let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
+        let (Some(best), Some((loss, accuracy))) = (&self.checkpoint.best, validation) else {
+            return true;
+        };
+        match self.recipe.train.best {
+            BestBy::Loss => loss < best.loss,
+            BestBy::Accuracy => {
+                accuracy > best.accuracy || (accuracy == best.accuracy && loss < best.loss)
+            }
+        }
+    }
+
     fn write_metrics(&self) -> Result<(), TrainError> {
         let csv = to_csv(&self.checkpoint.history);
-        Ok(write_atomic(&self.folder.join("metrics.csv"), &csv)?)
+        Ok(write_atomic(&self.options.folder.join(METRICS), &csv)?)
     }
 
     fn save(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
         let (steps, state) = trainer.optimizer_state();
         self.checkpoint.values = Values::of(trainer.network());
+        self.checkpoint.average = trainer.average().cloned();
         self.checkpoint.optimizer_steps = steps;
         self.checkpoint.optimizer_state.clear();
         self.checkpoint.optimizer_state.extend_from_slice(state);
-        self.checkpoint.save(self.folder)?;
+        self.checkpoint.save(self.options.folder)?;
         Ok(())
     }
 }

@@ -48,6 +48,36 @@ impl<'a> Pictures<'a> {
                 .collect(),
         }
     }
+
+    /// The bytes of picture `index`.
+    pub(super) fn image(&self, index: usize) -> &[u8] {
+        self.dataset.image(index)
+    }
+
+    /// Writes the normalized values of a picture's bytes.
+    pub(super) fn normalize(&self, image: &[u8], output: &mut [f32]) {
+        match self.table.as_slice() {
+            [red, green, blue] => {
+                let (output, _) = output.as_chunks_mut::<3>();
+                let (image, _) = image.as_chunks::<3>();
+                for (output, &[r, g, b]) in output.iter_mut().zip(image) {
+                    *output = [
+                        red[usize::from(r)],
+                        green[usize::from(g)],
+                        blue[usize::from(b)],
+                    ];
+                }
+            }
+            tables => {
+                let channels = tables.len().max(1);
+                for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
+                    for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(tables) {
+                        *output = table[usize::from(byte)];
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Source for Pictures<'_> {
@@ -60,13 +90,7 @@ impl Source for Pictures<'_> {
     }
 
     fn write(&self, index: usize, output: &mut [f32]) {
-        let image = self.dataset.image(index);
-        let channels = self.table.len().max(1);
-        for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
-            for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(&self.table) {
-                *output = table[usize::from(byte)];
-            }
-        }
+        self.normalize(self.dataset.image(index), output);
     }
 
     fn label(&self, index: usize) -> usize {

@@ -239,7 +239,8 @@ fn run(
         folder,
         kernels: &Portable,
         threads: 2,
-        resume,
+        start: if resume { Start::Resume } else { Start::New },
+        checkpoint_every: CHECKPOINT_EVERY,
     };
     fit(
         recipe,
@@ -383,7 +384,7 @@ fn damaged_checkpoints_are_refused() {
     other[8] = 9;
     assert_eq!(
         error(&other),
-        "its format is version 9, this program reads version 1"
+        "its format is version 9, this program reads version 2"
     );
 }
 

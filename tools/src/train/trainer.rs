@@ -10,9 +10,10 @@ use kinglet_kernels::portable::cross_entropy_f32;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::average::Average;
 use super::optimizer::Stepper;
 use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
-use super::{ClassTally, Source, Tally, TrainError};
+use super::{Batch, ClassTally, Rates, Source, Tally, TrainError, Values};
 use crate::evaluate::argmax;
 use crate::network::Network;
 use crate::recipe::OptimizerSettings;
@@ -59,6 +60,21 @@ impl Trainer {
         })
     }
 
+    /// With `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of a sample's target is shared equally by
+    /// all classes. Evaluation is without.
+    #[must_use]
+    pub fn with_label_smoothing(mut self, label_smoothing: f32) -> Self {
+        self.engine.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// With an exponential moving average of parameters and running statistics, of that decay.
+    #[must_use]
+    pub fn with_average(mut self, decay: f32) -> Self {
+        self.engine.average = Some(Average::new(decay));
+        self
+    }
+
     /// Number of threads at work.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
@@ -77,6 +93,29 @@ impl Trainer {
         self.engine.stale = true;
     }
 
+    /// What training keeps: the average of the values, where there is one, or the values themselves.
+    pub(super) fn kept(&self) -> Values {
+        let average = self.average();
+        average.map_or_else(|| Values::of(self.network()), Values::clone)
+    }
+
+    /// The average of the values, if there is one.
+    pub(super) fn average(&self) -> Option<&Values> {
+        self.engine.average.as_ref()?.values.as_ref()
+    }
+
+    /// Continues the average from a checkpoint.
+    pub(super) fn restore_average(&mut self, values: Option<Values>) {
+        if let Some(average) = &mut self.engine.average {
+            average.values = values;
+        }
+    }
+
+    /// Learning rate and momentum of the steps from now on, instead of the optimizer's own.
+    pub fn set_rates(&mut self, rates: Rates) {
+        self.engine.stepper.set_rates(rates);
+    }
+
     /// Gradients of the last step, in the order of the network's parameters.
     pub fn gradients(&self) -> &[f32] {
         &self.engine.gradients
@@ -93,31 +132,43 @@ impl Trainer {
         self.engine.stepper.restore(steps, state)
     }
 
-    /// One step on the samples at `indices`: the mean of their cross-entropy is lowered. `epoch` is part
-    /// of dropout's key.
+    /// One step on the samples at `indices`: the mean of their losses is lowered. `epoch` is part of dropout's key.
     ///
     /// Returns the sums of the forward pass, before the step. If their loss is not finite, the step is not
     /// taken.
     pub fn step(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
         let engine = &mut self.engine;
         self.pool.install(|| {
-            let tally = engine.gradient(source, indices, epoch);
-            if tally.loss.is_finite() {
-                engine.update();
-            }
-            tally
+            engine.read(source, indices);
+            engine.step(indices, epoch)
         })
+    }
+
+    /// One step as [`Trainer::step`], on a batch that is ready. Its input is used where it lies.
+    ///
+    /// # Panics
+    /// If the batch holds fewer values or labels than its samples need.
+    pub fn step_batch(&mut self, batch: &mut Batch) -> Tally {
+        let engine = &mut self.engine;
+        engine.exchange(batch);
+        let tally = self
+            .pool
+            .install(|| engine.step(&batch.samples, batch.epoch));
+        engine.exchange(batch);
+        tally
     }
 
     /// Computes the gradients of a step without taking it.
     pub fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
         let engine = &mut self.engine;
-        self.pool
-            .install(|| engine.gradient(source, indices, epoch))
+        self.pool.install(|| {
+            engine.read(source, indices);
+            engine.gradient(indices, epoch)
+        })
     }
 
-    /// Evaluates the samples at `indices`: running statistics, no dropout. Stops between batches when
-    /// `go_on` says no, and then returns nothing.
+    /// Evaluates the samples at `indices`: running statistics, no dropout, plain cross-entropy. Stops between
+    /// batches when `go_on` says no, and then returns nothing.
     pub fn evaluate(
         &mut self,
         source: &dyn Source,
@@ -127,6 +178,19 @@ impl Trainer {
         let engine = &mut self.engine;
         self.pool
             .install(|| engine.evaluate(source, indices, go_on))
+    }
+
+    /// Evaluates as [`Trainer::evaluate`] with the values that training keeps.
+    pub(super) fn evaluate_kept(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Option<ClassTally> {
+        self.engine.exchange_average();
+        let tally = self.evaluate(source, indices, go_on);
+        self.engine.exchange_average();
+        tally
     }
 
     /// Runs `work` on the trainer's own threads: steps inside start without waking them.
@@ -151,8 +215,12 @@ struct Engine {
     map_lens: Vec<usize>,
     /// The first stage that is trained: the gradient goes no further back.
     first_trained: usize,
+    /// The classes of the batch.
+    labels: Vec<usize>,
     batch_size: usize,
     seed: u64,
+    label_smoothing: f32,
+    average: Option<Average>,
     /// Whether parameters changed since the stages saw them.
     stale: bool,
 }
@@ -174,7 +242,7 @@ impl Engine {
         Self {
             kernels: options.kernels,
             gradients: vec![0.0; network.parameters.len()],
-            stepper: Stepper::new(optimizer, network.parameters.len()),
+            stepper: Stepper::new(optimizer, &network),
             first_trained: stages
                 .iter()
                 .position(Stage::has_parameters)
@@ -184,21 +252,47 @@ impl Engine {
             map_lens,
             stages,
             network,
+            labels: Vec::new(),
             batch_size,
             seed: options.seed,
+            label_smoothing: 0.0,
+            average: None,
             stale: true,
         }
     }
 
-    /// Forward pass over the samples at `indices`, at most one batch of them.
-    fn forward(&mut self, source: &dyn Source, indices: &[usize], mode: Mode) {
-        let samples = indices.len();
+    /// Reads the samples at `indices`, at most one batch of them.
+    fn read(&mut self, source: &dyn Source, indices: &[usize]) {
+        let indices = &indices[..indices.len().min(self.batch_size)];
         let input_len = self.map_lens[0];
-        let input = &mut self.maps[0][..samples * input_len];
+        let input = &mut self.maps[0][..indices.len() * input_len];
         input
             .par_chunks_mut(input_len)
             .zip(indices)
             .for_each(|(input, &index)| source.write(index, input));
+        self.labels.clear();
+        let labels = indices.iter().map(|&index| source.label(index));
+        self.labels.extend(labels);
+    }
+
+    /// Exchanges the input and the labels with those of a batch.
+    fn exchange(&mut self, batch: &mut Batch) {
+        std::mem::swap(&mut self.maps[0], &mut batch.input);
+        std::mem::swap(&mut self.labels, &mut batch.labels);
+    }
+
+    /// Exchanges the values with their average, if there is one.
+    fn exchange_average(&mut self) {
+        let average = self.average.as_mut();
+        if let Some(values) = average.and_then(|average| average.values.as_mut()) {
+            std::mem::swap(&mut self.network.parameters, &mut values.parameters);
+            std::mem::swap(&mut self.network.statistics, &mut values.statistics);
+            self.stale = true;
+        }
+    }
+
+    /// Forward pass over the first `samples` of what was read.
+    fn forward(&mut self, samples: usize, mode: Mode) {
         let pass = Pass {
             kernels: self.kernels,
             mode,
@@ -217,38 +311,46 @@ impl Engine {
         self.stale = false;
     }
 
-    /// Losses of the last forward pass, their gradients, and what `each` sample came to: loss and hit.
-    fn loss(
-        &mut self,
-        source: &dyn Source,
-        indices: &[usize],
-        mut each: impl FnMut(usize, f32, bool),
-    ) {
+    /// Losses of the last forward pass, their gradients, and what each sample came to: class, loss and hit.
+    fn loss(&mut self, label_smoothing: f32, mut each: impl FnMut(usize, f32, bool)) {
         let last = self.maps.len() - 1;
         let classes = self.map_lens[last];
         let logits = self.maps[last].chunks(classes);
         let d_logits = self.d_maps[last].chunks_mut(classes);
-        let share = 1.0 / indices.len() as f32;
-        for ((logits, d_logits), &index) in logits.zip(d_logits).zip(indices) {
-            let label = source.label(index);
-            let loss = cross_entropy_f32(logits, label, d_logits);
+        let share = 1.0 / self.labels.len() as f32;
+        for ((logits, d_logits), &label) in logits.zip(d_logits).zip(&self.labels) {
+            let mut loss = cross_entropy_f32(logits, label, d_logits);
+            if label_smoothing > 0.0 {
+                loss += smooth(label_smoothing, logits, label, d_logits);
+            }
             d_logits.iter_mut().for_each(|d| *d *= share);
             each(label, loss, argmax(logits) == label);
         }
     }
 
-    fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
+    fn gradient(&mut self, indices: &[usize], epoch: u64) -> Tally {
         let indices = &indices[..indices.len().min(self.batch_size)];
         let mode = Mode::Train(Keys {
             seed: self.seed,
             epoch,
             samples: indices,
         });
-        self.forward(source, indices, mode);
+        self.labels.truncate(indices.len());
+        self.forward(indices.len(), mode);
         let mut tally = Tally::default();
-        self.loss(source, indices, |_, loss, correct| tally.add(loss, correct));
+        self.loss(self.label_smoothing, |_, loss, correct| {
+            tally.add(loss, correct)
+        });
         if tally.loss.is_finite() {
             self.backward(indices.len(), mode);
+        }
+        tally
+    }
+
+    fn step(&mut self, indices: &[usize], epoch: u64) -> Tally {
+        let tally = self.gradient(indices, epoch);
+        if tally.loss.is_finite() {
+            self.update();
         }
         tally
     }
@@ -282,7 +384,10 @@ impl Engine {
 
     fn update(&mut self) {
         self.stepper
-            .step(&mut self.network.parameters, &self.gradients);
+            .step(&mut self.network.parameters, &mut self.gradients);
+        if let Some(average) = &mut self.average {
+            average.add(&self.network);
+        }
         self.stale = true;
     }
 
@@ -297,11 +402,23 @@ impl Engine {
             if !go_on() {
                 return None;
             }
-            self.forward(source, batch, Mode::Evaluate);
-            self.loss(source, batch, |label, loss, correct| {
-                tally.add(label, loss, correct)
-            });
+            self.read(source, batch);
+            self.forward(batch.len(), Mode::Evaluate);
+            self.loss(0.0, |label, loss, correct| tally.add(label, loss, correct));
         }
         Some(tally)
     }
+}
+
+/// What label smoothing adds to the cross-entropy of one sample, and to its gradient: the target goes from 1 for the
+/// class to `1 - smoothing` for it and `smoothing` shared by all.
+fn smooth(smoothing: f32, logits: &[f32], label: usize, d_logits: &mut [f32]) -> f32 {
+    let Some(&of_class) = logits.get(label) else {
+        return 0.0;
+    };
+    let share = smoothing / logits.len() as f32;
+    d_logits.iter_mut().for_each(|d| *d -= share);
+    d_logits[label] += smoothing;
+    let mean = logits.iter().sum::<f32>() / logits.len() as f32;
+    smoothing * (of_class - mean)
 }
