@@ -422,3 +422,23 @@ fn smooth(smoothing: f32, logits: &[f32], label: usize, d_logits: &mut [f32]) ->
     let mean = logits.iter().sum::<f32>() / logits.len() as f32;
     smoothing * (of_class - mean)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoothed_losses_are_those_of_pytorch() {
+        // torch.nn.CrossEntropyLoss(label_smoothing=0.1) of these logits, and its gradient.
+        let (logits, label) = ([1.5_f32, -0.25, 0.75, -2.0], 2);
+        let mut d_logits = [0.0; 4];
+        let mut loss = cross_entropy_f32(&logits, label, &mut d_logits);
+        loss += smooth(0.1, &logits, label, &mut d_logits);
+        let right = 1.3416115_f32;
+        let gradient = [0.5715384_f32, 0.0786628_f32, -0.6432152_f32, -0.0069861_f32];
+        assert!((loss - right).abs() < 1e-6, "{loss}");
+        for (found, right) in d_logits.iter().zip(gradient) {
+            assert!((found - right).abs() < 1e-6, "{d_logits:?}");
+        }
+    }
+}
