@@ -95,12 +95,16 @@ fn one_cycle(cycle: &OneCycle, step: usize, total: usize) -> (f64, Option<f64>) 
     let step = step as f64;
     let last = total.saturating_sub(1) as f64;
     let top = cycle.pct_start * total as f64 - 1.0;
-    let (rates, momenta, done): (_, fn([f64; 2]) -> [f64; 2], _) = if step <= top {
-        let down = |[base, max]: [f64; 2]| [max, base];
-        ([start, cycle.max_lr], down, step / top)
+    let falling = |[base, max]: [f64; 2]| [max, base];
+    let (rates, momenta, done) = if step <= top {
+        let momenta = cycle.momentum.map(falling);
+        ([start, cycle.max_lr], momenta, step / top)
     } else {
-        let up = |range| range;
-        ([cycle.max_lr, end], up, (step - top) / (last - top))
+        (
+            [cycle.max_lr, end],
+            cycle.momentum,
+            (step - top) / (last - top),
+        )
     };
     // A phase of no length is over: a run of one step begins at its end.
     let done = if done.is_finite() { done } else { 1.0 };
@@ -108,8 +112,7 @@ fn one_cycle(cycle: &OneCycle, step: usize, total: usize) -> (f64, Option<f64>) 
         Anneal::Cosine => to + (from - to) / 2.0 * ((PI * done).cos() + 1.0),
         Anneal::Linear => (to - from) * done + from,
     };
-    let momentum = cycle.momentum.map(|range| between(momenta(range)));
-    (between(rates), momentum)
+    (between(rates), momenta.map(between))
 }
 
 #[cfg(test)]
