@@ -84,7 +84,7 @@ pub enum OptimizerSettings {
     /// `torch.optim.SGD`.
     Sgd {
         /// `lr`, default 0.001.
-        learning_rate: f32,
+        learning_rate: f64,
         /// `momentum`, default 0.
         momentum: f32,
         /// `weight_decay`, default 0.
@@ -98,7 +98,7 @@ pub enum OptimizerSettings {
     /// `torch.optim.Adam`.
     Adam {
         /// `lr`, default 0.001.
-        learning_rate: f32,
+        learning_rate: f64,
         /// `betas`, default [0.9, 0.999].
         betas: [f32; 2],
         /// `eps`, default 1e-8.
@@ -112,7 +112,7 @@ pub enum OptimizerSettings {
 
 impl OptimizerSettings {
     /// `lr`.
-    pub fn learning_rate(&self) -> f32 {
+    pub fn learning_rate(&self) -> f64 {
         match *self {
             Self::Sgd { learning_rate, .. } | Self::Adam { learning_rate, .. } => learning_rate,
         }
@@ -274,6 +274,14 @@ pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings>
     Ok(settings)
 }
 
+fn learning_rate(section: &mut Section) -> Located<f64> {
+    section.optional("lr").map_or(Ok(1e-3), |entry| {
+        entry.number("a number of at least 0", |x| {
+            x >= 0.0 && (x as f32).is_finite()
+        })
+    })
+}
+
 /// A number of at least 0 that stays one as f32.
 fn at_least_zero(section: &mut Section, key: &'static str, default: f32) -> Located<f32> {
     section.optional(key).map_or(Ok(default), |entry| {
@@ -296,7 +304,7 @@ fn decay_bias(section: &mut Section) -> Located<bool> {
 }
 
 fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
-    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let learning_rate = learning_rate(section)?;
     let momentum = section.optional("momentum").map_or(Ok(0.0), fraction)?;
     let weight_decay = at_least_zero(section, "weight_decay", 0.0)?;
     let nesterov = section.optional("nesterov");
@@ -322,7 +330,7 @@ fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
 }
 
 fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
-    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let learning_rate = learning_rate(section)?;
     let betas = match section.optional("betas") {
         None => [0.9, 0.999],
         Some(entry) => {

@@ -43,7 +43,7 @@ impl Stepper {
         Self {
             settings: *settings,
             rates: Rates {
-                learning_rate: f64::from(settings.learning_rate()),
+                learning_rate: settings.learning_rate(),
                 momentum: None,
             },
             decaying: (!decay_bias).then(decaying),

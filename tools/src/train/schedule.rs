@@ -34,7 +34,7 @@ impl Schedule {
     ) -> Self {
         Self {
             settings: settings.clone(),
-            base: f64::from(optimizer.learning_rate()),
+            base: optimizer.learning_rate(),
             epochs,
             steps_per_epoch: steps_per_epoch.max(1),
         }
@@ -157,8 +157,8 @@ mod tests {
                 matches!(&recipe.schedule.curve, Curve::OneCycle(c) if c.momentum.is_some());
             for (step, (&rate, &momentum)) in rates.iter().zip(&momenta).enumerate() {
                 let found = schedule.at(step);
-                // The optimizer's learning rate is an f32.
-                let near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * b.abs() + 1e-12;
+                // PyTorch goes from step to step, so its roundings add up.
+                let near = |a: f64, b: f64| (a - b).abs() <= 1e-12;
                 assert!(
                     near(found.learning_rate, rate),
                     "{name}, step {step}: {found:?}, {rate}"

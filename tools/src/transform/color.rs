@@ -34,8 +34,8 @@ pub(super) fn adjust_hue(canvas: &mut Canvas, factor: f32) {
 /// The byte that lies `factor` of the way from `from` to `to`, cut off to a whole number within 0..=255.
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
     let (from, to) = (f32::from(from), f32::from(to));
-    // The conversion cuts off and saturates.
-    (from + factor * (to - from)) as u8
+    // The conversion cuts off.
+    (from + factor * (to - from)).clamp(0.0, 255.0) as i32 as u8
 }
 
 fn map_bytes(canvas: &mut Canvas, map: impl Fn(u8) -> u8) {
@@ -80,41 +80,67 @@ fn hsv_from_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
     }
     let range = f32::from(max - min);
     let saturation = range / f32::from(max);
-    // How far a channel is from the largest, as a part of the range.
-    let distance = |channel: u8| f32::from(max - channel) / range;
-    // Sums with a constant are taken in f64 and rounded once.
-    let sixths = if red == max {
-        distance(blue) - distance(green)
+    // The color circle begins a third anew with each channel that is the largest.
+    let (begin, plus, minus) = if red == max {
+        (0.0, blue, green)
     } else if green == max {
-        (2.0 + f64::from(distance(red)) - f64::from(distance(blue))) as f32
+        (2.0, red, blue)
     } else {
-        (4.0 + f64::from(distance(green)) - f64::from(distance(red))) as f32
+        (4.0, green, red)
     };
+    // How far a channel is from the largest, as a part of the range.
+    let distance = |channel: u8| f64::from(f32::from(max - channel) / range);
+    let sixths = (begin + distance(plus) - distance(minus)) as f32;
     let turns = f64::from(sixths) / 6.0 + 1.0;
-    let turns = if turns >= 1.0 { turns - 1.0 } else { turns } as f32;
-    let byte = |x: f32| (f64::from(x) * 255.0) as u8;
+    let turns = (if turns >= 1.0 { turns - 1.0 } else { turns }) as f32;
+    let byte = |x: f32| (f64::from(x) * 255.0) as i32 as u8;
     [byte(turns), byte(saturation), max]
 }
 
+/// The sixth of the color circle in which a hue lies, and how far from its beginning.
+const SIXTHS: [(u8, f32); 256] = {
+    let mut table = [(0, 0.0); 256];
+    let mut hue = 0;
+    while hue < 256 {
+        let sixths = hue as f64 * 6.0 / 255.0;
+        let whole = sixths as u8;
+        table[hue] = (whole % 6, (sixths - whole as f64) as f32);
+        hue += 1;
+    }
+    table
+};
+
+/// A saturation as a part of 1.
+const PARTS: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut saturation = 0;
+    while saturation < 256 {
+        table[saturation] = (saturation as f64 / 255.0) as f32;
+        saturation += 1;
+    }
+    table
+};
+
+/// Which of value, low, falling and rising each channel is, in each sixth of the color circle.
+const CHANNELS: [[usize; 3]; 6] = [
+    [0, 3, 1],
+    [2, 0, 1],
+    [1, 0, 3],
+    [1, 2, 0],
+    [3, 1, 0],
+    [0, 1, 2],
+];
+
 fn rgb_from_hsv([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
-    if saturation == 0 {
-        return [value; 3];
-    }
-    let sixths = f64::from(hue) * 6.0 / 255.0;
-    let sector = sixths as u8;
-    let rest = (sixths - f64::from(sector)) as f32;
-    let saturation = (f64::from(saturation) / 255.0) as f32;
+    let (sixth, rest) = SIXTHS[usize::from(hue)];
+    let saturation = PARTS[usize::from(saturation)];
     // Rounded to the nearest: what is added before the conversion cuts off.
-    let scaled = |part: f64| (f64::from(value) * (1.0 - part) + 0.5) as u8;
-    let low = scaled(f64::from(saturation));
-    let falling = || scaled(f64::from(saturation * rest));
-    let rising = || scaled(f64::from(saturation) * (1.0 - f64::from(rest)));
-    match sector % 6 {
-        0 => [value, rising(), low],
-        1 => [falling(), value, low],
-        2 => [low, value, rising()],
-        3 => [low, falling(), value],
-        4 => [rising(), low, value],
-        _ => [value, low, falling()],
-    }
+    let scaled = |part: f64| (f64::from(value) * (1.0 - part) + 0.5) as i32 as u8;
+    let levels = [
+        value,
+        scaled(f64::from(saturation)),
+        scaled(f64::from(saturation * rest)),
+        scaled(f64::from(saturation) * (1.0 - f64::from(rest))),
+    ];
+    CHANNELS[usize::from(sixth)].map(|level| levels[level])
 }

@@ -122,8 +122,7 @@ fn the_table_of_epochs_shows_the_learning_rate() {
     let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
     let report = complete(run(&recipe, folder.path(), Start::New, 0));
     let rates: Vec<f64> = report.history.iter().map(|m| m.learning_rate).collect();
-    let lr = f64::from(0.1_f32);
-    assert_eq!(rates, [lr, lr, lr / 2.0]);
+    assert_eq!(rates, [0.1, 0.1, 0.05]);
     assert!(report.history.iter().all(|m| m.loader_wait <= m.seconds));
 }
 
