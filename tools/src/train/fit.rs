@@ -227,25 +227,20 @@ pub fn fit(
     })))
 }
 
-/// Makes the folder of a run, and decides about a run that is there.
+/// Decides about a run that is in the folder, and makes the folder.
 fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainError> {
-    let folder = options.folder;
-    if checkpoint.exists() {
-        match options.start {
-            Start::New => {
-                return Err(TrainError::FolderTaken {
-                    path: folder.to_owned(),
-                });
-            }
-            Start::Resume => {}
-            // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
-            Start::Replace => remove_file(checkpoint)?,
-        }
+    let path = || options.folder.to_owned();
+    match (options.start, checkpoint.exists()) {
+        (Start::New, true) => return Err(TrainError::FolderTaken { path: path() }),
+        (Start::Resume, false) => return Err(CheckpointError::Missing { path: path() }.into()),
+        // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
+        (Start::Replace, true) => remove_file(checkpoint)?,
+        _ => {}
     }
-    create_folder(folder)?;
+    create_folder(options.folder)?;
     // What a run that died while writing has left.
     for name in [checkpoint::FILE_NAME, METRICS] {
-        remove_partial(&folder.join(name));
+        remove_partial(&options.folder.join(name));
     }
     Ok(())
 }

@@ -154,6 +154,9 @@ fn a_folder_without_a_checkpoint_cannot_be_continued() {
             folder.path().display()
         )
     );
+    let nowhere = folder.path().join("nowhere");
+    error(run(&recipe, &nowhere, Start::Resume, 0));
+    assert!(!nowhere.exists());
     // It can be begun anew without more ado.
     complete(run(&recipe, folder.path(), Start::New, 0));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
