@@ -8,11 +8,13 @@
 
 mod average;
 mod checkpoint;
+mod engine;
 mod error;
 mod fit;
 mod loader;
 mod metrics;
 mod optimizer;
+mod run;
 mod schedule;
 mod source;
 mod stage;
