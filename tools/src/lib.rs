@@ -22,3 +22,4 @@ pub mod random;
 pub mod recipe;
 pub mod samples;
 pub mod train;
+pub mod transform;

@@ -34,6 +34,12 @@ pub fn for_sample(seed: u64, epoch: u64, sample: u64, layer: u64) -> ChaCha8Rng 
     ChaCha8Rng::from_seed(key)
 }
 
+/// The stream of one sample in one epoch and transform, by the transform's place in the recipe: none that a layer
+/// of a network could have.
+pub fn for_transform(seed: u64, epoch: u64, sample: u64, transform: usize) -> ChaCha8Rng {
+    for_sample(seed, epoch, sample, u64::MAX - transform as u64)
+}
+
 /// The stream of a purpose in one epoch and layer; both are 0 where they mean nothing.
 pub fn for_purpose(seed: u64, purpose: Purpose, epoch: u64, layer: u64) -> ChaCha8Rng {
     for_sample(seed, epoch, purpose.word(), layer)
@@ -44,8 +50,13 @@ pub fn uniform(rng: &mut impl Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
 }
 
+/// A number in `low..=high`, of the 2^24 equally spaced ones, as `torch.Tensor.uniform_` draws it.
+pub fn uniform_between(rng: &mut impl Rng, [low, high]: [f32; 2]) -> f32 {
+    uniform(rng) * (high - low) + low
+}
+
 /// A number in `0..bound`, each equally likely; `bound` must not be 0.
-fn below(rng: &mut impl Rng, bound: u64) -> u64 {
+pub fn below(rng: &mut impl Rng, bound: u64) -> u64 {
     // Lemire's method: the high word of a product, rejecting the few low words that would make some
     // results likelier than others.
     let excess = bound.wrapping_neg() % bound;

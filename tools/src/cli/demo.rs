@@ -21,7 +21,9 @@ use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::picture;
 use crate::recipe::Recipe;
-use crate::train::{BatchProgress, Ended, EpochMetrics, FitOptions, Observer, Trainer, fit};
+use crate::train::{
+    BatchProgress, CHECKPOINT_EVERY, Ended, EpochMetrics, FitOptions, Observer, Start, Trainer, fit,
+};
 
 /// Train, export, run and fine-tune on the built-in photographs, and say what to try next
 #[derive(Debug, Args)]
@@ -76,7 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         folder: out,
         kernels,
         threads: 0,
-        resume: false,
+        start: Start::Replace,
+        checkpoint_every: CHECKPOINT_EVERY,
     };
     let ended = fit(
         &recipe,

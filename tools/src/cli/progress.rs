@@ -7,6 +7,9 @@ use crate::dataset::Collection;
 use crate::recipe::Recipe;
 use crate::train::{BatchProgress, EpochMetrics, Observer, Trainer};
 
+/// The part of an epoch's time from which waiting for pictures is shown.
+const WORTH_TELLING: f64 = 0.01;
+
 /// Shows a run on the terminal.
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -70,17 +73,33 @@ impl Observer for Progress {
                 100.0 * accuracy
             )
         });
+        let waited = match metrics.loader_wait {
+            seconds if seconds < WORTH_TELLING * metrics.seconds => String::new(),
+            seconds => format!("  waited {seconds:.1} s for pictures"),
+        };
         self.line(&format!(
-            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  {:.0} images/s{}",
+            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  lr {}  {:.0} images/s{waited}{}",
             metrics.epoch,
             metrics.train_loss,
             100.0 * metrics.train_accuracy,
+            rate(metrics.learning_rate),
             metrics.images_per_second,
             if best { "  best" } else { "" }
         ));
         if metrics.epoch == self.epochs {
             self.bar.finish_and_clear();
         }
+    }
+}
+
+/// A learning rate with three digits that count.
+fn rate(learning_rate: f64) -> String {
+    let rounded: f64 = format!("{learning_rate:.2e}")
+        .parse()
+        .unwrap_or(learning_rate);
+    match rounded {
+        small if small < 1e-4 => format!("{small:e}"),
+        large => large.to_string(),
     }
 }
 

@@ -178,10 +178,11 @@ fn train(arguments: &Train) -> Result<(), Failure> {
             let architecture = network.architecture();
             let samples = samples(arguments, architecture.input, architecture.output().len())?;
             let settings = OptimizerSettings::Sgd {
-                learning_rate: arguments.lr,
+                learning_rate: arguments.lr.into(),
                 momentum: arguments.momentum,
                 weight_decay: 0.0,
                 nesterov: false,
+                decay_bias: true,
             };
             let options = TrainerOptions {
                 kernels,

@@ -1,11 +1,11 @@
-//! Reads a layer as it is written in Python: `Conv2d(3, 16, kernel_size=(3, 3), padding='same')`.
+//! Reads a layer or a transform as it is written in Python: `Conv2d(3, 16, kernel_size=(3, 3), padding='same')`.
 //!
 //! A call is a name (with or without `nn.`), positional arguments, then named ones. Values are numbers,
-//! `True`, `False`, `None`, strings and tuples or lists of them: all that the arguments of a layer can be.
+//! `True`, `False`, `None`, strings and tuples or lists of them: all that such arguments can be.
 
 use std::fmt;
 
-use super::error::{LayerProblem, hint};
+use super::error::{CallProblem, hint};
 
 /// A value as Python writes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,25 @@ pub(super) enum Value {
     None,
     Text(String),
     Tuple(Vec<Value>),
+}
+
+impl Value {
+    /// The number, if it is a finite one.
+    pub(super) fn number(&self) -> Option<f64> {
+        match *self {
+            Self::Integer(value) => Some(value as f64),
+            Self::Float(value) => Some(value).filter(|value| value.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a tuple.
+    pub(super) fn numbers(&self) -> Option<Vec<f64>> {
+        match self {
+            Self::Tuple(values) => values.iter().map(Self::number).collect(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Value {
@@ -57,11 +76,11 @@ impl fmt::Display for Call {
 }
 
 impl Call {
-    pub(super) fn parse(text: &str) -> Result<Self, LayerProblem> {
+    pub(super) fn parse(text: &str) -> Result<Self, CallProblem> {
         let mut reader = Reader { rest: text };
-        let mut name = reader.name("the name of a layer")?;
+        let mut name = reader.name("a name")?;
         while reader.take(".") {
-            name = reader.name("the name of a layer")?;
+            name = reader.name("a name")?;
         }
         reader.expect("(", "\"(\"")?;
         let mut call = Self {
@@ -75,7 +94,7 @@ impl Call {
                 None => {
                     let value = reader.value()?;
                     if !call.named.is_empty() {
-                        return Err(LayerProblem::PositionalAfterNamed(value.to_string()));
+                        return Err(CallProblem::PositionalAfterNamed(value.to_string()));
                     }
                     call.positional.push(value);
                 }
@@ -94,9 +113,9 @@ impl Call {
     pub(super) fn bind(
         &self,
         parameters: &[&'static str],
-    ) -> Result<Vec<Option<Value>>, LayerProblem> {
+    ) -> Result<Vec<Option<Value>>, CallProblem> {
         if self.positional.len() > parameters.len() {
-            return Err(LayerProblem::TooManyArguments {
+            return Err(CallProblem::TooManyArguments {
                 found: self.positional.len(),
                 signature: signature(&self.name, parameters),
             });
@@ -105,13 +124,13 @@ impl Call {
         bound.resize(parameters.len(), None);
         for (name, value) in &self.named {
             let Some(place) = parameters.iter().position(|p| p == name) else {
-                return Err(LayerProblem::UnknownArgument {
+                return Err(CallProblem::UnknownArgument {
                     name: name.clone(),
                     hint: hint(name, parameters.iter().copied()),
                 });
             };
             if bound[place].replace(value.clone()).is_some() {
-                return Err(LayerProblem::ArgumentTwice(name.clone()));
+                return Err(CallProblem::ArgumentTwice(name.clone()));
             }
         }
         Ok(bound)
@@ -137,9 +156,9 @@ impl Call {
     }
 }
 
-/// How a layer is called, for messages.
+/// How a function is called, for messages.
 pub(super) fn signature(name: &str, parameters: &[&'static str]) -> String {
-    format!("the layer is {name}({})", parameters.join(", "))
+    format!("the call is {name}({})", parameters.join(", "))
 }
 
 /// What is left of the text.
@@ -164,7 +183,7 @@ impl Reader<'_> {
         }
     }
 
-    fn expect(&mut self, token: &str, expected: &'static str) -> Result<(), LayerProblem> {
+    fn expect(&mut self, token: &str, expected: &'static str) -> Result<(), CallProblem> {
         if self.take(token) {
             Ok(())
         } else {
@@ -172,7 +191,7 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&mut self) -> Result<(), LayerProblem> {
+    fn end(&mut self) -> Result<(), CallProblem> {
         self.skip_space();
         if self.rest.is_empty() {
             Ok(())
@@ -181,8 +200,8 @@ impl Reader<'_> {
         }
     }
 
-    fn syntax(&self, expected: &'static str) -> LayerProblem {
-        LayerProblem::Syntax {
+    fn syntax(&self, expected: &'static str) -> CallProblem {
+        CallProblem::Syntax {
             expected,
             found: if self.rest.is_empty() {
                 "the end".to_owned()
@@ -201,7 +220,7 @@ impl Reader<'_> {
         word
     }
 
-    fn name(&mut self, expected: &'static str) -> Result<String, LayerProblem> {
+    fn name(&mut self, expected: &'static str) -> Result<String, CallProblem> {
         self.skip_space();
         if !self
             .rest
@@ -224,7 +243,7 @@ impl Reader<'_> {
         None
     }
 
-    fn value(&mut self) -> Result<Value, LayerProblem> {
+    fn value(&mut self) -> Result<Value, CallProblem> {
         const EXPECTED: &str = "a number, True, False, None, a string or a tuple";
         self.skip_space();
         let before = self.rest;
@@ -272,7 +291,7 @@ impl Reader<'_> {
         text
     }
 
-    fn tuple(&mut self, open: &str, close: &str) -> Result<Value, LayerProblem> {
+    fn tuple(&mut self, open: &str, close: &str) -> Result<Value, CallProblem> {
         self.expect(open, "a tuple")?;
         let mut values = Vec::new();
         let mut comma = true;
@@ -337,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_call_is_refused() {
-        assert_eq!(error(""), "expected the name of a layer but found the end");
+        assert_eq!(error(""), "expected a name but found the end");
         assert_eq!(error("ReLU"), "expected \"(\" but found the end");
         assert_eq!(
             error("ReLU("),
@@ -393,7 +412,7 @@ mod tests {
         let error = |text| bind(text).unwrap_err().to_string();
         assert_eq!(
             error("Linear(1, 2, 3)"),
-            "3 arguments are too many; the layer is Linear(in_features, out_features)"
+            "3 arguments are too many; the call is Linear(in_features, out_features)"
         );
         assert_eq!(
             error("Linear(1, output_features=2)"),

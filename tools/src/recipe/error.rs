@@ -77,13 +77,24 @@ pub enum Problem {
         /// What decides the right one.
         right: String,
     },
-    /// A wrong layer.
-    #[error("{layer}: {problem}")]
-    Layer {
-        /// The layer as it was written.
-        layer: String,
+    /// A wrong layer or transform.
+    #[error("{call}: {problem}")]
+    Call {
+        /// The layer or transform as it was written.
+        call: String,
         /// What is wrong with it.
-        problem: LayerProblem,
+        problem: CallProblem,
+    },
+    /// Transforms that change the size of the pictures.
+    #[error(
+        "the transforms make pictures of {found} (channels, height, width), but validation and the network take \
+         {input}: end with a size of ({}, {})", .input.0.height, .input.0.width
+    )]
+    TransformedShape {
+        /// Shape after the last transform.
+        found: ChannelsFirst,
+        /// The network's input.
+        input: ChannelsFirst,
     },
     /// A network that does not end in one number for each class.
     #[error(
@@ -107,10 +118,10 @@ pub enum Problem {
     },
 }
 
-/// What is wrong with one layer.
+/// What is wrong with one layer or one transform.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LayerProblem {
+pub enum CallProblem {
     /// Not a call.
     #[error("expected {expected} but found {found}")]
     Syntax {
@@ -119,15 +130,17 @@ pub enum LayerProblem {
         /// What stands there.
         found: String,
     },
-    /// A layer that does not exist.
-    #[error("there is no layer \"{name}\"; {hint}")]
+    /// A layer or transform that does not exist.
+    #[error("there is no {kind} \"{name}\"; {hint}")]
     Unknown {
+        /// "layer" or "transform".
+        kind: &'static str,
         /// The name.
         name: String,
         /// The nearest one, or all.
         hint: String,
     },
-    /// An argument that the layer does not take.
+    /// An argument that the call does not take.
     #[error("there is no argument \"{name}\"; {hint}")]
     UnknownArgument {
         /// The name.
@@ -140,7 +153,7 @@ pub enum LayerProblem {
     MissingArgument {
         /// The name.
         name: &'static str,
-        /// How the layer is called.
+        /// How the call is written.
         signature: String,
     },
     /// More positional arguments than there are.
@@ -148,7 +161,7 @@ pub enum LayerProblem {
     TooManyArguments {
         /// Arguments found.
         found: usize,
-        /// How the layer is called.
+        /// How the call is written.
         signature: String,
     },
     /// A positional argument after a named one.
@@ -238,6 +251,28 @@ pub enum LayerProblem {
     /// A layer too large for this program.
     #[error("its output has {0} values for each picture; at most {1} are possible")]
     OutputTooLarge(usize, usize),
+    /// A window larger than what it is cut from.
+    #[error(
+        "its window is {window_height} x {window_width}, but the padded picture is only {height} x {width}"
+    )]
+    Window {
+        /// Rows of the window.
+        window_height: usize,
+        /// Columns of the window.
+        window_width: usize,
+        /// Rows of the padded picture.
+        height: usize,
+        /// Columns of the padded picture.
+        width: usize,
+    },
+    /// A transform for pictures with other channels.
+    #[error("it needs gray or RGB pictures (1 or 3 channels), but `input` has {0}")]
+    Colors(usize),
+    /// A transform of bytes after one of normalized values.
+    #[error(
+        "it changes bytes, so it must come before RandomErasing, which changes normalized values"
+    )]
+    AfterNormalize,
     /// A layer too large for this program.
     #[error("it has {0} parameters; at most {1} are possible")]
     TooManyParameters(usize, usize),

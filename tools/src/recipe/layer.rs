@@ -4,12 +4,10 @@
 
 use kinglet_kernels::{CountPadding, Rounding, Unary};
 
-use super::call::{Call, Value, signature};
-use super::error::{LayerProblem, hint};
+use super::arguments::{Arguments, Pair, pair_of};
+use super::call::{Call, Value};
+use super::error::CallProblem;
 use crate::network::Bias;
-
-/// Rows and columns.
-pub(super) type Pair = (usize, usize);
 
 /// `padding` of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,32 +130,14 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 impl LayerArguments {
     /// Reads a call's arguments.
-    pub(super) fn from_call(call: &Call) -> Result<Self, LayerProblem> {
-        let Some(&(name, parameters)) = LAYERS.iter().find(|(name, _)| *name == call.name) else {
-            return Err(LayerProblem::Unknown {
-                name: call.name.clone(),
-                hint: hint(&call.name, LAYERS.iter().map(|(name, _)| *name)),
-            });
-        };
-        let arguments = Arguments {
-            layer: name,
-            parameters,
-            values: call.bind(parameters)?,
-        };
-        arguments.read()
+    pub(super) fn from_call(call: &Call) -> Result<Self, CallProblem> {
+        Arguments::bind(call, "layer", LAYERS)?.read()
     }
 }
 
-/// Arguments by the names of their parameters.
-struct Arguments {
-    layer: &'static str,
-    parameters: &'static [&'static str],
-    values: Vec<Option<Value>>,
-}
-
 impl Arguments {
-    fn read(&self) -> Result<LayerArguments, LayerProblem> {
-        Ok(match self.layer {
+    fn read(&self) -> Result<LayerArguments, CallProblem> {
+        Ok(match self.function {
             "Conv2d" => {
                 self.only("padding_mode", &Value::Text("zeros".to_owned()), "'zeros'")?;
                 let stride = self.pair("stride", Some((1, 1)))?;
@@ -242,58 +222,7 @@ impl Arguments {
         })
     }
 
-    fn value(&self, name: &str) -> Option<&Value> {
-        let place = self.parameters.iter().position(|p| *p == name)?;
-        self.values.get(place)?.as_ref()
-    }
-
-    fn wrong(&self, name: &'static str, found: &Value, right: &'static str) -> LayerProblem {
-        LayerProblem::Argument {
-            name,
-            found: found.to_string(),
-            right,
-        }
-    }
-
-    /// The default, or an error where there is none.
-    fn or_default<T>(&self, name: &'static str, default: Option<T>) -> Result<T, LayerProblem> {
-        default.ok_or_else(|| LayerProblem::MissingArgument {
-            name,
-            signature: signature(self.layer, self.parameters),
-        })
-    }
-
-    /// An argument of which only one value is supported.
-    fn only(
-        &self,
-        name: &'static str,
-        supported: &Value,
-        right: &'static str,
-    ) -> Result<(), LayerProblem> {
-        match self.value(name) {
-            Some(found) if found != supported => Err(self.wrong(name, found, right)),
-            _ => Ok(()),
-        }
-    }
-
-    fn count(&self, name: &'static str, default: Option<usize>) -> Result<usize, LayerProblem> {
-        match self.value(name) {
-            None => self.or_default(name, default),
-            Some(&Value::Integer(value)) if value > 0 => Ok(value as usize),
-            Some(other) => Err(self.wrong(name, other, "a whole number of at least 1")),
-        }
-    }
-
-    /// A number for both axes or (rows, columns), each at least 1.
-    fn pair(&self, name: &'static str, default: Option<Pair>) -> Result<Pair, LayerProblem> {
-        match self.value(name) {
-            None => self.or_default(name, default),
-            Some(value) => pair_of(value, 1)
-                .ok_or_else(|| self.wrong(name, value, "a number or (height, width), at least 1")),
-        }
-    }
-
-    fn padding(&self) -> Result<Pair, LayerProblem> {
+    fn padding(&self) -> Result<Pair, CallProblem> {
         match self.value("padding") {
             None => Ok((0, 0)),
             Some(value) => pair_of(value, 0)
@@ -301,7 +230,7 @@ impl Arguments {
         }
     }
 
-    fn conv_padding(&self, stride: Pair) -> Result<ConvPadding, LayerProblem> {
+    fn conv_padding(&self, stride: Pair) -> Result<ConvPadding, CallProblem> {
         const RIGHT: &str = "a number, (height, width), 'same' or 'valid'";
         match self.value("padding") {
             Some(value @ Value::Text(text)) => match text.as_str() {
@@ -315,22 +244,14 @@ impl Arguments {
         }
     }
 
-    fn pool_stride(&self, kernel: Pair) -> Result<Pair, LayerProblem> {
+    fn pool_stride(&self, kernel: Pair) -> Result<Pair, CallProblem> {
         match self.value("stride") {
             Some(Value::None) => Ok(kernel),
             _ => self.pair("stride", Some(kernel)),
         }
     }
 
-    fn flag(&self, name: &'static str, default: bool) -> Result<bool, LayerProblem> {
-        match self.value(name) {
-            None => Ok(default),
-            Some(&Value::Bool(value)) => Ok(value),
-            Some(other) => Err(self.wrong(name, other, "True or False")),
-        }
-    }
-
-    fn rounding(&self) -> Result<Rounding, LayerProblem> {
+    fn rounding(&self) -> Result<Rounding, CallProblem> {
         let ceil = self.flag("ceil_mode", false)?;
         Ok(if ceil {
             Rounding::Ceil
@@ -339,7 +260,7 @@ impl Arguments {
         })
     }
 
-    fn bias(&self) -> Result<Bias, LayerProblem> {
+    fn bias(&self) -> Result<Bias, CallProblem> {
         Ok(if self.flag("bias", true)? {
             Bias::Yes
         } else {
@@ -348,39 +269,19 @@ impl Arguments {
     }
 
     /// `inplace` is accepted and means nothing here.
-    fn unary(&self, function: Unary) -> Result<LayerArguments, LayerProblem> {
+    fn unary(&self, function: Unary) -> Result<LayerArguments, CallProblem> {
         self.flag("inplace", false)?;
         Ok(LayerArguments::Unary(function))
     }
 
-    fn float(
-        &self,
-        name: &'static str,
-        default: f32,
-        right: &'static str,
-        valid: impl Fn(f32) -> bool,
-    ) -> Result<f32, LayerProblem> {
-        let number = match self.value(name) {
-            None => return Ok(default),
-            Some(&Value::Float(value)) => Some(value as f32),
-            Some(&Value::Integer(value)) => Some(value as f32),
-            Some(_) => None,
-        };
-        match (number, self.value(name)) {
-            (Some(number), _) if number.is_finite() && valid(number) => Ok(number),
-            (_, Some(found)) => Err(self.wrong(name, found, right)),
-            (_, None) => Ok(default),
-        }
-    }
-
-    fn probability(&self) -> Result<f32, LayerProblem> {
+    fn probability(&self) -> Result<f32, CallProblem> {
         self.flag("inplace", false)?;
         self.float("p", 0.5, "at least 0 and below 1", |p| {
             (0.0..1.0).contains(&p)
         })
     }
 
-    fn adaptive_size(&self) -> Result<(Option<usize>, Option<usize>), LayerProblem> {
+    fn adaptive_size(&self) -> Result<(Option<usize>, Option<usize>), CallProblem> {
         const NAME: &str = "output_size";
         const RIGHT: &str = "a number or (height, width), at least 1";
         let axis = |value: &Value| match value {
@@ -399,20 +300,6 @@ impl Arguments {
             single => axis(single).map(|n| (n, n)),
         };
         size.ok_or_else(|| self.wrong(NAME, value, RIGHT))
-    }
-}
-
-fn pair_of(value: &Value, least: i64) -> Option<Pair> {
-    let one = |value: &Value| match value {
-        Value::Integer(n) if *n >= least => usize::try_from(*n).ok(),
-        _ => None,
-    };
-    match value {
-        Value::Tuple(values) => match values.as_slice() {
-            [h, w] => one(h).zip(one(w)),
-            _ => None,
-        },
-        single => one(single).map(|n| (n, n)),
     }
 }
 
@@ -499,7 +386,7 @@ mod tests {
         assert!(error("GRU(2)").starts_with("there is no layer \"GRU\"; known are Conv2d, "));
         assert_eq!(
             error("Linear(3)"),
-            "the argument out_features is missing; the layer is Linear(in_features, out_features, bias)"
+            "the argument out_features is missing; the call is Linear(in_features, out_features, bias)"
         );
         assert_eq!(
             error("Conv2d(3, 16, 0)"),

@@ -9,33 +9,40 @@
 //! normalize = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }    # of pixels from 0 to 1
 //! validation = 0.2                                                 # fraction of the training pictures
 //! resize = [32, 32]                                                # optional; height, width
+//! transforms = ["RandomHorizontalFlip()", "RandomRotation(10)"]    # of training pictures, in torchvision's words
 //! [train]
 //! epochs = 30
 //! batch_size = 20
-//! seed = 1
+//! seed = 1                                # label_smoothing, best, early_stop, ema
 //! [optimizer]
 //! type = "SGD"                            # lr, momentum, weight_decay, nesterov
 //! lr = 0.01                               # "Adam": lr, betas, eps, weight_decay
 //! momentum = 0.9
+//! [schedule]                              # without it lr stays as it is
+//! type = "CosineAnnealingLR"              # "StepLR", "MultiStepLR", "OneCycleLR"; warmup_epochs
 //! ```
 //!
 //! Everything is checked on reading: a [`Recipe`] is a network whose layers fit each other. The first
 //! thing wrong is reported with its line and with what would be right.
 
+mod arguments;
 mod call;
 mod error;
 mod layer;
+mod schedule;
 mod section;
 mod settings;
 mod shapes;
+mod transform;
 
 use std::path::Path;
 
 use kinglet_kernels::Shape;
 use kinglet_kernels::params::MAX_EXTENT;
 
-pub use error::{ChannelsFirst, LayerProblem, Problem, RecipeError};
-pub use settings::{DataSettings, Normalize, OptimizerSettings, TrainSettings};
+pub use error::{CallProblem, ChannelsFirst, Problem, RecipeError};
+pub use schedule::{Anneal, Curve, OneCycle, ScheduleSettings};
+pub use settings::{BestBy, DataSettings, Normalize, OptimizerSettings, TrainSettings};
 
 use crate::network::Architecture;
 use section::{Entry, Located, Section};
@@ -56,6 +63,8 @@ pub struct Recipe {
     pub train: TrainSettings,
     /// How weights move.
     pub optimizer: OptimizerSettings,
+    /// How the learning rate changes on the way.
+    pub schedule: ScheduleSettings,
     /// The file's text, kept in checkpoints.
     pub text: String,
     /// The line of each layer.
@@ -130,9 +139,10 @@ fn read(text: &str, stem: &str) -> Located<Recipe> {
         "layers = [\"Conv2d(3, 16, 3)\", \"ReLU()\", \"Flatten()\", \"Linear(14400, 10)\"]",
     )?;
     let (layer_lines, architecture) = read_layers(layers, input)?;
-    let data = settings::read_data(top.section("data", "[data]")?, input.channels)?;
-    let train = settings::read_train(top.section("train", "[train]")?)?;
+    let data = settings::read_data(top.section("data", "[data]")?, input)?;
+    let train = settings::read_train(top.section("train", "[train]")?, data.validation)?;
     let optimizer = settings::read_optimizer(top.section("optimizer", "[optimizer]")?)?;
+    let schedule = schedule::read_schedule(top.section("schedule", "[schedule]")?)?;
     top.end()?;
     let (classes_line, classes) = classes;
     let output = architecture.output();
@@ -153,6 +163,7 @@ fn read(text: &str, stem: &str) -> Located<Recipe> {
         data,
         train,
         optimizer,
+        schedule,
         text: text.to_owned(),
         layer_lines,
     })
@@ -196,8 +207,8 @@ fn read_layers(entry: Entry, input: Shape) -> Located<(Vec<usize>, Architecture)
         let line = entry.line;
         let text = entry.string()?;
         let layer = flow.next(&text).map_err(|problem| {
-            let layer = text.trim().to_owned();
-            (line, Problem::Layer { layer, problem })
+            let call = text.trim().to_owned();
+            (line, Problem::Call { call, problem })
         })?;
         lines.push(line);
         layers.push(layer);

@@ -1,10 +1,13 @@
 //! The sections `[data]`, `[train]` and `[optimizer]`. Defaults are PyTorch's where it has one.
 
+use kinglet_kernels::Shape;
 use kinglet_kernels::params::MAX_EXTENT;
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use super::section::{Entry, Located, Section};
+use super::transform::read_transforms;
+use crate::transform::Transforms;
 
 /// `[data]`: what becomes of the pictures before the network sees them.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +18,8 @@ pub struct DataSettings {
     pub validation: f64,
     /// Rows and columns that all pictures are scaled to: torchvision's `Resize`. Default: none are.
     pub resize: Option<[usize; 2]>,
+    /// Random changes to the training pictures, before `normalize`. Default none.
+    pub transforms: Transforms,
 }
 
 /// `(pixel / 255 - mean) / std` for each channel: `ToTensor` and `Normalize` of torchvision.
@@ -37,14 +42,42 @@ impl Normalize {
 }
 
 /// `[train]`: how long to train, on how many pictures at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TrainSettings {
     /// Passes over the training pictures. Default 10.
     pub epochs: usize,
     /// Pictures of one step. Default 32.
     pub batch_size: usize,
-    /// Decides first weights, split, order and dropout. Default 1.
+    /// Decides first weights, split, order, transforms and dropout. Default 1.
     pub seed: u64,
+    /// `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of the target is shared by all classes. Default 0.
+    pub label_smoothing: f32,
+    /// What makes an epoch the best one. Default the validation loss.
+    pub best: BestBy,
+    /// Stop after this many epochs in a row without a better one. Default: never.
+    pub early_stop: Option<usize>,
+    /// Decay of an exponential moving average of the weights, which then validates and is kept instead of the
+    /// weights. Default: none.
+    pub ema: Option<f32>,
+}
+
+/// What makes an epoch the best one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BestBy {
+    /// The lowest validation loss.
+    #[default]
+    Loss,
+    /// The highest validation accuracy; of equals the one with the lower loss.
+    Accuracy,
+}
+
+impl std::fmt::Display for BestBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Loss => "loss",
+            Self::Accuracy => "accuracy",
+        })
+    }
 }
 
 /// `[optimizer]`: how weights move, as `torch.optim` has it. Without the section: the SGD that the type
@@ -54,30 +87,35 @@ pub enum OptimizerSettings {
     /// `torch.optim.SGD`.
     Sgd {
         /// `lr`, default 0.001.
-        learning_rate: f32,
+        learning_rate: f64,
         /// `momentum`, default 0.
         momentum: f32,
         /// `weight_decay`, default 0.
         weight_decay: f32,
         /// `nesterov`, default false.
         nesterov: bool,
+        /// Whether weight decay acts on biases and batch normalization too, as in PyTorch. `decay_bias`, default
+        /// true.
+        decay_bias: bool,
     },
     /// `torch.optim.Adam`.
     Adam {
         /// `lr`, default 0.001.
-        learning_rate: f32,
+        learning_rate: f64,
         /// `betas`, default [0.9, 0.999].
         betas: [f32; 2],
         /// `eps`, default 1e-8.
         epsilon: f32,
         /// `weight_decay`, default 0.
         weight_decay: f32,
+        /// As for SGD.
+        decay_bias: bool,
     },
 }
 
 impl OptimizerSettings {
     /// `lr`.
-    pub fn learning_rate(&self) -> f32 {
+    pub fn learning_rate(&self) -> f64 {
         match *self {
             Self::Sgd { learning_rate, .. } | Self::Adam { learning_rate, .. } => learning_rate,
         }
@@ -87,10 +125,10 @@ impl OptimizerSettings {
 /// Largest batch: more would only need memory.
 const MAX_BATCH: u64 = 1 << 16;
 
-pub(super) fn read_data(mut section: Section, channels: usize) -> Located<DataSettings> {
+pub(super) fn read_data(mut section: Section, input: Shape) -> Located<DataSettings> {
     let normalize = match section.optional("normalize") {
-        None => Normalize::identity(channels),
-        Some(entry) => read_normalize(entry, channels)?,
+        None => Normalize::identity(input.channels),
+        Some(entry) => read_normalize(entry, input.channels)?,
     };
     let validation = section.optional("validation").map_or(Ok(0.2), |entry| {
         entry.number("a fraction: at least 0 and below 1", |x| {
@@ -98,11 +136,17 @@ pub(super) fn read_data(mut section: Section, channels: usize) -> Located<DataSe
         })
     })?;
     let resize = section.optional("resize").map(read_resize).transpose()?;
+    let transforms = section
+        .optional("transforms")
+        .map_or(Ok(Transforms::default()), |entry| {
+            read_transforms(entry, input)
+        })?;
     section.end()?;
     Ok(DataSettings {
         normalize,
         validation,
         resize,
+        transforms,
     })
 }
 
@@ -163,7 +207,8 @@ fn read_normalize(entry: Entry, channels: usize) -> Located<Normalize> {
     Ok(Normalize { mean, std })
 }
 
-pub(super) fn read_train(mut section: Section) -> Located<TrainSettings> {
+/// Reads `[train]`; `validation` is the fraction of the pictures that validate.
+pub(super) fn read_train(mut section: Section, validation: f64) -> Located<TrainSettings> {
     let mut count = |key, default| {
         section
             .optional(key)
@@ -177,12 +222,47 @@ pub(super) fn read_train(mut section: Section) -> Located<TrainSettings> {
             (1.0..=MAX_BATCH as f64).contains(&x) && x.fract() == 0.0
         })
     })?;
+    let label_smoothing = section
+        .optional("label_smoothing")
+        .map_or(Ok(0.0), fraction)?;
+    let best = match section.optional("best") {
+        None => BestBy::default(),
+        Some(entry) => read_best(entry)?,
+    };
+    let early_stop = match section.optional("early_stop") {
+        None => None,
+        Some(entry) if validation == 0.0 => {
+            return entry.wrong("absent without validation pictures ([data] validation = 0)");
+        }
+        Some(entry) => Some(usize::try_from(entry.count(1)?).unwrap_or(usize::MAX)),
+    };
+    let ema = section.optional("ema").map(fraction).transpose()?;
     section.end()?;
     Ok(TrainSettings {
         epochs: usize::try_from(epochs).unwrap_or(usize::MAX),
         batch_size: batch_size as usize,
         seed,
+        label_smoothing,
+        best,
+        early_stop,
+        ema,
     })
+}
+
+fn read_best(entry: Entry) -> Located<BestBy> {
+    let line = entry.line;
+    match entry.string()?.as_str() {
+        "loss" => Ok(BestBy::Loss),
+        "accuracy" => Ok(BestBy::Accuracy),
+        other => {
+            let problem = Problem::Value {
+                key: "best".to_owned(),
+                found: format!("{other:?}"),
+                right: "\"loss\" or \"accuracy\"".to_owned(),
+            };
+            Err((line, problem))
+        }
+    }
 }
 
 pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings> {
@@ -192,6 +272,7 @@ pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings>
             momentum: 0.0,
             weight_decay: 0.0,
             nesterov: false,
+            decay_bias: true,
         });
     }
     let kind = section.required("type", "type = \"SGD\"")?;
@@ -215,6 +296,14 @@ pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings>
     Ok(settings)
 }
 
+fn learning_rate(section: &mut Section) -> Located<f64> {
+    section.optional("lr").map_or(Ok(1e-3), |entry| {
+        entry.number("a number of at least 0", |x| {
+            x >= 0.0 && (x as f32).is_finite()
+        })
+    })
+}
+
 /// A number of at least 0 that stays one as f32.
 fn at_least_zero(section: &mut Section, key: &'static str, default: f32) -> Located<f32> {
     section.optional(key).map_or(Ok(default), |entry| {
@@ -232,8 +321,12 @@ fn fraction(entry: Entry) -> Located<f32> {
         .map(|x| x as f32)
 }
 
+fn decay_bias(section: &mut Section) -> Located<bool> {
+    section.optional("decay_bias").map_or(Ok(true), Entry::flag)
+}
+
 fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
-    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let learning_rate = learning_rate(section)?;
     let momentum = section.optional("momentum").map_or(Ok(0.0), fraction)?;
     let weight_decay = at_least_zero(section, "weight_decay", 0.0)?;
     let nesterov = section.optional("nesterov");
@@ -254,11 +347,12 @@ fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
         momentum,
         weight_decay,
         nesterov,
+        decay_bias: decay_bias(section)?,
     })
 }
 
 fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
-    let learning_rate = at_least_zero(section, "lr", 1e-3)?;
+    let learning_rate = learning_rate(section)?;
     let betas = match section.optional("betas") {
         None => [0.9, 0.999],
         Some(entry) => {
@@ -281,5 +375,6 @@ fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
         betas,
         epsilon: at_least_zero(section, "eps", 1e-8)?,
         weight_decay: at_least_zero(section, "weight_decay", 0.0)?,
+        decay_bias: decay_bias(section)?,
     })
 }

@@ -4,9 +4,10 @@ use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, Rounding, Shape, Window,
 };
 
+use super::arguments::Pair;
 use super::call::Call;
-use super::error::{ChannelsFirst, LayerProblem};
-use super::layer::{ConvPadding, LayerArguments, Pair};
+use super::error::{CallProblem, ChannelsFirst};
+use super::layer::{ConvPadding, LayerArguments};
 use crate::network::{Layer, Operation};
 
 /// Largest output of one layer for one picture, in values: 256 MB of f32.
@@ -34,13 +35,13 @@ impl Flow {
     }
 
     /// Reads the next layer, checks it against what comes in and moves on to what it puts out.
-    pub(super) fn next(&mut self, text: &str) -> Result<Layer, LayerProblem> {
+    pub(super) fn next(&mut self, text: &str) -> Result<Layer, CallProblem> {
         let call = Call::parse(text)?;
         let arguments = LayerArguments::from_call(&call)?;
         let input = self.shape;
         let (operation, output) = self.apply(&call, arguments)?;
         if output.len() > MAX_OUTPUT {
-            return Err(LayerProblem::OutputTooLarge(output.len(), MAX_OUTPUT));
+            return Err(CallProblem::OutputTooLarge(output.len(), MAX_OUTPUT));
         }
         let layer = Layer {
             text: text.trim().to_owned(),
@@ -49,7 +50,7 @@ impl Flow {
             output,
         };
         if layer.parameters() > MAX_PARAMETERS {
-            return Err(LayerProblem::TooManyParameters(
+            return Err(CallProblem::TooManyParameters(
                 layer.parameters(),
                 MAX_PARAMETERS,
             ));
@@ -62,7 +63,7 @@ impl Flow {
         &mut self,
         call: &Call,
         arguments: LayerArguments,
-    ) -> Result<(Operation, Shape), LayerProblem> {
+    ) -> Result<(Operation, Shape), CallProblem> {
         let input = self.shape;
         match arguments {
             LayerArguments::Conv2d {
@@ -118,7 +119,7 @@ impl Flow {
                 if !input.height.is_multiple_of(out_height)
                     || !input.width.is_multiple_of(out_width)
                 {
-                    return Err(LayerProblem::Adaptive {
+                    return Err(CallProblem::Adaptive {
                         height: input.height,
                         width: input.width,
                         out_height,
@@ -137,7 +138,7 @@ impl Flow {
             LayerArguments::Softmax { dim } => {
                 // Of [batch, features], -1 is 1; of [batch, channels, height, width], -3 is.
                 if dim != 1 && (dim == -1) != self.flat {
-                    return Err(LayerProblem::Argument {
+                    return Err(CallProblem::Argument {
                         name: "dim",
                         found: dim.to_string(),
                         right: "1 (the channels)",
@@ -180,9 +181,9 @@ impl Flow {
         }
     }
 
-    fn picture(&self) -> Result<(), LayerProblem> {
+    fn picture(&self) -> Result<(), CallProblem> {
         if self.flat {
-            return Err(LayerProblem::Flat {
+            return Err(CallProblem::Flat {
                 features: self.shape.len(),
             });
         }
@@ -194,12 +195,12 @@ impl Flow {
         call: &Call,
         argument: &'static str,
         found: usize,
-    ) -> Result<(), LayerProblem> {
+    ) -> Result<(), CallProblem> {
         let right = self.shape.channels;
         if found == right {
             return Ok(());
         }
-        Err(LayerProblem::Channels {
+        Err(CallProblem::Channels {
             argument,
             found,
             right,
@@ -208,11 +209,11 @@ impl Flow {
         })
     }
 
-    fn features(&self, call: &Call, found: usize) -> Result<(), LayerProblem> {
+    fn features(&self, call: &Call, found: usize) -> Result<(), CallProblem> {
         let right = self.shape.len();
         let fixed = || call.with_first("in_features", right).to_string();
         if !self.flat {
-            return Err(LayerProblem::NotFlat {
+            return Err(CallProblem::NotFlat {
                 input: ChannelsFirst(self.shape),
                 found,
                 right,
@@ -220,7 +221,7 @@ impl Flow {
             });
         }
         if found != right {
-            return Err(LayerProblem::Features {
+            return Err(CallProblem::Features {
                 found,
                 right,
                 before_flatten: self.flattened,
@@ -235,13 +236,13 @@ impl Flow {
         window: Window,
         rounding: Rounding,
         count_padding: CountPadding,
-    ) -> Result<Pool2d, LayerProblem> {
+    ) -> Result<Pool2d, CallProblem> {
         Pool2d::new(self.shape, window, rounding, count_padding)
             .map_err(|problem| self.geometry(problem))
     }
 
-    fn geometry(&self, problem: ParamsError) -> LayerProblem {
-        LayerProblem::Geometry {
+    fn geometry(&self, problem: ParamsError) -> CallProblem {
+        CallProblem::Geometry {
             problem,
             input: ChannelsFirst(self.shape),
         }

@@ -70,7 +70,11 @@ fn the_lesson_is_read_as_it_stands() {
         TrainSettings {
             epochs: 30,
             batch_size: 20,
-            seed: 1
+            seed: 1,
+            label_smoothing: 0.0,
+            best: BestBy::Loss,
+            early_stop: None,
+            ema: None,
         }
     );
     assert_eq!(
@@ -79,7 +83,8 @@ fn the_lesson_is_read_as_it_stands() {
             learning_rate: 0.01,
             momentum: 0.9,
             weight_decay: 0.0,
-            nesterov: false
+            nesterov: false,
+            decay_bias: true
         }
     );
     assert_eq!(recipe.layer_line(3), Some(8));
@@ -92,6 +97,8 @@ fn defaults_are_filled_in() {
     assert_eq!(recipe.name, "lesson");
     assert_eq!(recipe.data.normalize, Normalize::identity(1));
     assert_eq!(recipe.optimizer.learning_rate(), 1e-3);
+    assert_eq!(recipe.schedule, ScheduleSettings::default());
+    assert!(recipe.data.transforms.is_empty());
 }
 
 #[test]
@@ -129,7 +136,7 @@ fn unknown_keys_suggest_the_nearest() {
     assert_eq!(
         error("lr = 0.01", "learning_rate = 0.01"),
         "dir/lesson.toml:30: unknown key \"learning_rate\" in [optimizer]; \
-         known are type, lr, momentum, weight_decay, nesterov"
+         known are type, lr, momentum, weight_decay, nesterov, decay_bias"
     );
     assert_eq!(
         error("[train]", "[training]"),
@@ -217,7 +224,8 @@ fn betas_are_two() {
             learning_rate: 1e-3,
             betas: [0.8, 0.99],
             epsilon: 1e-6,
-            weight_decay: 0.0
+            weight_decay: 0.0,
+            decay_bias: true
         }
     );
     assert_eq!(
@@ -252,4 +260,65 @@ fn a_file_that_is_not_there_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("cannot read /no/such.toml: "), "{error}");
+}
+
+#[test]
+fn transforms_keep_the_shape_of_the_input() {
+    let error = |transforms: &str| {
+        let to = format!("validation = 0.2\ntransforms = [\n{transforms}]");
+        error("validation = 0.2", &to)
+    };
+    assert_eq!(
+        error("\"RandomHorizontalFlip()\",\n\"RandomCrop(28)\""),
+        "dir/lesson.toml:24: the transforms make pictures of 3x28x28 (channels, height, width), but validation \
+         and the network take 3x32x32: end with a size of (32, 32)"
+    );
+    assert_eq!(
+        error("\"RandomHorizontalFlip()\",\n\"RandomRotation(10, 3)\""),
+        "dir/lesson.toml:26: RandomRotation(10, 3): interpolation=3 is not possible; it must be 'nearest'"
+    );
+    assert_eq!(
+        error("\"RandomErasing()\",\n\"RandomRotation(10)\""),
+        "dir/lesson.toml:26: RandomRotation(10): it changes bytes, so it must come before RandomErasing, \
+         which changes normalized values"
+    );
+}
+
+#[test]
+fn settings_of_training_say_what_is_possible() {
+    assert_eq!(
+        error("seed = 1", "best = \"f1\""),
+        "dir/lesson.toml:27: best = \"f1\" is not possible; it must be \"loss\" or \"accuracy\""
+    );
+    assert_eq!(
+        error("seed = 1", "label_smoothing = 1"),
+        "dir/lesson.toml:27: label_smoothing = 1 is not possible; it must be at least 0 and below 1"
+    );
+    let without = LESSON.replace("validation = 0.2", "validation = 0");
+    assert_eq!(
+        parse(&without.replace("seed = 1", "early_stop = 5")).unwrap_err(),
+        "dir/lesson.toml:27: early_stop = 5 is not possible; it must be absent without validation pictures \
+         ([data] validation = 0)"
+    );
+    let all = "seed = 1\nlabel_smoothing = 0.1\nbest = \"accuracy\"\nearly_stop = 5\nema = 0.99";
+    let train = parse(&LESSON.replace("seed = 1", all)).unwrap().train;
+    assert_eq!((train.label_smoothing, train.best), (0.1, BestBy::Accuracy));
+    assert_eq!((train.early_stop, train.ema), (Some(5), Some(0.99)));
+}
+
+#[test]
+fn every_recipe_that_comes_along_can_be_trained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe = Recipe::load(&path).unwrap();
+        recipe.check_trainable(&path).unwrap();
+        assert_eq!(
+            path.file_stem().unwrap().to_str(),
+            Some(recipe.name.as_str())
+        );
+        names.push(recipe.name);
+    }
+    assert!(names.len() >= 8, "{names:?}");
 }

@@ -16,7 +16,7 @@ use crate::recipe::{Recipe, RecipeError, TrainSettings};
 const MAGIC: [u8; 8] = *b"kngltckp";
 
 /// Changes with every change of [`Checkpoint`] or of what its numbers mean.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The file's name in the folder of a run.
 pub(super) const FILE_NAME: &str = "checkpoint.postcard";
@@ -25,6 +25,12 @@ pub(super) const FILE_NAME: &str = "checkpoint.postcard";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
+    /// There is nothing to continue.
+    #[error("{}: no training run is in this folder (a run has a checkpoint after its first minute or epoch)", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system could not read it.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -83,14 +89,16 @@ impl Values {
     }
 }
 
-/// The epoch with the lowest validation loss so far.
+/// The best epoch so far, by the recipe's measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// The epoch, from 1.
     pub epoch: usize,
     /// Its validation loss; without validation that of training.
     pub loss: f64,
-    /// The network after it.
+    /// Its validation accuracy; without validation that of training.
+    pub accuracy: f64,
+    /// The network after it, or the average of networks where the recipe asks for one.
     pub values: Values,
 }
 
@@ -105,6 +113,8 @@ pub(super) struct Progress {
     pub(super) tally: Tally,
     /// The time they took.
     pub(super) seconds: f64,
+    /// The part of it spent waiting for batches.
+    pub(super) loader_wait: f64,
 }
 
 /// A training run at one moment.
@@ -125,6 +135,8 @@ pub struct Checkpoint {
     pub(super) progress: Progress,
     /// The network now.
     pub values: Values,
+    /// The average of the networks so far, where the recipe asks for one.
+    pub(super) average: Option<Values>,
     pub(super) optimizer_steps: u32,
     pub(super) optimizer_state: Vec<f32>,
     /// The best epoch's network.
@@ -154,6 +166,7 @@ impl Checkpoint {
             kernels: subject.kernels.to_owned(),
             progress: Progress::default(),
             values: Values::of(network),
+            average: None,
             optimizer_steps: 0,
             optimizer_state: Vec::new(),
             best: None,
@@ -166,13 +179,17 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`] if it is not one, or is damaged, or was written by another version.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let path = if path.is_dir() {
-            path.join(FILE_NAME)
-        } else {
-            path.to_owned()
-        };
+        let in_folder = path.is_dir();
+        let mut path = path.to_owned();
+        if in_folder {
+            path.push(FILE_NAME);
+        }
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
+            Err(source) if source.kind() == io::ErrorKind::NotFound && in_folder => {
+                path.pop();
+                return Err(CheckpointError::Missing { path });
+            }
             Err(source) => return Err(CheckpointError::Read { path, source }),
         };
         if bytes.get(..MAGIC.len()) != Some(&MAGIC) {
@@ -209,7 +226,9 @@ impl Checkpoint {
             values.parameters.len() == network.parameters.len()
                 && values.statistics.len() == network.statistics.len()
         };
-        fits(&self.values) && self.best.as_ref().is_none_or(|best| fits(&best.values))
+        fits(&self.values)
+            && self.average.as_ref().is_none_or(fits)
+            && self.best.as_ref().is_none_or(|best| fits(&best.values))
     }
 
     /// The recipe as it was trained, with the settings of the command line.
@@ -226,20 +245,21 @@ impl Checkpoint {
         Ok(Network::zeroed(self.recipe()?.architecture))
     }
 
-    /// The best network so far: that of the epoch with the lowest validation loss, or the present one before
-    /// the first epoch has ended.
+    /// The best network so far: that of the best epoch, or the present one before the first epoch has ended.
     ///
     /// # Errors
     /// [`CheckpointError::Recipe`], which a checkpoint that was loaded does not give.
     pub fn best_network(&self) -> Result<Network, CheckpointError> {
         let mut network = self.network()?;
-        let values = self.best.as_ref().map_or(&self.values, |best| &best.values);
+        let best = self.best.as_ref().map(|best| &best.values);
+        let values = best.or(self.average.as_ref()).unwrap_or(&self.values);
         network.parameters.clone_from(&values.parameters);
         network.statistics.clone_from(&values.statistics);
         Ok(network)
     }
 
-    /// Refuses to continue what was begun with another recipe, data set or kernel set. More epochs are welcome.
+    /// Refuses to continue what was begun with another recipe, data set or kernel set. More epochs are welcome
+    /// where no learning rate so far depends on their number, and so is another patience.
     pub(super) fn check_resumable(
         &self,
         path: &Path,
@@ -254,11 +274,22 @@ impl Checkpoint {
             ),
             (then.data == recipe.data, "[data]"),
             (then.optimizer == recipe.optimizer, "[optimizer]"),
+            (then.schedule == recipe.schedule, "[schedule]"),
+            (
+                then.train.epochs == recipe.train.epochs || !recipe.schedule.depends_on_epochs(),
+                "epochs, on which the learning rates of [schedule] depend,",
+            ),
             (
                 then.train.batch_size == recipe.train.batch_size,
                 "batch_size",
             ),
             (then.train.seed == recipe.train.seed, "seed"),
+            (
+                then.train.label_smoothing == recipe.train.label_smoothing,
+                "label_smoothing",
+            ),
+            (then.train.best == recipe.train.best, "best"),
+            (then.train.ema == recipe.train.ema, "ema"),
             (self.classes == now.classes, "the classes"),
             (self.source == now.source, "the data set"),
             (self.kernels == now.kernels, "the kernel set (--kernels)"),

@@ -1,5 +1,7 @@
 //! Why training could not start, or stopped.
 
+use std::path::PathBuf;
+
 use kinglet_kernels::Shape;
 
 use super::CheckpointError;
@@ -23,6 +25,15 @@ pub enum TrainError {
     /// A checkpoint could not be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The folder holds a run already.
+    #[error(
+        "{} holds a training run already: continue it with --resume, choose another folder, \
+         or replace it with --force", path.display()
+    )]
+    FolderTaken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system does not give that many threads.
     #[error("cannot start {threads} threads: {source}")]
     Threads {
@@ -50,6 +61,14 @@ pub enum TrainError {
         /// The data set.
         source_name: String,
     },
+    /// Transforms of what is no picture.
+    #[error(
+        "{source_name} holds features, not pictures: transforms under [data] work on pictures only; leave them out"
+    )]
+    TransformedFeatures {
+        /// The data set.
+        source_name: String,
+    },
     /// Another number of classes than the network's outputs.
     #[error(
         "the network has {outputs} outputs, but {source_name} has {classes} classes: end with {classes} outputs"
@@ -64,7 +83,7 @@ pub enum TrainError {
     },
     /// The loss is not a number any more.
     #[error(
-        "the loss became {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate (lr is {learning_rate}), \
+        "the loss became {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate (it was {learning_rate}), \
          and pictures normalized to about -1 to 1 ([data] normalize)"
     )]
     Diverged {
@@ -74,7 +93,7 @@ pub enum TrainError {
         epoch: usize,
         /// The batch in it, from 1.
         batch: usize,
-        /// The recipe's `lr`.
-        learning_rate: f32,
+        /// The step's learning rate.
+        learning_rate: f64,
     },
 }

@@ -1,18 +1,25 @@
-//! The epochs of a run: train, validate, keep the best, write down how it went.
+//! A run from its recipe to its report: what it starts from, and what it came to. Its epochs are in `run`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use kinglet_kernels::BackwardKernels;
 
-use super::checkpoint::{Best, Checkpoint, Subject, Values};
-use super::metrics::to_csv;
-use super::{ClassTally, EpochMetrics, Pictures, Tally, TrainError, Trainer, TrainerOptions};
-use crate::dataset::{Collection, epoch_order, split};
-use crate::file::{create_folder, write_atomic};
+use super::checkpoint::{self, Checkpoint, Subject};
+use super::loader::{Course, Loader, TrainingPictures};
+use super::run::{METRICS, Run};
+use super::{
+    CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
+    TrainerOptions,
+};
+use crate::dataset::{Collection, split};
+use crate::file::{create_folder, remove_file, remove_partial};
 use crate::network::Network;
 use crate::recipe::Recipe;
+
+/// How much of a long epoch is lost at most when a run dies.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// What a run needs beside recipe and data.
 pub struct FitOptions<'a> {
@@ -24,8 +31,21 @@ pub struct FitOptions<'a> {
     pub kernels: &'static dyn BackwardKernels,
     /// Number of threads; 0 for one on each core.
     pub threads: usize,
-    /// Continue from the folder's checkpoint.
-    pub resume: bool,
+    /// What becomes of a run that is in the folder already.
+    pub start: Start,
+    /// Time between checkpoints within an epoch; there is one after each epoch anyway.
+    pub checkpoint_every: Duration,
+}
+
+/// What becomes of a run that is in the folder already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It is left alone: training is refused.
+    New,
+    /// It is continued.
+    Resume,
+    /// It is removed.
+    Replace,
 }
 
 /// Is told how a run goes.
@@ -72,6 +92,8 @@ pub struct Report {
     pub network: Network,
     /// That epoch, from 1.
     pub best_epoch: usize,
+    /// Whether the run ended before its last epoch, for want of a better one.
+    pub stopped_early: bool,
     /// All epochs.
     pub history: Vec<EpochMetrics>,
     /// Names of the classes.
@@ -102,7 +124,8 @@ pub fn fit(
         recipe.data.validation,
         settings.seed,
     )?;
-    create_folder(options.folder)?;
+    let path = options.folder.join(checkpoint::FILE_NAME);
+    prepare_folder(options, &path)?;
     let subject = Subject {
         recipe,
         source: &collection.source,
@@ -117,25 +140,36 @@ pub fn fit(
         batch_size: settings.batch_size,
         seed: settings.seed,
     };
-    let mut trainer = Trainer::new(network, &recipe.optimizer, trainer_options)?;
-    if options.resume {
+    let mut trainer = Trainer::new(network, &recipe.optimizer, trainer_options)?
+        .with_label_smoothing(settings.label_smoothing);
+    if let Some(decay) = settings.ema {
+        trainer = trainer.with_average(decay);
+    }
+    if options.start == Start::Resume {
         checkpoint = Checkpoint::load(options.folder)?;
         checkpoint.check_resumable(options.folder, &subject)?;
         checkpoint.train = settings;
         trainer.set_values(&checkpoint.values.parameters, &checkpoint.values.statistics);
+        trainer.restore_average(checkpoint.average.clone());
         let (steps, state) = (checkpoint.optimizer_steps, &checkpoint.optimizer_state);
         if !trainer.restore_optimizer(steps, state) {
-            return Err(TrainError::Checkpoint(super::CheckpointError::Damaged {
-                path: options.folder.to_owned(),
-                problem: "the optimizer's state in the checkpoint is of another size",
-            }));
+            let problem = "the optimizer's state in the checkpoint is of another size";
+            return Err(CheckpointError::Damaged { path, problem }.into());
         }
     }
+    let pictures = Pictures::new(&collection.train, &recipe.data.normalize);
+    let batches = train.len().div_ceil(settings.batch_size);
     let mut run = Run {
         recipe,
-        folder: options.folder,
-        pictures: Pictures::new(&collection.train, &recipe.data.normalize),
-        train,
+        options,
+        pictures: &pictures,
+        batches,
+        schedule: Schedule::new(
+            &recipe.schedule,
+            &recipe.optimizer,
+            settings.epochs,
+            batches,
+        ),
         validation,
         checkpoint,
         stop,
@@ -143,9 +177,24 @@ pub fn fit(
     };
     // A folder that cannot be written to shows before the first epoch, not after it.
     run.write_metrics()?;
-    let interrupted = trainer.inside(|trainer| run.epochs(trainer))?;
+    let training_pictures = TrainingPictures {
+        pictures: &pictures,
+        transforms: &recipe.data.transforms,
+        seed: settings.seed,
+    };
+    let course = Course {
+        samples: train,
+        batch_size: settings.batch_size,
+        seed: settings.seed,
+        epochs: run.checkpoint.progress.epochs..settings.epochs,
+        done: run.checkpoint.progress.batches,
+    };
+    let interrupted = std::thread::scope(|scope| {
+        let mut loader = Loader::start(scope, training_pictures, course, trainer.threads())?;
+        trainer.inside(|trainer| run.epochs(trainer, &mut loader))
+    })?;
+    let stopped_early = run.out_of_patience();
     let Run { mut checkpoint, .. } = run;
-    let path = options.folder.join(super::checkpoint::FILE_NAME);
     if interrupted {
         return Ok(Ended::Interrupted {
             epoch: checkpoint.progress.epochs + 1,
@@ -167,11 +216,30 @@ pub fn fit(
     Ok(Ended::Complete(Box::new(Report {
         network: trainer.network().clone(),
         best_epoch,
+        stopped_early,
         history: checkpoint.history,
         classes,
         test,
         checkpoint: path,
     })))
+}
+
+/// Decides about a run that is in the folder, and makes the folder.
+fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainError> {
+    let path = || options.folder.to_owned();
+    match (options.start, checkpoint.exists()) {
+        (Start::New, true) => return Err(TrainError::FolderTaken { path: path() }),
+        (Start::Resume, false) => return Err(CheckpointError::Missing { path: path() }.into()),
+        // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
+        (Start::Replace, true) => remove_file(checkpoint)?,
+        _ => {}
+    }
+    create_folder(options.folder)?;
+    // What a run that died while writing has left.
+    for name in [checkpoint::FILE_NAME, METRICS] {
+        remove_partial(&options.folder.join(name));
+    }
+    Ok(())
 }
 
 /// The names of the classes: the recipe's, the data set's, or their numbers.
@@ -200,155 +268,16 @@ fn class_names(recipe: &Recipe, collection: &Collection) -> Result<Vec<String>, 
 
 fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainError> {
     let (network, pictures) = (recipe.architecture.input, collection.train.shape());
-    if network == pictures {
-        return Ok(());
+    let source_name = collection.source.clone();
+    if network != pictures {
+        return Err(TrainError::PictureShape {
+            network,
+            pictures,
+            source_name,
+        });
     }
-    Err(TrainError::PictureShape {
-        network,
-        pictures,
-        source_name: collection.source.clone(),
-    })
-}
-
-/// A run under way.
-struct Run<'a> {
-    recipe: &'a Recipe,
-    folder: &'a Path,
-    pictures: Pictures<'a>,
-    train: Vec<usize>,
-    validation: Vec<usize>,
-    checkpoint: Checkpoint,
-    stop: &'a AtomicBool,
-    observer: &'a mut dyn Observer,
-}
-
-impl Run<'_> {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    if !recipe.data.transforms.is_empty() && !collection.train.is_images() {
+        return Err(TrainError::TransformedFeatures { source_name });
     }
-
-    fn batches(&self) -> usize {
-        self.train.len().div_ceil(self.recipe.train.batch_size)
-    }
-
-    /// All epochs that are left; true if it was interrupted.
-    fn epochs(&mut self, trainer: &mut Trainer) -> Result<bool, TrainError> {
-        let progress = &self.checkpoint.progress;
-        let done = progress.epochs * self.batches() + progress.batches;
-        let all = self.recipe.train.epochs.saturating_mul(self.batches());
-        self.observer.start(trainer, all.saturating_sub(done));
-        while self.checkpoint.progress.epochs < self.recipe.train.epochs {
-            let before = Instant::now();
-            let seconds_before = self.checkpoint.progress.seconds;
-            let complete = self.train_epoch(trainer)?;
-            let validated = if complete {
-                self.validate(trainer)
-            } else {
-                None
-            };
-            let Some(validation) = validated else {
-                self.save(trainer)?;
-                return Ok(true);
-            };
-            let seconds = seconds_before + before.elapsed().as_secs_f64();
-            self.finish_epoch(trainer, validation, seconds)?;
-        }
-        Ok(false)
-    }
-
-    /// The batches of an epoch that are left; false if it was interrupted.
-    fn train_epoch(&mut self, trainer: &mut Trainer) -> Result<bool, TrainError> {
-        let settings = self.recipe.train;
-        let epoch = self.checkpoint.progress.epochs;
-        epoch_order(&mut self.train, settings.seed, epoch as u64);
-        let first = self.checkpoint.progress.batches;
-        let (start, seconds_before) = (Instant::now(), self.checkpoint.progress.seconds);
-        for batch in self.train.chunks(settings.batch_size).skip(first) {
-            if self.stopped() {
-                return Ok(false);
-            }
-            let tally = trainer.step(&self.pictures, batch, epoch as u64);
-            let progress = &mut self.checkpoint.progress;
-            if !tally.loss.is_finite() {
-                return Err(TrainError::Diverged {
-                    loss: tally.loss,
-                    epoch: epoch + 1,
-                    batch: progress.batches + 1,
-                    learning_rate: self.recipe.optimizer.learning_rate(),
-                });
-            }
-            progress.tally.merge(&tally);
-            progress.batches += 1;
-            progress.seconds = seconds_before + start.elapsed().as_secs_f64();
-            self.observer.batch(&BatchProgress {
-                epoch: epoch + 1,
-                batch: progress.batches,
-                tally: progress.tally,
-                images_per_second: progress.tally.samples as f64 / progress.seconds,
-            });
-        }
-        Ok(true)
-    }
-
-    /// The validation samples' tally, `Some(None)` if there are none; `None` if it was interrupted.
-    fn validate(&mut self, trainer: &mut Trainer) -> Option<Option<Tally>> {
-        if self.validation.is_empty() {
-            return Some(None);
-        }
-        let stop = self.stop;
-        let go_on = || !stop.load(Ordering::Relaxed);
-        let tally = trainer.evaluate(&self.pictures, &self.validation, &go_on)?;
-        Some(Some(tally.total()))
-    }
-
-    fn finish_epoch(
-        &mut self,
-        trainer: &Trainer,
-        validation: Option<Tally>,
-        seconds: f64,
-    ) -> Result<(), TrainError> {
-        let progress = std::mem::take(&mut self.checkpoint.progress);
-        let metrics = EpochMetrics {
-            epoch: progress.epochs + 1,
-            train_loss: progress.tally.mean_loss(),
-            train_accuracy: progress.tally.accuracy(),
-            validation_loss: validation.map(|tally| tally.mean_loss()),
-            validation_accuracy: validation.map(|tally| tally.accuracy()),
-            images_per_second: progress.tally.samples as f64 / progress.seconds,
-            seconds,
-        };
-        self.checkpoint.progress.epochs = metrics.epoch;
-        // Without validation there is nothing to choose by: the last epoch is taken.
-        let loss = metrics.validation_loss.unwrap_or(metrics.train_loss);
-        let best = match &self.checkpoint.best {
-            Some(best) if metrics.validation_loss.is_some() => loss < best.loss,
-            _ => true,
-        };
-        if best {
-            self.checkpoint.best = Some(Best {
-                epoch: metrics.epoch,
-                loss,
-                values: Values::of(trainer.network()),
-            });
-        }
-        self.checkpoint.history.push(metrics);
-        self.observer.epoch(&metrics, best);
-        self.write_metrics()?;
-        self.save(trainer)
-    }
-
-    fn write_metrics(&self) -> Result<(), TrainError> {
-        let csv = to_csv(&self.checkpoint.history);
-        Ok(write_atomic(&self.folder.join("metrics.csv"), &csv)?)
-    }
-
-    fn save(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
-        let (steps, state) = trainer.optimizer_state();
-        self.checkpoint.values = Values::of(trainer.network());
-        self.checkpoint.optimizer_steps = steps;
-        self.checkpoint.optimizer_state.clear();
-        self.checkpoint.optimizer_state.extend_from_slice(state);
-        self.checkpoint.save(self.folder)?;
-        Ok(())
-    }
+    Ok(())
 }

@@ -16,21 +16,27 @@ pub struct EpochMetrics {
     pub validation_loss: Option<f64>,
     /// Fraction of the validation samples that were right.
     pub validation_accuracy: Option<f64>,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
     /// Training samples in a second, validation apart.
     pub images_per_second: f64,
+    /// Seconds that training waited for batches.
+    pub loader_wait: f64,
     /// Duration of the epoch, validation included.
     pub seconds: f64,
 }
 
 /// The epochs as CSV, with a header.
 pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
-    const HEADER: [&str; 7] = [
+    const HEADER: [&str; 9] = [
         "epoch",
         "train_loss",
         "train_accuracy",
         "validation_loss",
         "validation_accuracy",
+        "learning_rate",
         "images_per_second",
+        "loader_wait",
         "seconds",
     ];
     let number = |x: f64, digits: usize| format!("{x:.digits$}");
@@ -42,7 +48,9 @@ pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
             number(m.train_accuracy, 6),
             optional(m.validation_loss),
             optional(m.validation_accuracy),
+            m.learning_rate.to_string(),
             number(m.images_per_second, 1),
+            number(m.loader_wait, 3),
             number(m.seconds, 3),
         ]
     });
@@ -67,14 +75,17 @@ mod tests {
             train_accuracy: 0.75,
             validation_loss: Some(0.25),
             validation_accuracy: None,
+            learning_rate: 0.0125,
             images_per_second: 1234.56,
+            loader_wait: 0.0625,
             seconds: 2.0,
         };
         let text = String::from_utf8(to_csv(&[metrics])).unwrap();
         assert_eq!(
             text,
-            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,images_per_second,seconds\n\
-             1,0.500000,0.750000,0.250000,,1234.6,2.000\n"
+            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,\
+             images_per_second,loader_wait,seconds\n\
+             1,0.500000,0.750000,0.250000,,0.0125,1234.6,0.062,2.000\n"
         );
     }
 }

@@ -2,14 +2,20 @@
 //!
 //! [`fit`] is the whole of it: epochs of steps, validation, checkpoints, the best epoch's weights, the test.
 //! [`Trainer`] is one step: forward and backward with the kernels of `kinglet_kernels`, the loss, the
-//! runtime's optimizers. Results depend on the recipe, the data and the kernel set, not on the number of
+//! runtime's optimizers. `loader` makes its batches ready on other threads, [`Schedule`] says how far it goes.
+//! Results depend on the recipe, the data and the kernel set, not on the number of
 //! threads, and an interrupted run continues as if nothing had happened.
 
+mod average;
 mod checkpoint;
+mod engine;
 mod error;
 mod fit;
+mod loader;
 mod metrics;
 mod optimizer;
+mod run;
+mod schedule;
 mod source;
 mod stage;
 mod tally;
@@ -17,8 +23,10 @@ mod trainer;
 
 pub use checkpoint::{Best, Checkpoint, CheckpointError, Values};
 pub use error::TrainError;
-pub use fit::{BatchProgress, Ended, FitOptions, Observer, Report, fit};
+pub use fit::{BatchProgress, CHECKPOINT_EVERY, Ended, FitOptions, Observer, Report, Start, fit};
+pub use loader::Batch;
 pub use metrics::EpochMetrics;
+pub use schedule::{Rates, Schedule};
 pub use source::{Pictures, Source};
 pub use tally::{ClassTally, Tally};
 pub use trainer::{Trainer, TrainerOptions};

@@ -51,9 +51,37 @@ impl<'a> Pictures<'a> {
                 .collect(),
         }
     }
-}
 
-impl Pictures<'_> {
+    /// The bytes of picture `index`.
+    pub(super) fn image(&self, index: usize) -> &[u8] {
+        self.dataset.image(index)
+    }
+
+    /// Writes the normalized values of a picture's bytes.
+    pub(super) fn normalize(&self, image: &[u8], output: &mut [f32]) {
+        match self.table.as_slice() {
+            [red, green, blue] => {
+                let (output, _) = output.as_chunks_mut::<3>();
+                let (image, _) = image.as_chunks::<3>();
+                for (output, &[r, g, b]) in output.iter_mut().zip(image) {
+                    *output = [
+                        red[usize::from(r)],
+                        green[usize::from(g)],
+                        blue[usize::from(b)],
+                    ];
+                }
+            }
+            tables => {
+                let channels = tables.len().max(1);
+                for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
+                    for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(tables) {
+                        *output = table[usize::from(byte)];
+                    }
+                }
+            }
+        }
+    }
+
     fn write_features(&self, features: &[f32], output: &mut [f32]) {
         let Normalize { mean, std } = &self.normalize;
         let statistics = mean.iter().zip(std).cycle();
@@ -73,15 +101,9 @@ impl Source for Pictures<'_> {
     }
 
     fn write(&self, index: usize, output: &mut [f32]) {
-        let image = match self.dataset.sample(index) {
-            Sample::Image(image) => image,
-            Sample::Features(features) => return self.write_features(features, output),
-        };
-        let channels = self.table.len().max(1);
-        for (output, pixel) in output.chunks_mut(channels).zip(image.chunks(channels)) {
-            for ((output, &byte), table) in output.iter_mut().zip(pixel).zip(&self.table) {
-                *output = table[usize::from(byte)];
-            }
+        match self.dataset.sample(index) {
+            Sample::Image(image) => self.normalize(image, output),
+            Sample::Features(features) => self.write_features(features, output),
         }
     }
 

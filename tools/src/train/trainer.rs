@@ -1,19 +1,15 @@
 //! One step of training, and evaluation: forward, loss, backward, update over a batch and all threads.
 //!
-//! Every buffer is made once for the largest batch. The bits of the result depend on network, batches, keys
-//! and kernel set, not on the number of threads.
+//! The bits of the result depend on network, batches, keys and kernel set, not on the number of threads.
 
 use std::sync::Arc;
 
 use kinglet_kernels::BackwardKernels;
-use kinglet_kernels::portable::cross_entropy_f32;
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::optimizer::Stepper;
-use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
-use super::{ClassTally, Source, Tally, TrainError};
-use crate::evaluate::argmax;
+use super::average::Average;
+use super::engine::Engine;
+use super::{Batch, ClassTally, Rates, Source, Tally, TrainError, Values};
 use crate::network::Network;
 use crate::recipe::OptimizerSettings;
 
@@ -59,6 +55,21 @@ impl Trainer {
         })
     }
 
+    /// With `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of a sample's target is shared equally by
+    /// all classes. Evaluation is without.
+    #[must_use]
+    pub fn with_label_smoothing(mut self, label_smoothing: f32) -> Self {
+        self.engine.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// With an exponential moving average of parameters and running statistics, of that decay.
+    #[must_use]
+    pub fn with_average(mut self, decay: f32) -> Self {
+        self.engine.average = Some(Average::new(decay));
+        self
+    }
+
     /// Number of threads at work.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
@@ -77,6 +88,29 @@ impl Trainer {
         self.engine.stale = true;
     }
 
+    /// What training keeps: the average of the values, where there is one, or the values themselves.
+    pub(super) fn kept(&self) -> Values {
+        let average = self.average();
+        average.map_or_else(|| Values::of(self.network()), Values::clone)
+    }
+
+    /// The average of the values, if there is one.
+    pub(super) fn average(&self) -> Option<&Values> {
+        self.engine.average.as_ref()?.values.as_ref()
+    }
+
+    /// Continues the average from a checkpoint.
+    pub(super) fn restore_average(&mut self, values: Option<Values>) {
+        if let Some(average) = &mut self.engine.average {
+            average.values = values;
+        }
+    }
+
+    /// Learning rate and momentum of the steps from now on, instead of the optimizer's own.
+    pub fn set_rates(&mut self, rates: Rates) {
+        self.engine.stepper.set_rates(rates);
+    }
+
     /// Gradients of the last step, in the order of the network's parameters.
     pub fn gradients(&self) -> &[f32] {
         &self.engine.gradients
@@ -93,31 +127,43 @@ impl Trainer {
         self.engine.stepper.restore(steps, state)
     }
 
-    /// One step on the samples at `indices`: the mean of their cross-entropy is lowered. `epoch` is part
-    /// of dropout's key.
+    /// One step on the samples at `indices`: the mean of their losses is lowered. `epoch` is part of dropout's key.
     ///
     /// Returns the sums of the forward pass, before the step. If their loss is not finite, the step is not
     /// taken.
     pub fn step(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
         let engine = &mut self.engine;
         self.pool.install(|| {
-            let tally = engine.gradient(source, indices, epoch);
-            if tally.loss.is_finite() {
-                engine.update();
-            }
-            tally
+            engine.read(source, indices);
+            engine.step(indices, epoch)
         })
+    }
+
+    /// One step as [`Trainer::step`], on a batch that is ready. Its input is used where it lies.
+    ///
+    /// # Panics
+    /// If the batch holds fewer values or labels than its samples need.
+    pub fn step_batch(&mut self, batch: &mut Batch) -> Tally {
+        let engine = &mut self.engine;
+        engine.exchange(batch);
+        let tally = self
+            .pool
+            .install(|| engine.step(&batch.samples, batch.epoch));
+        engine.exchange(batch);
+        tally
     }
 
     /// Computes the gradients of a step without taking it.
     pub fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
         let engine = &mut self.engine;
-        self.pool
-            .install(|| engine.gradient(source, indices, epoch))
+        self.pool.install(|| {
+            engine.read(source, indices);
+            engine.gradient(indices, epoch)
+        })
     }
 
-    /// Evaluates the samples at `indices`: running statistics, no dropout. Stops between batches when
-    /// `go_on` says no, and then returns nothing.
+    /// Evaluates the samples at `indices`: running statistics, no dropout, plain cross-entropy. Stops between
+    /// batches when `go_on` says no, and then returns nothing.
     pub fn evaluate(
         &mut self,
         source: &dyn Source,
@@ -129,179 +175,22 @@ impl Trainer {
             .install(|| engine.evaluate(source, indices, go_on))
     }
 
-    /// Runs `work` on the trainer's own threads: steps inside start without waking them.
-    pub(super) fn inside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
-        let pool = Arc::clone(&self.pool);
-        pool.install(|| work(self))
-    }
-}
-
-/// All but the threads.
-struct Engine {
-    kernels: &'static dyn BackwardKernels,
-    network: Network,
-    gradients: Vec<f32>,
-    stepper: Stepper,
-    stages: Vec<Stage>,
-    /// Feature maps of the whole batch before the first stage, between stages, behind the last.
-    maps: Vec<Vec<f32>>,
-    /// Their gradients.
-    d_maps: Vec<Vec<f32>>,
-    /// Values of one sample in each of them.
-    map_lens: Vec<usize>,
-    /// The first stage that is trained: the gradient goes no further back.
-    first_trained: usize,
-    batch_size: usize,
-    seed: u64,
-    /// Whether parameters changed since the stages saw them.
-    stale: bool,
-}
-
-impl Engine {
-    fn new(network: Network, optimizer: &OptimizerSettings, options: TrainerOptions) -> Self {
-        let batch_size = options.batch_size.max(1);
-        // The loss contains the softmax.
-        let layers = network.architecture().logits_layers();
-        let stages = stage::build(&network, layers, batch_size, options.kernels);
-        let mut map_lens = vec![network.architecture().input.len()];
-        map_lens.extend(stages.iter().map(Stage::output_len));
-        let buffers = || {
-            map_lens
-                .iter()
-                .map(|len| vec![0.0; len * batch_size])
-                .collect()
-        };
-        Self {
-            kernels: options.kernels,
-            gradients: vec![0.0; network.parameters.len()],
-            stepper: Stepper::new(optimizer, network.parameters.len()),
-            first_trained: stages
-                .iter()
-                .position(Stage::has_parameters)
-                .unwrap_or(stages.len()),
-            maps: buffers(),
-            d_maps: buffers(),
-            map_lens,
-            stages,
-            network,
-            batch_size,
-            seed: options.seed,
-            stale: true,
-        }
-    }
-
-    /// Forward pass over the samples at `indices`, at most one batch of them.
-    fn forward(&mut self, source: &dyn Source, indices: &[usize], mode: Mode) {
-        let samples = indices.len();
-        let input_len = self.map_lens[0];
-        let input = &mut self.maps[0][..samples * input_len];
-        input
-            .par_chunks_mut(input_len)
-            .zip(indices)
-            .for_each(|(input, &index)| source.write(index, input));
-        let pass = Pass {
-            kernels: self.kernels,
-            mode,
-            parameters: &self.network.parameters,
-        };
-        let statistics = &mut self.network.statistics;
-        for (i, stage) in self.stages.iter_mut().enumerate() {
-            if self.stale {
-                stage.prepare(&pass);
-            }
-            let (before, behind) = self.maps.split_at_mut(i + 1);
-            let input = &before[i][..samples * self.map_lens[i]];
-            let output = &mut behind[0][..samples * self.map_lens[i + 1]];
-            stage.forward(&pass, statistics, input, output);
-        }
-        self.stale = false;
-    }
-
-    /// Losses of the last forward pass, their gradients, and what `each` sample came to: loss and hit.
-    fn loss(
-        &mut self,
-        source: &dyn Source,
-        indices: &[usize],
-        mut each: impl FnMut(usize, f32, bool),
-    ) {
-        let last = self.maps.len() - 1;
-        let classes = self.map_lens[last];
-        let logits = self.maps[last].chunks(classes);
-        let d_logits = self.d_maps[last].chunks_mut(classes);
-        let share = 1.0 / indices.len() as f32;
-        for ((logits, d_logits), &index) in logits.zip(d_logits).zip(indices) {
-            let label = source.label(index);
-            let loss = cross_entropy_f32(logits, label, d_logits);
-            d_logits.iter_mut().for_each(|d| *d *= share);
-            each(label, loss, argmax(logits) == label);
-        }
-    }
-
-    fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
-        let indices = &indices[..indices.len().min(self.batch_size)];
-        let mode = Mode::Train(Keys {
-            seed: self.seed,
-            epoch,
-            samples: indices,
-        });
-        self.forward(source, indices, mode);
-        let mut tally = Tally::default();
-        self.loss(source, indices, |_, loss, correct| tally.add(loss, correct));
-        if tally.loss.is_finite() {
-            self.backward(indices.len(), mode);
-        }
-        tally
-    }
-
-    fn backward(&mut self, samples: usize, mode: Mode) {
-        let pass = Pass {
-            kernels: self.kernels,
-            mode,
-            parameters: &self.network.parameters,
-        };
-        for (i, stage) in self
-            .stages
-            .iter_mut()
-            .enumerate()
-            .skip(self.first_trained)
-            .rev()
-        {
-            let (d_before, d_behind) = self.d_maps.split_at_mut(i + 1);
-            let len = |map: usize| samples * self.map_lens[map];
-            let d_input = &mut d_before[i][..len(i)];
-            let of = Backward {
-                input: &self.maps[i][..len(i)],
-                output: &self.maps[i + 1][..len(i + 1)],
-                d_output: &mut d_behind[0][..len(i + 1)],
-                d_input: (i > self.first_trained).then_some(d_input),
-                gradients: &mut self.gradients,
-            };
-            stage.backward(&pass, of);
-        }
-    }
-
-    fn update(&mut self) {
-        self.stepper
-            .step(&mut self.network.parameters, &self.gradients);
-        self.stale = true;
-    }
-
-    fn evaluate(
+    /// Evaluates as [`Trainer::evaluate`] with the values that training keeps.
+    pub(super) fn evaluate_kept(
         &mut self,
         source: &dyn Source,
         indices: &[usize],
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Option<ClassTally> {
-        let mut tally = ClassTally::new(self.map_lens.last().copied().unwrap_or(0));
-        for batch in indices.chunks(self.batch_size) {
-            if !go_on() {
-                return None;
-            }
-            self.forward(source, batch, Mode::Evaluate);
-            self.loss(source, batch, |label, loss, correct| {
-                tally.add(label, loss, correct)
-            });
-        }
-        Some(tally)
+        self.engine.exchange_average();
+        let tally = self.evaluate(source, indices, go_on);
+        self.engine.exchange_average();
+        tally
+    }
+
+    /// Runs `work` on the trainer's own threads: steps inside start without waking them.
+    pub(super) fn inside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
+        let pool = Arc::clone(&self.pool);
+        pool.install(|| work(self))
     }
 }
