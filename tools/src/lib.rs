@@ -17,5 +17,6 @@ pub mod optimize;
 pub mod picture;
 pub mod random;
 pub mod recipe;
+pub mod report;
 pub mod samples;
 pub mod train;

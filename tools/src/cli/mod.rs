@@ -8,6 +8,7 @@ mod export;
 mod fine_tune;
 mod inspect;
 mod progress;
+mod report;
 mod run;
 mod train;
 
@@ -36,6 +37,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Arguments),
+    Report(report::Arguments),
     Export(export::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Run(arguments) => run::run(&arguments).map(done),
