@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::progress::{Progress, Silent};
+use super::report::print_files;
 use super::{Failure, data};
+use crate::dataset::Collection;
 use crate::kernel_set;
 use crate::recipe::Recipe;
-use crate::train::{Ended, FitOptions, Observer, Report, fit};
+use crate::report::{self, Files};
+use crate::train::{Checkpoint, Ended, FitOptions, Observer, Report, fit};
 
 /// Train a recipe's network and keep its best epoch
 ///
-/// Writes DIR/checkpoint.postcard after each epoch and DIR/metrics.csv. The best epoch is the one with the
-/// lowest validation loss; `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current
-/// batch and leaves a checkpoint that --resume continues, bit for bit, and that can be exported too.
+/// Writes DIR/checkpoint.postcard after each epoch and DIR/metrics.csv, and at the end DIR/report.html. The
+/// best epoch is the one with the lowest validation loss; `kinglet export DIR` writes it as a model file.
+/// Ctrl-C stops after the current batch and leaves a checkpoint that --resume continues, bit for bit, and
+/// that can be exported too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet train tools/recipes/fashion.toml --out runs/fashion
@@ -47,6 +51,9 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    /// Write no report at the end
+    #[arg(long)]
+    no_report: bool,
     /// Print JSON at the end, and nothing before
     #[arg(long)]
     json: bool,
@@ -74,11 +81,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     match fit(&recipe, &collection, &options, &stop, observer.as_mut())? {
         Ended::Complete(report) => {
+            // The run is complete whatever becomes of its report, so its results are told in any case.
+            let files = match arguments.no_report {
+                true => Ok(None),
+                false => write_report(&collection, &options).map(Some),
+            };
+            let written = files.as_ref().ok().and_then(Option::as_ref);
             if arguments.json {
-                print_json(&report)?;
+                print_json(&report, written)?;
             } else {
-                print(&report, arguments);
+                print(&report, written, arguments);
             }
+            files?;
             Ok(ExitCode::SUCCESS)
         }
         Ended::Interrupted {
@@ -95,7 +109,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-fn print(report: &Report, arguments: &Arguments) {
+/// Writes the report of the run that has just ended.
+fn write_report(collection: &Collection, options: &FitOptions) -> Result<Files, Failure> {
+    let checkpoint = Checkpoint::load(options.folder)?;
+    let report = report::Report::of_run(&checkpoint, collection, options.kernels)?;
+    Ok(report.write(options.folder)?)
+}
+
+fn print(report: &Report, files: Option<&Files>, arguments: &Arguments) {
     println!("best epoch by validation loss: {}", report.best_epoch);
     if let Some(test) = &report.test {
         let total = test.total();
@@ -115,10 +136,13 @@ fn print(report: &Report, arguments: &Arguments) {
             );
         }
     }
+    if let Some(files) = files {
+        print_files(files);
+    }
     println!("next: kinglet export {}", arguments.out.display());
 }
 
-fn print_json(report: &Report) -> Result<(), Failure> {
+fn print_json(report: &Report, files: Option<&Files>) -> Result<(), Failure> {
     let test = report.test.as_ref().map(|test| {
         let total = test.total();
         let classes: Vec<_> = report.classes.iter().zip(&test.classes).collect();
@@ -141,6 +165,7 @@ fn print_json(report: &Report) -> Result<(), Failure> {
         "classes": report.classes,
         "test": test,
         "checkpoint": report.checkpoint,
+        "report": files.map(|files| &files.page),
     });
     println!("{report:#}");
     Ok(())
