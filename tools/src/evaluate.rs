@@ -141,13 +141,7 @@ impl Evaluation {
         if argmax(outputs) == class {
             counts.correct += 1;
         }
-        self.loss_sum += if softmax {
-            -f64::from(outputs[class]).ln()
-        } else {
-            let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = outputs.iter().map(|x| f64::from(x - largest).exp()).sum();
-            sum.ln() - f64::from(outputs[class] - largest)
-        };
+        self.loss_sum += cross_entropy(class, outputs, softmax);
     }
 
     fn merge(mut self, other: Self) -> Self {
@@ -177,6 +171,44 @@ impl Evaluation {
     /// Mean cross-entropy.
     pub fn loss(&self) -> f64 {
         self.loss_sum / self.all().total.max(1) as f64
+    }
+}
+
+/// Minus the logarithm of the probability of `class`; `outputs` are logits, or probabilities if `softmax`.
+fn cross_entropy(class: usize, outputs: &[f32], softmax: bool) -> f64 {
+    if softmax {
+        return -f64::from(outputs[class]).ln();
+    }
+    let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = outputs.iter().map(|x| f64::from(x - largest).exp()).sum();
+    sum.ln() - f64::from(outputs[class] - largest)
+}
+
+/// What a model makes of one picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// The picture's place in its data set.
+    pub index: usize,
+    /// The class that is right.
+    pub class: usize,
+    /// The class of the largest output.
+    pub predicted: usize,
+    /// The probability of `predicted`.
+    pub probability: f64,
+    /// Cross-entropy: minus the logarithm of the probability of `class`.
+    pub loss: f64,
+}
+
+impl Prediction {
+    fn new(index: usize, class: usize, outputs: &[f32], softmax: bool) -> Self {
+        let predicted = argmax(outputs);
+        Self {
+            index,
+            class,
+            predicted,
+            probability: (-cross_entropy(predicted, outputs, softmax)).exp(),
+            loss: cross_entropy(class, outputs, softmax),
+        }
     }
 }
 
@@ -211,29 +243,73 @@ pub fn evaluate(
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
-    check_fit(model, data)?;
-    let softmax = ends_in_softmax(model);
     let classes = model.output().len();
-    let stretches: Vec<Evaluation> = indices
-        .par_chunks(STRETCH)
-        .map_init(
-            || SessionMemory::new(model, &kernels, 1),
-            |memory, stretch| {
-                let mut session = memory
-                    .session(model, kernels)
-                    .expect("the memory was made for this model");
-                let mut found = Evaluation::new(classes);
-                for &index in stretch {
-                    set_sample(&mut session, model, data.sample(index));
-                    found.count(usize::from(data.label(index)), session.run(), softmax);
-                }
-                found
-            },
-        )
-        .collect();
+    let softmax = ends_in_softmax(model);
+    let stretches = run_stretches(
+        model,
+        kernels,
+        data,
+        indices,
+        || Evaluation::new(classes),
+        |found, index, outputs| found.count(usize::from(data.label(index)), outputs, softmax),
+    )?;
     Ok(stretches
         .into_iter()
         .fold(Evaluation::new(classes), Evaluation::merge))
+}
+
+/// What `model` makes of each picture of `data` named in `indices`, in their order, on all cores of the
+/// current thread pool.
+///
+/// # Errors
+/// [`EvaluateError`] if the pictures do not fit.
+pub fn predict(
+    model: &Model<'_>,
+    kernels: &'static dyn BackwardKernels,
+    data: &Dataset,
+    indices: &[usize],
+) -> Result<Vec<Prediction>, EvaluateError> {
+    let softmax = ends_in_softmax(model);
+    let stretches = run_stretches(
+        model,
+        kernels,
+        data,
+        indices,
+        Vec::new,
+        |found: &mut Vec<Prediction>, index, outputs| {
+            let class = usize::from(data.label(index));
+            found.push(Prediction::new(index, class, outputs, softmax));
+        },
+    )?;
+    Ok(stretches.concat())
+}
+
+/// Runs `model` over pictures, [`STRETCH`] at a time: each stretch starts from `new` and tells `add` the
+/// outputs for each of its pictures.
+fn run_stretches<T: Send>(
+    model: &Model<'_>,
+    kernels: &'static dyn BackwardKernels,
+    data: &Dataset,
+    indices: &[usize],
+    new: impl Fn() -> T + Sync,
+    add: impl Fn(&mut T, usize, &[f32]) + Sync,
+) -> Result<Vec<T>, EvaluateError> {
+    check_fit(model, data)?;
+    let stretches = indices.par_chunks(STRETCH).map_init(
+        || SessionMemory::new(model, &kernels, 1),
+        |memory, stretch| {
+            let mut session = memory
+                .session(model, kernels)
+                .expect("the memory was made for this model");
+            let mut found = new();
+            for &index in stretch {
+                set_sample(&mut session, model, data.sample(index));
+                add(&mut found, index, session.run());
+            }
+            found
+        },
+    );
+    Ok(stretches.collect())
 }
 
 /// Runs a model with its trained head over the pictures of `data` named in `indices`.
@@ -351,5 +427,14 @@ mod tests {
             error(Shape::new(1, 1, 3)),
             "the samples are 1x1x3 (height x width x channels), the model takes 1x1x2"
         );
+    }
+
+    #[test]
+    fn a_prediction_has_the_probability_of_its_class_and_the_loss_of_the_right_one() {
+        let prediction = Prediction::new(7, 1, &[1.0, 0.0, 3.0], false);
+        let sum = 1.0_f64.exp() + 1.0 + 3.0_f64.exp();
+        assert_eq!((prediction.index, prediction.predicted), (7, 2));
+        assert!((prediction.probability - 3.0_f64.exp() / sum).abs() < 1e-9);
+        assert!((prediction.loss - sum.ln()).abs() < 1e-9);
     }
 }

@@ -20,6 +20,7 @@ pub mod optimize;
 pub mod picture;
 pub mod random;
 pub mod recipe;
+pub mod report;
 pub mod samples;
 pub mod train;
 pub mod transform;

@@ -290,6 +290,7 @@ fn finish(out: &Path, start: Instant) {
 Try next:
    kinglet run {out}/model.kgl --input {out}/test-0.png
    kinglet eval {out}/tuned.kgl --invert
+   kinglet report {out}                  writes {out}/report.html: curves, confusion, the worst mistakes
    kinglet inspect {out}/tuned.kgl
    kinglet train {out}/fashion.toml --epochs 5 --out {out}/again",
         start.elapsed().as_secs_f64()

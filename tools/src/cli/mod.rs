@@ -10,6 +10,7 @@ mod fine_tune;
 mod import;
 mod inspect;
 mod progress;
+mod report;
 mod run;
 mod train;
 mod worker;
@@ -40,6 +41,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Arguments),
+    Report(report::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
     Inspect(inspect::Arguments),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),

@@ -8,18 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use super::progress::{Progress, Silent};
+use super::report::print_files;
 use super::{DATA_HELP, Failure, data};
-use crate::dataset::ReadOptions;
+use crate::dataset::{Collection, ReadOptions};
 use crate::kernel_set;
 use crate::recipe::Recipe;
-use crate::train::{CHECKPOINT_EVERY, Ended, FitOptions, Observer, Report, Start, fit};
+use crate::report::{self, Files};
+use crate::train::{CHECKPOINT_EVERY, Checkpoint, Ended, FitOptions, Observer, Report, Start, fit};
 
 /// Train a recipe's network and keep its best epoch
 ///
-/// Writes DIR/checkpoint.postcard after each epoch and each minute, and DIR/metrics.csv. The best epoch is the one
-/// with the lowest validation loss (or, as the recipe says, the highest accuracy); `kinglet export DIR` writes it as
-/// a model file. Ctrl-C stops after the current batch and leaves a checkpoint that --resume continues, bit for bit,
-/// and that can be exported too.
+/// Writes DIR/checkpoint.postcard after each epoch and each minute, DIR/metrics.csv, and at the end
+/// DIR/report.html. The best epoch is the one with the lowest validation loss (or, as the recipe says, the highest
+/// accuracy); `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current batch and leaves a
+/// checkpoint that --resume continues, bit for bit, and that can be exported too.
 ///
 /// Pictures are transformed and normalized on other threads, ahead of the training. The line of an epoch shows its
 /// last learning rate, images trained in a second and, where it was not next to nothing, the time spent waiting for
@@ -57,6 +59,9 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    /// Write no report at the end
+    #[arg(long)]
+    no_report: bool,
     /// Print JSON at the end, and nothing before
     #[arg(long)]
     json: bool,
@@ -89,11 +94,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     match fit(&recipe, &collection, &options, &stop, observer.as_mut())? {
         Ended::Complete(report) => {
+            // The run is complete whatever becomes of its report, so its results are told in any case.
+            let files = match arguments.no_report {
+                true => Ok(None),
+                false => write_report(&collection, &options).map(Some),
+            };
+            let written = files.as_ref().ok().and_then(Option::as_ref);
             if arguments.json {
-                print_json(&report)?;
+                print_json(&report, written)?;
             } else {
-                print(&report, &recipe, arguments);
+                print(&report, written, &recipe, arguments);
             }
+            files?;
             Ok(ExitCode::SUCCESS)
         }
         Ended::Interrupted {
@@ -110,7 +122,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-fn print(report: &Report, recipe: &Recipe, arguments: &Arguments) {
+/// Writes the report of the run that has just ended.
+fn write_report(collection: &Collection, options: &FitOptions) -> Result<Files, Failure> {
+    let checkpoint = Checkpoint::load(options.folder)?;
+    let report = report::Report::of_run(&checkpoint, collection, options.kernels)?;
+    Ok(report.write(options.folder)?)
+}
+
+fn print(report: &Report, files: Option<&Files>, recipe: &Recipe, arguments: &Arguments) {
     if report.stopped_early {
         println!(
             "stopped early, after epoch {}: none was better since epoch {}",
@@ -147,10 +166,13 @@ fn print(report: &Report, recipe: &Recipe, arguments: &Arguments) {
             );
         }
     }
+    if let Some(files) = files {
+        print_files(files);
+    }
     println!("next: kinglet export {}", arguments.out.display());
 }
 
-fn print_json(report: &Report) -> Result<(), Failure> {
+fn print_json(report: &Report, files: Option<&Files>) -> Result<(), Failure> {
     let test = report.test.as_ref().map(|test| {
         let total = test.total();
         let classes: Vec<_> = report.classes.iter().zip(&test.classes).collect();
@@ -174,6 +196,7 @@ fn print_json(report: &Report) -> Result<(), Failure> {
         "classes": report.classes,
         "test": test,
         "checkpoint": report.checkpoint,
+        "report": files.map(|files| &files.page),
     });
     println!("{report:#}");
     Ok(())

@@ -1,0 +1,281 @@
+//! Sheets of small pictures: the worst mistakes, and the weights of the first layer.
+
+use kinglet_kernels::Shape;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::canvas::{BODY, TITLE, Theme, blit, draw, font, px, shortened, write};
+use super::findings::Mistake;
+use super::{FirstLayer, ReportError};
+use crate::dataset::{Dataset, Sample};
+use crate::network::{Network, Operation, Role};
+
+const MARGIN: f64 = 14.0;
+const HEADER: f64 = 34.0;
+
+/// A small picture in three channels.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tile {
+    pub(super) shape: Shape,
+    pub(super) pixels: Vec<u8>,
+}
+
+impl Tile {
+    /// `bytes` of `shape` for the eye: three channels as colours, one as grey. Other numbers of channels lie
+    /// beside each other in grey, since no colours are theirs.
+    pub(super) fn new(shape: Shape, bytes: &[u8]) -> Self {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = shape;
+        if channels == 3 {
+            return Self {
+                shape,
+                pixels: bytes.to_vec(),
+            };
+        }
+        let mut pixels = Vec::with_capacity(3 * shape.len());
+        for row in bytes.chunks_exact(width * channels) {
+            for channel in 0..channels {
+                for pixel in row.chunks_exact(channels) {
+                    pixels.extend([pixel[channel]; 3]);
+                }
+            }
+        }
+        Self {
+            shape: Shape::new(height, width * channels, 3),
+            pixels,
+        }
+    }
+
+    /// Sample `index` of `data`; features as grey, the smallest black and the largest white.
+    pub(super) fn of(data: &Dataset, index: usize) -> Self {
+        match data.sample(index) {
+            Sample::Image(bytes) => Self::new(data.shape(), bytes),
+            Sample::Features(values) => {
+                let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+                let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let scale = 255.0 / (high - low).max(f32::MIN_POSITIVE);
+                let bytes: Vec<u8> = values.iter().map(|x| ((x - low) * scale) as u8).collect();
+                Self::new(data.shape(), &bytes)
+            }
+        }
+    }
+
+    /// Width and height within a square of `side`. What is much longer than wide is made less so: a line one
+    /// pixel high could not be seen.
+    pub(super) fn fitted(&self, side: f64) -> (f64, f64) {
+        let ratio = (self.shape.width as f64 / self.shape.height as f64).clamp(0.25, 4.0);
+        if ratio >= 1.0 {
+            (side, side / ratio)
+        } else {
+            (side * ratio, side)
+        }
+    }
+}
+
+/// Side of the square that a mistake's picture has, in units.
+const PICTURE: f64 = 112.0;
+/// Width and height of a mistake with its words.
+const CARD: (f64, f64) = (140.0, 176.0);
+const COLUMNS: usize = 6;
+/// The sheet's title: what stands below each picture.
+const WORST: &str = "Worst mistakes: true class, predicted class";
+
+/// Draws the mistakes as a PNG file, the worst first. `tiles` are their pictures.
+///
+/// # Errors
+/// [`ReportError::Draw`].
+pub(super) fn mistakes(
+    mistakes: &[Mistake],
+    tiles: &[Tile],
+    theme: &Theme,
+) -> Result<Vec<u8>, ReportError> {
+    let rows = mistakes.len().div_ceil(COLUMNS).max(1);
+    let columns = mistakes.len().clamp(3, COLUMNS);
+    let width = 2.0 * MARGIN + CARD.0 * columns as f64;
+    let height = match mistakes {
+        [] => HEADER + 40.0,
+        _ => HEADER + MARGIN + CARD.1 * rows as f64,
+    };
+    draw(width, height, theme, |area| {
+        let title = font(TITLE, theme.ink, HPos::Left, VPos::Center);
+        let at = (px(MARGIN), px(HEADER / 2.0));
+        write(area, WORST, at, &title)?;
+        let ink = font(BODY, theme.ink, HPos::Left, VPos::Center);
+        let wrong = font(BODY, theme.validation, HPos::Left, VPos::Center);
+        let muted = font(10.0, theme.muted, HPos::Left, VPos::Center);
+        if mistakes.is_empty() {
+            let at = (px(MARGIN), px(HEADER + 12.0));
+            return write(area, "None: every picture is right.", at, &ink);
+        }
+        for (place, (mistake, tile)) in mistakes.iter().zip(tiles).enumerate() {
+            let left = MARGIN + CARD.0 * (place % COLUMNS) as f64;
+            let top = HEADER + 4.0 + CARD.1 * (place / COLUMNS) as f64;
+            let (w, h) = tile.fitted(PICTURE);
+            let corner = (px(left), px(top + (PICTURE - h) / 2.0));
+            blit(area, tile.shape, &tile.pixels, corner, (px(w), px(h)))?;
+            let frame = [
+                (corner.0 - 1, corner.1 - 1),
+                (corner.0 + px(w), corner.1 + px(h)),
+            ];
+            let thin = theme.grid.stroke_width(px(0.5) as u32);
+            area.draw(&Rectangle::new(frame, thin))?;
+            let room = px(CARD.0 - 14.0);
+            let percent = format!(" ({:.0} %)", 100.0 * mistake.probability);
+            let name_room = room - super::canvas::width_of(area, &percent, &wrong);
+            let name = shortened(area, &mistake.predicted, &wrong, name_room);
+            let lines = [
+                (shortened(area, &mistake.label, &ink, room), &ink, 12.0),
+                (format!("{name}{percent}"), &wrong, 28.0),
+                (
+                    format!("loss {:.2}, picture {}", mistake.loss, mistake.index),
+                    &muted,
+                    43.0,
+                ),
+            ];
+            for (text, style, below) in lines {
+                let at = (px(left), px(top + PICTURE + below));
+                write(area, &text, at, style)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The weights of the first layer that has any, where it looks at the picture itself.
+#[derive(Debug, Clone)]
+pub(super) struct Weights {
+    pub(super) layer: FirstLayer,
+    tiles: Vec<Tile>,
+}
+
+/// More are not drawn.
+const MOST_TILES: usize = 256;
+/// Largest extent of a window whose weights are still a pattern to look at.
+const LARGEST: usize = 256;
+
+impl Weights {
+    /// The weights of `network`'s first layer, a tile for each output channel; none if that is not a
+    /// convolution. Within a tile 0 is the middle grey, and the weight furthest from 0 black or white.
+    pub(super) fn of(network: &Network) -> Option<Self> {
+        let layers = &network.architecture().layers;
+        let (index, layer) = layers
+            .iter()
+            .enumerate()
+            .find(|(_, l)| l.parameters() > 0)?;
+        let Operation::Conv2d(params, _) = layer.operation else {
+            return None;
+        };
+        let window = params.window();
+        let channels = params.input().channels / params.groups();
+        let shape = Shape::new(window.kernel_h, window.kernel_w, channels);
+        if shape.height.max(shape.width * channels) > LARGEST {
+            return None;
+        }
+        let values = network.layer_values(index, Role::Weights)?;
+        let tiles = values.chunks_exact(shape.len()).take(MOST_TILES);
+        let tiles: Vec<Tile> = tiles
+            .map(|values| Tile::new(shape, &normalized(values)))
+            .collect();
+        Some(Self {
+            layer: FirstLayer {
+                layer: layer.text.clone(),
+                tiles: params.output().channels,
+                drawn: tiles.len(),
+                colours: channels == 3,
+            },
+            tiles,
+        })
+    }
+
+    /// Draws them as a PNG file.
+    ///
+    /// # Errors
+    /// [`ReportError::Draw`].
+    pub(super) fn picture(&self, theme: &Theme) -> Result<Vec<u8>, ReportError> {
+        const WIDEST: f64 = 720.0;
+        const GAP: f64 = 8.0;
+        let side = match self.tiles.len() {
+            0..=16 => 80.0,
+            17..=64 => 52.0,
+            _ => 37.0,
+        };
+        let (w, h) = self.tiles.first().map_or((side, side), |t| t.fitted(side));
+        let columns = (((WIDEST + GAP) / (w + GAP)) as usize).max(1);
+        // Full rows look best: 16 tiles as 8 and 8 rather than 15 and 1.
+        let rows = self.tiles.len().div_ceil(columns).max(1);
+        let columns = self.tiles.len().div_ceil(rows).max(1);
+        let width = (2.0 * MARGIN + (w + GAP) * columns as f64 - GAP).max(320.0);
+        let height = HEADER + MARGIN + (h + GAP) * rows as f64 - GAP;
+        draw(width, height, theme, |area| {
+            let title = font(TITLE, theme.ink, HPos::Left, VPos::Center);
+            let text = format!("Weights of {}", self.layer.layer);
+            let text = shortened(area, &text, &title, px(width - 2.0 * MARGIN));
+            write(area, &text, (px(MARGIN), px(HEADER / 2.0)), &title)?;
+            for (place, tile) in self.tiles.iter().enumerate() {
+                let left = MARGIN + (w + GAP) * (place % columns) as f64;
+                let top = HEADER + (h + GAP) * (place / columns) as f64;
+                let at = (px(left), px(top));
+                blit(area, tile.shape, &tile.pixels, at, (px(w), px(h)))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Weights as bytes: 0 in the middle, the largest magnitude at an end.
+fn normalized(weights: &[f32]) -> Vec<u8> {
+    let largest = weights.iter().fold(0.0_f32, |a, w| a.max(w.abs()));
+    let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let byte = |w: &f32| (128.0 + w * scale).round() as u8;
+    weights.iter().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn one_channel_is_grey_three_are_colours_and_others_lie_side_by_side() {
+        let grey = Tile::new(Shape::new(1, 2, 1), &[5, 9]);
+        assert_eq!(grey.pixels, [5, 5, 5, 9, 9, 9]);
+        let colours = Tile::new(Shape::new(1, 1, 3), &[1, 2, 3]);
+        assert_eq!(colours.pixels, [1, 2, 3]);
+        let two = Tile::new(Shape::new(2, 2, 2), &[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(two.shape, Shape::new(2, 4, 3));
+        let firsts: Vec<u8> = two.pixels.iter().step_by(3).copied().collect();
+        assert_eq!(firsts, [1, 3, 2, 4, 5, 7, 6, 8]);
+    }
+
+    #[test]
+    fn thin_pictures_stay_visible() {
+        let signal = Tile::new(Shape::new(1, 180, 1), &[0; 180]);
+        assert_eq!(signal.fitted(100.0), (100.0, 25.0));
+        let features = Tile::new(Shape::new(49, 10, 1), &[0; 490]);
+        assert_eq!(features.fitted(98.0), (98.0 * 0.25, 98.0));
+    }
+
+    #[test]
+    fn zero_is_middle_grey_and_the_furthest_weight_an_end() {
+        assert_eq!(normalized(&[0.0, 2.0, -2.0, 1.0]), [128, 255, 1, 192]);
+        assert_eq!(normalized(&[0.0, 0.0]), [128, 128]);
+    }
+
+    #[test]
+    fn only_a_first_convolution_is_drawn() {
+        let network = |layers: &str| {
+            let text = format!("input = [3, 8, 8]\nlayers = [{layers}]");
+            let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
+            Network::initialize(recipe.architecture, 1)
+        };
+        let weights = Weights::of(&network(r#""MaxPool2d(2)", "Conv2d(3, 5, (3, 2))""#)).unwrap();
+        assert_eq!((weights.layer.tiles, weights.layer.drawn), (5, 5));
+        assert_eq!(weights.tiles[0].shape, Shape::new(3, 2, 3));
+        assert!(Weights::of(&network(r#""Flatten()", "Linear(192, 2)""#)).is_none());
+    }
+}
