@@ -125,7 +125,11 @@ pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
 
 /// `true` if there are as many elements as are needed.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_feature = "neon",
+    target_feature = "simd128"
+))]
 pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
     debug_assert!(
         found >= needed,
@@ -136,7 +140,11 @@ pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
 
 /// The first `needed` elements of scratch, if it has them.
 #[inline(always)]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_feature = "neon",
+    target_feature = "simd128"
+))]
 pub(crate) fn scratch(scratch: &mut [f32], needed: usize) -> Option<&mut [f32]> {
     at_least("scratch", scratch.len(), needed);
     scratch.get_mut(..needed)

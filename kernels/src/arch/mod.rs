@@ -1,14 +1,22 @@
 //! Kernel sets for particular instruction sets, and the list of all sets.
 //!
-//! Each set is a type with a private field which only its `detect` can make: to hold one is the proof
-//! that this CPU can run it. The algorithms are written once, in `generic`, over a small vector trait;
+//! Each set is a type with a private field which only its `detect` can make (and `new`, where the target
+//! itself has the instructions): to hold one is the proof that this CPU can run it. The algorithms are written once, in `generic`, over a small vector trait;
 //! a file for an instruction set says what a vector is there and instantiates them.
 //!
 //! This is the only place of the crate with unsafe code.
 #![allow(unsafe_code)]
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_feature = "neon",
+    target_feature = "simd128"
+))]
 mod generic;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm32;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
@@ -89,6 +97,10 @@ list! {
     avx512: x86_64::avx512, Within;
     #[cfg(target_arch = "x86_64")]
     avx2: x86_64::avx2, Within;
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    neon: aarch64::neon, Within;
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    simd128: wasm32::simd128, Within;
     portable: || Some(&crate::Portable), Exact;
     reference: || Some(&crate::Reference), Exact;
 }

@@ -125,5 +125,10 @@ impl<const N: usize> Vector for Emulated<N> {
 
 /// Five lanes: if the algorithms hold for a width that divides nothing, they hold for four and sixteen.
 struct Emulated5;
+#[cfg(target_arch = "x86_64")]
 simd_set!(Emulated5, "emulated5", Emulated<5>, "sse2");
+#[cfg(target_arch = "aarch64")]
+simd_set!(Emulated5, "emulated5", Emulated<5>, "neon");
+#[cfg(target_arch = "wasm32")]
+simd_set!(Emulated5, "emulated5", Emulated<5>, "simd128");
 crate::kernel_suite!(emulated5, Some(&Emulated5), Within);

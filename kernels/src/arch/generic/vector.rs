@@ -50,7 +50,8 @@ pub(crate) trait Vector: Copy {
     /// The CPU has the instruction set.
     unsafe fn add(self, other: Self) -> Self;
 
-    /// `self + a * b`, rounded once.
+    /// `self + a * b`, rounded once, or twice where the instruction set has no fused form. One set does it
+    /// in one way only.
     ///
     /// # Safety
     /// The CPU has the instruction set.

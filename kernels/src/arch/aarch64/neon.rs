@@ -1,0 +1,118 @@
+//! NEON: four lanes of f32, thirty-two registers.
+
+use core::arch::aarch64::*;
+
+use crate::arch::generic::{self, Vector, simd_set};
+use crate::params::{Conv2d, Linear};
+
+/// The kernel set for 64-bit Arm.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Neon(());
+
+/// The one value that there is a reference to.
+#[cfg(any(test, feature = "std"))]
+pub(super) static NEON: Neon = Neon::new();
+
+impl Neon {
+    /// The set. It needs no detection, and so no standard library: a target that has this type requires
+    /// NEON of every CPU.
+    pub const fn new() -> Self {
+        Self(())
+    }
+
+    /// The set, as the others have it: if this CPU can run it, which is always.
+    pub const fn detect() -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+simd_set!(Neon, "neon", F32x4, "neon");
+
+/// Four values of f32.
+#[derive(Clone, Copy)]
+struct F32x4(float32x4_t);
+
+impl Vector for F32x4 {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vdupq_n_f32(x) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the caller vouches for the CPU and for four values.
+        Self(unsafe { vld1q_f32(p) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
+        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+        Self(unsafe {
+            let zeros = vdupq_n_f32(0.0);
+            match count {
+                0 => zeros,
+                1 => vld1q_lane_f32::<0>(p, zeros),
+                2 => vcombine_f32(vld1_f32(p), vget_high_f32(zeros)),
+                3 => {
+                    let two = vcombine_f32(vld1_f32(p), vget_high_f32(zeros));
+                    vld1q_lane_f32::<2>(p.add(2), two)
+                }
+                _ => vld1q_f32(p),
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the caller vouches for the CPU and for four values.
+        unsafe { vst1q_f32(p, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f32, count: usize) {
+        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+        unsafe {
+            match count {
+                0 => {}
+                1 => vst1q_lane_f32::<0>(p, self.0),
+                2 => vst1_f32(p, vget_low_f32(self.0)),
+                3 => {
+                    vst1_f32(p, vget_low_f32(self.0));
+                    vst1q_lane_f32::<2>(p.add(2), self.0);
+                }
+                _ => vst1q_f32(p, self.0),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vaddq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU. NEON's own maximum makes 0 of -0, so values are selected:
+        // a comparison with NaN is false.
+        Self(unsafe {
+            let raised = vbslq_f32(vcltq_f32(self.0, low.0), low.0, self.0);
+            vbslq_f32(vcgtq_f32(raised, high.0), high.0, raised)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: the caller vouches for the CPU. The order is (0 + 1) + (2 + 3).
+        unsafe { vaddvq_f32(self.0) }
+    }
+}
