@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
 
 /// The kernel set for 64-bit Arm.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +33,10 @@ simd_set!(Neon, "neon", F32x4, "neon");
 struct F32x4(float32x4_t);
 
 impl Vector for F32x4 {
+    type Mask = uint32x4_t;
+
     const LANES: usize = 4;
+    const ROWS: usize = 8;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -114,5 +117,57 @@ impl Vector for F32x4 {
     unsafe fn sum(self) -> f32 {
         // SAFETY: the caller vouches for the CPU. The order is (0 + 1) + (2 + 3).
         unsafe { vaddvq_f32(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vsubq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vmulq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vdivq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn greater(self, other: Self) -> uint32x4_t {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { vcgtq_f32(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(self, other: Self) -> uint32x4_t {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { vceqq_f32(self.0, other.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: uint32x4_t, yes: Self, no: Self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vbslq_f32(mask, yes.0, no.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        Self(unsafe { vrndnq_f32(self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe {
+            // The exponent's bits, biased by 127, before 23 bits of mantissa.
+            let biased = vaddq_s32(vcvtq_s32_f32(self.0), vdupq_n_s32(127));
+            Self(vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased)))
+        }
     }
 }

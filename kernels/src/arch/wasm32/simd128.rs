@@ -4,7 +4,7 @@
 use core::arch::wasm32::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear};
+use crate::params::{Conv2d, Linear, Pool2d, Unary};
 
 /// The kernel set for WebAssembly with 128-bit vectors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +34,11 @@ simd_set!(Simd128, "simd128", F32x4, "simd128");
 struct F32x4(v128);
 
 impl Vector for F32x4 {
+    type Mask = v128;
+
     const LANES: usize = 4;
+    // Engines run on CPUs with sixteen registers as well as thirty-two.
+    const ROWS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -106,5 +110,47 @@ impl Vector for F32x4 {
         let two = f32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
         let one = f32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two));
         f32x4_extract_lane::<0>(one)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(f32x4_sub(self.0, other.0))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(f32x4_mul(self.0, other.0))
+    }
+
+    #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        Self(f32x4_div(self.0, other.0))
+    }
+
+    #[inline(always)]
+    unsafe fn greater(self, other: Self) -> v128 {
+        f32x4_gt(self.0, other.0)
+    }
+
+    #[inline(always)]
+    unsafe fn equal(self, other: Self) -> v128 {
+        f32x4_eq(self.0, other.0)
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: v128, yes: Self, no: Self) -> Self {
+        Self(v128_bitselect(yes.0, no.0, mask))
+    }
+
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        Self(f32x4_nearest(self.0))
+    }
+
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        // The exponent's bits, biased by 127, before 23 bits of mantissa.
+        let biased = i32x4_add(i32x4_trunc_sat_f32x4(self.0), i32x4_splat(127));
+        Self(i32x4_shl(biased, 23))
     }
 }
