@@ -29,6 +29,19 @@ impl Arguments {
         }
     }
 
+    /// Takes the next argument if it is a word and not an option.
+    pub(crate) fn word(&mut self) -> Result<Option<String>> {
+        let Some(mut raw) = self.parser.try_raw_args() else {
+            return Ok(None);
+        };
+        let word = raw.next_if(|word| !word.as_encoded_bytes().starts_with(b"-"));
+        match word.map(|word| word.into_string()) {
+            None => Ok(None),
+            Some(Ok(word)) => Ok(Some(word)),
+            Some(Err(word)) => bail!("`{}` is not UTF-8", word.display()),
+        }
+    }
+
     /// True if `--help` stands anywhere after the verb.
     pub(crate) fn asks_for_help(&mut self) -> bool {
         self.parser
@@ -82,4 +95,36 @@ pub(crate) enum Slot<'a> {
     Path(&'a mut Option<PathBuf>),
     /// `--name N`.
     Seconds(&'a mut u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(words: &[&str]) -> Arguments {
+        Arguments {
+            parser: lexopt::Parser::from_args(words),
+        }
+    }
+
+    #[test]
+    fn a_word_is_taken_and_an_option_left() {
+        let mut all = arguments(&["cross", "wasm32", "--quick"]);
+        assert_eq!(all.verb().unwrap().as_deref(), Some("cross"));
+        assert_eq!(all.word().unwrap().as_deref(), Some("wasm32"));
+        assert_eq!(all.word().unwrap(), None);
+        let mut quick = false;
+        all.options(&mut [("quick", Slot::Flag(&mut quick))])
+            .unwrap();
+        assert!(quick);
+        assert_eq!(arguments(&[]).word().unwrap(), None);
+    }
+
+    #[test]
+    fn what_no_verb_has_taken_is_refused_by_name() {
+        let error = arguments(&["two"]).options(&mut []).unwrap_err();
+        assert!(error.to_string().contains("two"), "{error}");
+        let error = arguments(&["--slow"]).options(&mut []).unwrap_err();
+        assert!(error.to_string().contains("--slow"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 //! nothing else, so what passes on a desk passes there.
 
 mod arguments;
+mod cross;
 mod debian;
 mod demo;
 mod firmware;
@@ -11,6 +12,7 @@ mod fuzz;
 mod packages;
 mod process;
 mod sanitize;
+mod sets;
 mod setup;
 mod steps;
 mod test;
@@ -34,7 +36,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb {
         name: "setup",
-        summary: "install what the other verbs need: the bare-metal target, QEMU, valgrind",
+        summary: "install what the other verbs need: targets, emulators, valgrind",
         help: setup::HELP,
         run: setup::verb,
     },
@@ -55,6 +57,12 @@ const VERBS: &[Verb] = &[
         summary: "build the board images, run them in QEMU, compare with the committed results",
         help: firmware::HELP,
         run: firmware::verb,
+    },
+    Verb {
+        name: "cross",
+        summary: "run the kernels' and the whole-path tests for other machines, emulated",
+        help: cross::HELP,
+        run: cross::verb,
     },
     Verb {
         name: "sanitize",

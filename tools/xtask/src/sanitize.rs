@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use crate::arguments::{Arguments, Slot};
 use crate::process::{run_and_read, target_dir};
-use crate::setup;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, host, unstable};
+use crate::{sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask sanitize [--address] [--valgrind]
@@ -72,6 +72,7 @@ pub(crate) fn address(counts: &mut Counts) -> Result<()> {
         .args(FEATURES)
         // A named target keeps the flags away from build scripts and procedural macros.
         .args(["--target", &host()?]);
+    sets::require_here(&mut cargo);
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }
 

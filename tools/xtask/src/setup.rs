@@ -7,33 +7,76 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::arguments::{Arguments, Slot};
-use crate::debian;
-use crate::process::{command, is_installed, run_within};
-use crate::toolchain;
+use crate::process::{capture, command, is_installed, run_within};
+use crate::{cross, debian, toolchain};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask setup [--debian]
 
 Installs what the other verbs need and is not there yet:
-  - the target thumbv7em-none-eabihf, by `rustup target add`; where rustup cannot download,
-    by Debian's compiler, linked to rustup, with core and alloc built once from its source
+  - the targets thumbv7em-none-eabihf, aarch64-unknown-linux-gnu and wasm32-wasip1, by
+    `rustup target add`; where rustup cannot download, by Debian's compiler, linked to rustup,
+    with the standard library built once from its source
   - qemu-system-arm, the emulated microcontroller
+  - qemu-aarch64 and aarch64-linux-gnu-gcc, for tests on 64-bit Arm; node, for tests on WebAssembly
   - valgrind
 
 Packages are installed by apt-get, as root. Elsewhere the list of what is missing is
 printed and the exit code is 1.
 
 Options:
-  --debian  take Debian's route for the target even if rustup's is there
+  --debian  take Debian's route for the targets even if rustup's are there
 ";
 
 /// The target of the boards.
 pub(crate) const TARGET: &str = "thumbv7em-none-eabihf";
 
-/// Programs that come from packages of the same name, and what for.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("qemu-system-arm", "runs the firmware"),
-    ("valgrind", "checks memory accesses"),
+/// A program that is needed, and the packages of Debian that bring it.
+struct Program {
+    name: &'static str,
+    packages: &'static [&'static str],
+    purpose: &'static str,
+    /// The architecture whose tests it serves; that machine itself does without.
+    machine: Option<&'static str>,
+    is_there: fn(&str) -> bool,
+}
+
+const PROGRAMS: &[Program] = &[
+    Program {
+        name: "qemu-system-arm",
+        packages: &["qemu-system-arm"],
+        purpose: "runs the firmware",
+        machine: None,
+        is_there: is_installed,
+    },
+    Program {
+        name: "valgrind",
+        packages: &["valgrind"],
+        purpose: "checks memory accesses",
+        machine: None,
+        is_there: is_installed,
+    },
+    Program {
+        name: "qemu-aarch64",
+        packages: &["qemu-user"],
+        purpose: "runs tests for 64-bit Arm",
+        machine: Some("aarch64"),
+        is_there: is_installed,
+    },
+    Program {
+        name: "aarch64-linux-gnu-gcc",
+        packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+        purpose: "links tests for 64-bit Arm",
+        machine: Some("aarch64"),
+        is_there: can_link_statically,
+    },
+    Program {
+        name: "node",
+        packages: &["nodejs"],
+        purpose: "runs tests for WebAssembly",
+        machine: Some("wasm32"),
+        is_there: is_installed,
+    },
 ];
 
 /// rustup gives up by itself when it is refused; this is for networks that swallow the request.
@@ -43,14 +86,32 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut debian = false;
     arguments.options(&mut [("debian", Slot::Flag(&mut debian))])?;
     if debian {
-        debian::add_target(TARGET)?;
+        for target in targets() {
+            debian::add_target(target)?;
+        }
     }
     ensure()?;
-    println!("target {TARGET}: {}", toolchain::bare_metal(TARGET)?);
-    for (program, purpose) in PROGRAMS {
-        println!("{program}: {purpose}");
+    for target in targets() {
+        println!("target {target}: {}", toolchain::for_target(target)?);
+    }
+    for program in programs() {
+        println!("{}: {}", program.name, program.purpose);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The targets beside the host: of the boards, and of the machines that are emulated.
+pub(crate) fn targets() -> impl Iterator<Item = &'static str> {
+    std::iter::once(TARGET).chain(cross::machines().map(|machine| machine.target))
+}
+
+/// The programs that this machine needs.
+fn programs() -> impl Iterator<Item = &'static Program> {
+    PROGRAMS.iter().filter(|program| {
+        program
+            .machine
+            .is_none_or(|name| cross::machines().any(|machine| machine.name == name))
+    })
 }
 
 /// Installs what is missing.
@@ -58,23 +119,23 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 /// # Errors
 /// Something is missing and cannot be installed by this process: the message lists what to type.
 pub(crate) fn ensure() -> Result<()> {
-    let mut missing = Vec::new();
-    if let Err(how) = ensure_target() {
-        missing.push(how);
-    }
-    let programs: Vec<_> = PROGRAMS
-        .iter()
-        .map(|(program, _)| *program)
-        .filter(|program| !is_installed(program))
+    let mut missing = ensure_targets();
+    let programs: Vec<_> = programs()
+        .filter(|program| !(program.is_there)(program.name))
         .collect();
     if !programs.is_empty() {
+        let packages: Vec<_> = programs
+            .iter()
+            .flat_map(|program| program.packages.iter().copied())
+            .collect();
         if debian::can_install() {
-            debian::install(&programs)?;
+            debian::install(&packages)?;
         } else {
+            let names: Vec<_> = programs.iter().map(|program| program.name).collect();
             missing.push(format!(
                 "install {} (Debian, as root: apt-get install --no-install-recommends {})",
-                programs.join(" and "),
-                programs.join(" ")
+                names.join(" and "),
+                packages.join(" ")
             ));
         }
     }
@@ -84,24 +145,73 @@ pub(crate) fn ensure() -> Result<()> {
     }
 }
 
-/// Brings the bare-metal target; the error says how a person can.
-fn ensure_target() -> std::result::Result<(), String> {
-    if toolchain::bare_metal(TARGET).is_ok() {
-        return Ok(());
+/// Brings the targets; for those that it cannot bring it says how a person can.
+fn ensure_targets() -> Vec<String> {
+    let missing = || -> Vec<&'static str> {
+        targets()
+            .filter(|target| toolchain::for_target(target).is_err())
+            .collect()
+    };
+    let wanted = missing();
+    if wanted.is_empty() {
+        return Vec::new();
     }
     let mut rustup = command("rustup");
-    let by_rustup = run_within(DOWNLOAD_LIMIT, rustup.args(["target", "add", TARGET]));
-    if by_rustup.is_ok() && toolchain::bare_metal(TARGET).is_ok() {
-        return Ok(());
+    // What came of it is seen by looking.
+    let _ = run_within(DOWNLOAD_LIMIT, rustup.args(["target", "add"]).args(&wanted));
+    let wanted = missing();
+    if wanted.is_empty() {
+        return Vec::new();
     }
+    let names = wanted.join(" ");
     if !debian::can_install() {
-        return Err(format!(
-            "the target: rustup target add {TARGET}\n    \
+        return vec![format!(
+            "targets: rustup target add {names}\n    \
              (Debian without such a download: as root, apt-get install --no-install-recommends {}, \
              then this verb again)",
-            debian::package_list()
-        ));
+            debian::package_list(&wanted)
+        )];
     }
-    eprintln!("rustup cannot add {TARGET}: taking Debian's compiler");
-    debian::add_target(TARGET).map_err(|error| format!("the target: {error:#}"))
+    eprintln!("rustup cannot add {names}: taking Debian's compiler");
+    wanted
+        .iter()
+        .filter_map(|target| {
+            let error = debian::add_target(target).err()?;
+            Some(format!("the target {target}: {error:#}"))
+        })
+        .collect()
+}
+
+/// True if the C compiler `name` is there with a C library to link with.
+fn can_link_statically(name: &str) -> bool {
+    // It answers with the path of the file, or with the bare name if it has no such file.
+    is_installed(name)
+        && capture(command(name).arg("-print-file-name=libc.a"))
+            .is_ok_and(|path| path.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_emulated_machine_has_what_runs_it() {
+        for machine in cross::machines() {
+            assert!(targets().any(|target| target == machine.target));
+            let serves = |program: &&Program| program.machine == Some(machine.name);
+            assert!(
+                programs().any(|program| serves(&program)),
+                "{}",
+                machine.name
+            );
+        }
+        for program in PROGRAMS {
+            assert!(!program.packages.is_empty(), "{}", program.name);
+        }
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_cannot_link() {
+        assert!(!can_link_statically("no-such-gcc"));
+    }
 }

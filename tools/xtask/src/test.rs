@@ -10,8 +10,8 @@ use crate::packages::{LIBRARIES, select, set_name};
 use crate::process::{capture, root, run, run_and_read, target_dir};
 use crate::setup::TARGET;
 use crate::steps::{Counts, Steps};
-use crate::toolchain::{Toolchain, bare_metal};
-use crate::{firmware, fuzz, sanitize, setup};
+use crate::toolchain::{Toolchain, for_target};
+use crate::{cross, firmware, fuzz, sanitize, sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
@@ -21,11 +21,12 @@ Runs every check that continuous integration runs, in this order:
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
   clippy            warnings are errors; every listed set of features
-  tests             unit and integration tests of the workspace
+  tests             unit and integration tests of the workspace; the kernel sets that must run are named
   doc tests         the examples in the documentation
   documentation     rustdoc; warnings are errors
   bare metal        kernels and runtime for a microcontroller, without an allocator
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
+  aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
   fuzz              each fuzz target for a few seconds (see `cargo xtask fuzz --help`)
   address sanitizer and valgrind (see `cargo xtask sanitize --help`)
 
@@ -33,7 +34,7 @@ A failed step does not stop the others. The summary gives each step's time and t
 last line adds up all tests and firmware checks. The exit code is 1 if anything failed.
 
 Options:
-  --quick  leave out fuzz and sanitizers, for a look before a commit
+  --quick  leave out other machines, fuzz and sanitizers, for a look before a commit
 ";
 
 /// Long enough to run the committed corpus and some thousands of mutations of it.
@@ -56,6 +57,9 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("bare metal", |_| bare_metal_builds());
     steps.run("firmware", firmware::check);
     if !quick {
+        for machine in cross::machines() {
+            steps.run(machine.name, |counts| machine.test(counts));
+        }
         steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
         steps.run("address sanitizer", sanitize::address);
         steps.run("valgrind", sanitize::valgrind);
@@ -111,8 +115,16 @@ fn clippy() -> Result<()> {
             );
         }
     }
-    // Debian's compiler comes without clippy: there the boards are only built.
-    if bare_metal(TARGET)? == Toolchain::default() {
+    // Debian's compiler comes without clippy: with it other targets are only built.
+    let own = Toolchain::default();
+    for machine in cross::machines() {
+        if for_target(machine.target)? == own {
+            let mut cargo = machine.cargo("clippy")?;
+            cargo.args(["--package", "kinglet-kernels", "--features", "testing"]);
+            lint(machine.target.to_owned(), &mut cargo);
+        }
+    }
+    if for_target(TARGET)? == own {
         for board in firmware::folders() {
             let mut cargo = Toolchain::default().cargo();
             cargo
@@ -136,6 +148,7 @@ fn clippy() -> Result<()> {
 fn tests(counts: &mut Counts, which: &str) -> Result<()> {
     let mut cargo = Toolchain::default().cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast", which]);
+    sets::require_here(&mut cargo);
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }
 
@@ -146,7 +159,7 @@ fn documentation() -> Result<()> {
 }
 
 fn bare_metal_builds() -> Result<()> {
-    let toolchain = bare_metal(TARGET)?;
+    let toolchain = for_target(TARGET)?;
     for library in LIBRARIES {
         for features in library.bare_metal {
             println!("{} ({})", library.name, set_name(features));

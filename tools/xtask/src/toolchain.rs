@@ -1,8 +1,8 @@
 //! Which toolchain does what.
 //!
 //! The workspace is built with whatever `cargo` the user called. Two things may need another one: the
-//! bare-metal target, where rustup cannot add it and Debian's compiler brings it, and the sanitizers,
-//! which are unstable flags. No `rust-toolchain.toml` pins either: a name that exists on one machine
+//! targets beside the host, where rustup cannot add them and Debian's compiler brings them, and the
+//! sanitizers, which are unstable flags. No `rust-toolchain.toml` pins either: a name that exists on one machine
 //! only would break every other.
 
 use std::fs;
@@ -78,12 +78,12 @@ impl std::fmt::Display for Toolchain {
     }
 }
 
-/// The toolchain that builds for the bare-metal `target`: the user's own if rustup (or the
-/// distribution) has brought the target, Debian's otherwise.
+/// The toolchain that builds for `target`: the user's own if rustup (or the distribution) has brought the
+/// target, Debian's otherwise.
 ///
 /// # Errors
 /// Neither has it.
-pub(crate) fn bare_metal(target: &str) -> Result<Toolchain> {
+pub(crate) fn for_target(target: &str) -> Result<Toolchain> {
     let own = Toolchain::default();
     if own.has_target(target) {
         return Ok(own);

@@ -18,7 +18,7 @@ use crate::arguments::{Arguments, Slot};
 use crate::process::{root, run, target_dir};
 use crate::setup;
 use crate::steps::{Counts, Steps};
-use crate::toolchain::bare_metal;
+use crate::toolchain::for_target;
 
 use self::emulator::Output;
 
@@ -187,7 +187,7 @@ fn write_expected(board: &Board, image: &Image) -> Result<()> {
 
 /// Builds an image. Cheap when nothing changed, so every user of one calls it.
 fn build(board: &Board, image: &Image, payload: &Payload) -> Result<()> {
-    let mut cargo = bare_metal(setup::TARGET)?.cargo();
+    let mut cargo = for_target(setup::TARGET)?.cargo();
     cargo
         .current_dir(folder(board))
         // The flags of the board stand in its own configuration, which these variables would override.

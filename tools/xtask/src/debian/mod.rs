@@ -1,16 +1,19 @@
-//! Debian's compiler as a source of bare-metal targets, for machines on which rustup cannot download.
+//! Debian's compiler as a source of targets, for machines on which rustup cannot download.
 //!
-//! Debian ships its newest compiler with the library's source but without the libraries of bare-metal
-//! targets. `core` and `alloc` are therefore built once for each target and put where the compiler looks
-//! for them; from then on firmware is built by the ordinary rules of a stable compiler.
+//! Debian ships its newest compiler with the library's source but without the libraries of other targets.
+//! What is needed of the standard library is therefore built once for each target and put where the
+//! compiler looks for it; from then on programs are built by the ordinary rules of a stable compiler.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod library;
+
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::process::{capture, command, is_installed, run};
-use crate::toolchain::{Toolchain, has_core, rustup_toolchains, version_of, wanted_version};
+use crate::toolchain::{Toolchain, rustup_toolchains, version_of, wanted_version};
+
+use self::library::Recipe;
 
 /// What the route needs: compiler, cargo, the library's source, and a linker for bare metal.
 const PACKAGES: &[&str] = &[
@@ -27,15 +30,13 @@ const PREFIX: &str = "/usr";
 /// The name under which the toolchain is linked, unless it is linked already under another.
 const LINK: &str = "debian";
 
-/// The file beside the libraries that says which compiler built them. An upgrade of the compiler
-/// makes them useless: it reads only its own.
-const STAMP: &str = ".built-by";
-
 /// The toolchain, if it is linked and has libraries for `target` built by the compiler of today.
 pub(crate) fn toolchain(target: &str) -> Option<Toolchain> {
     let name = linked_name()?;
-    let id = compiler_id().ok()?;
-    is_current(&libdir(target), &id).then(|| Toolchain::named(&name))
+    let recipe = Recipe::of(target).ok()?;
+    recipe
+        .is_built(&compiler_id().ok()?)
+        .then(|| Toolchain::named(&name))
 }
 
 /// Brings `target` to Debian's toolchain: packages, link, libraries. Quick if all of it is there.
@@ -43,7 +44,9 @@ pub(crate) fn toolchain(target: &str) -> Option<Toolchain> {
 /// # Errors
 /// A package cannot be installed, is too old for the workspace, or the libraries do not build.
 pub(crate) fn add_target(target: &str) -> Result<()> {
+    let recipe = Recipe::of(target)?;
     install(PACKAGES)?;
+    install(recipe.packages)?;
     let wanted = wanted_version()?;
     let found = version_of(&mut command(Path::new(PREFIX).join("bin/rustc")))?;
     if found < wanted {
@@ -64,25 +67,10 @@ pub(crate) fn add_target(target: &str) -> Result<()> {
         }
     };
     let id = compiler_id()?;
-    let libdir = libdir(target);
-    if is_current(&libdir, &id) {
-        return Ok(());
+    match recipe.is_built(&id) {
+        true => Ok(()),
+        false => recipe.build(&name, &id),
     }
-    eprintln!("building core and alloc for {target} (once, about half a minute)");
-    let libraries = build_libraries(&name, target)?;
-    if libdir.exists() {
-        fs::remove_dir_all(&libdir)?;
-    }
-    fs::create_dir_all(&libdir).with_context(|| format!("cannot create {}", libdir.display()))?;
-    for library in &libraries {
-        if let Some(file) = library.file_name() {
-            fs::copy(library, libdir.join(file))?;
-        }
-    }
-    // Written last: a folder without it counts as unfinished.
-    fs::write(libdir.join(STAMP), id)?;
-    let _ = fs::remove_dir_all(work_dir());
-    Ok(())
 }
 
 /// True if this process may install packages: Debian's installer is there, and it is root's.
@@ -90,9 +78,13 @@ pub(crate) fn can_install() -> bool {
     is_installed("apt-get") && capture(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
-/// The packages of the route, as `apt-get install` wants them.
-pub(crate) fn package_list() -> String {
-    PACKAGES.join(" ")
+/// The packages of the route to `targets`, as `apt-get install` wants them.
+pub(crate) fn package_list(targets: &[&str]) -> String {
+    let mut packages = PACKAGES.to_vec();
+    for recipe in targets.iter().filter_map(|target| Recipe::of(target).ok()) {
+        packages.extend(recipe.packages);
+    }
+    packages.join(" ")
 }
 
 /// Installs those packages that are not there.
@@ -146,56 +138,4 @@ fn linked_name() -> Option<String> {
 /// What identifies the compiler: libraries are bound to it.
 fn compiler_id() -> Result<String> {
     capture(command(Path::new(PREFIX).join("bin/rustc")).arg("-vV"))
-}
-
-fn libdir(target: &str) -> PathBuf {
-    Path::new(PREFIX)
-        .join("lib/rustlib")
-        .join(target)
-        .join("lib")
-}
-
-fn is_current(libdir: &Path, id: &str) -> bool {
-    has_core(libdir) && fs::read_to_string(libdir.join(STAMP)).is_ok_and(|stamp| stamp == id)
-}
-
-fn work_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("kinglet-core-{}", std::process::id()))
-}
-
-/// Builds an empty crate with its standard library from source and returns the libraries.
-fn build_libraries(name: &str, target: &str) -> Result<Vec<PathBuf>> {
-    let dir = work_dir();
-    fs::create_dir_all(dir.join("src"))?;
-    fs::write(dir.join("src/lib.rs"), "#![no_std]\n")?;
-    fs::write(
-        dir.join("Cargo.toml"),
-        "[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
-         [workspace]\n[profile.release]\nopt-level = 3\npanic = \"abort\"\n",
-    )?;
-    let mut cargo = Toolchain::named(name).cargo();
-    cargo
-        .current_dir(&dir)
-        // Both only here, where the library itself is built: it may use what is unstable, and its bitcode
-        // lets one copy serve firmware with and without link-time optimization.
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-C embed-bitcode=yes")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("CARGO_TARGET_DIR", dir.join("target"))
-        .args(["build", "--quiet", "--release", "--target", target])
-        .args(["-Z", "build-std=core,alloc"]);
-    run(&mut cargo)?;
-    let deps = dir.join("target").join(target).join("release/deps");
-    let mut libraries = Vec::new();
-    for entry in fs::read_dir(&deps)? {
-        let path = entry?.path();
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        if file.ends_with(".rlib") && !file.starts_with("libempty-") {
-            libraries.push(path);
-        }
-    }
-    if libraries.is_empty() {
-        bail!("no library in {}", deps.display());
-    }
-    Ok(libraries)
 }
