@@ -85,8 +85,6 @@ const TESTS: &[&str] = &[
     "kinglet-kernels",
     "--package",
     "kinglet-tests",
-    "--features",
-    "kinglet-kernels/testing",
     "--lib",
     "--test",
     "firmware",
@@ -96,6 +94,14 @@ const TESTS: &[&str] = &[
     "learning",
     "--test",
     "session",
+];
+
+/// These programs run for seconds, so most of the time is the compiler's. Optimizing what is not this
+/// project's, macros above all, and describing it to a debugger would take most of that.
+const QUICK_BUILD: &[&str] = &[
+    "build.incremental = false",
+    "profile.dev.debug = false",
+    "profile.dev.package.\"*\".opt-level = 1",
 ];
 
 pub(crate) fn verb(mut arguments: Arguments) -> Result<ExitCode> {
@@ -172,10 +178,11 @@ impl Machine {
         Ok(cargo)
     }
 
-    /// How its programs are linked and run, for `cargo --config`.
+    /// How its programs are built, linked and run, for `cargo --config`.
     fn settings(&self) -> Vec<String> {
         let target = self.target;
-        let mut settings = vec![format!("target.{target}.runner = {:?}", (self.runner)())];
+        let mut settings: Vec<_> = QUICK_BUILD.iter().map(|&s| s.to_owned()).collect();
+        settings.push(format!("target.{target}.runner = {:?}", (self.runner)()));
         if let Some(linker) = self.linker {
             settings.push(format!("target.{target}.linker = {linker:?}"));
         }
@@ -217,7 +224,7 @@ mod tests {
             ..MACHINES[1]
         };
         assert_eq!(
-            machine.settings(),
+            machine.settings()[QUICK_BUILD.len()..],
             [
                 r#"target.wasm32-wasip1.runner = ["node", "/a b/\"c\".mjs"]"#,
                 r#"target.wasm32-wasip1.linker = "gcc""#
