@@ -1,8 +1,9 @@
 //! Kernel sets for particular instruction sets, and the list of all sets.
 //!
 //! Each set is a type with a private field which only its `detect` can make (and `new`, where the target
-//! itself has the instructions): to hold one is the proof that this CPU can run it. The algorithms are written once, in `generic`, over a small vector trait;
-//! a file for an instruction set says what a vector is there and instantiates them.
+//! itself has the instructions): to hold one is the proof that this CPU can run it. The algorithms are written
+//! once, in `generic`, over a small vector trait; a file for an instruction set says what a vector is there and
+//! instantiates them.
 //!
 //! This is the only place of the crate with unsafe code.
 #![allow(unsafe_code)]

@@ -15,9 +15,9 @@ mod cross_entropy;
 mod dot;
 mod linear;
 mod peak;
-mod pool2d;
+pub(crate) mod pool2d;
 mod rows;
-mod softmax;
+pub(crate) mod softmax;
 mod unary;
 
 pub use conv2d::{
@@ -26,11 +26,9 @@ pub use conv2d::{
 pub use cross_entropy::cross_entropy_f32;
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use peak::peak_f32;
-pub(crate) use pool2d::divisor;
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub(crate) use softmax::max;
 pub use softmax::{softmax_f32, softmax_f32_backward};
 pub use unary::{unary_f32, unary_f32_backward};
 

@@ -317,14 +317,19 @@ pub(crate) unsafe fn weights<V: Vector>(
     }
 }
 
-/// Adds sums `[group][taps][lanes]` to weights `[group][lanes][taps]`.
+/// Adds sums `[group][taps][lanes]` to weights `[group][lanes][taps]`. Some taps at a time, so that what is read
+/// across stays in the nearest cache until all lanes have passed.
 fn add_transposed(lanes: usize, taps: usize, sums: &[f32], d_weights: &mut [f32]) {
+    const BLOCK: usize = 16;
     let (lanes, taps) = (lanes.max(1), taps.max(1));
     let groups = sums.chunks_exact(lanes * taps);
     for (sums, d_weights) in groups.zip(d_weights.chunks_exact_mut(lanes * taps)) {
-        for (lane, row) in d_weights.chunks_exact_mut(taps).enumerate() {
-            for (d, sums) in row.iter_mut().zip(sums.chunks_exact(lanes)) {
-                *d += sums.get(lane).copied().unwrap_or(0.0);
+        for (block, sums) in sums.chunks(BLOCK * lanes).enumerate() {
+            for (lane, row) in d_weights.chunks_exact_mut(taps).enumerate() {
+                let row = row.get_mut(block * BLOCK..).unwrap_or_default();
+                for (d, sums) in row.iter_mut().zip(sums.chunks_exact(lanes)) {
+                    *d += sums.get(lane).copied().unwrap_or(0.0);
+                }
             }
         }
     }

@@ -154,7 +154,7 @@ pub(crate) unsafe fn softmax<V: Vector>(channels: usize, data: &mut [f32]) {
         return;
     }
     for run in data.chunks_exact_mut(channels.max(1)) {
-        let max = crate::portable::max(run);
+        let max = crate::portable::softmax::max(run);
         let (p, len) = (run.as_mut_ptr(), run.len());
         // SAFETY: `count` values from `at` are of the run; as the caller vouches.
         unsafe {

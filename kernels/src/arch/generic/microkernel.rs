@@ -80,7 +80,7 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     }
 
     /// Row `m`, lane `l` gets `+= scalars[m][k * scalar_step] * lanes[k][l]` for `k` of `0..len`, in
-    /// order, rounded once each. `CUT` says that the last vector of lanes is not a whole one, either.
+    /// order, rounded as [`Vector::add_product`] does. `CUT` says that the last vector of lanes is not a whole one, either.
     ///
     /// # Safety
     /// The CPU can run `V`; all those values can be read.

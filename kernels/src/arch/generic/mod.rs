@@ -13,6 +13,7 @@
 //! Every accumulator takes its terms in an order that depends on the layer alone, never on the tile that
 //! it is part of. So one sample's bits do not depend on its batch.
 
+mod bands;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;

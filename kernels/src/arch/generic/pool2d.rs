@@ -6,7 +6,7 @@ use super::memory::{for_each_vector, load, store};
 use crate::Shape;
 use crate::lengths;
 use crate::params::{Pool2d, PooledConv2d};
-use crate::portable::divisor;
+use crate::portable::pool2d::divisor;
 use crate::taps::{Axis, Taps};
 
 /// Where the taps of one window lie in a sample.

@@ -56,7 +56,7 @@ fn data_that_does_not_fit_the_recipe_is_refused() {
     assert_eq!(
         error(run(&other, folder.path(), Start::New, 0)),
         "the recipe's input is 2x8x7, but the pictures of test are 2x8x6 (channels, height, width): \
-         write input = [2, 8, 6] or choose another data set"
+         write input = [2, 8, 6], resize = [8, 7] under [data] or choose another data set"
     );
     let two = recipe("\"Flatten()\", \"Linear(96, 2)\"");
     assert_eq!(
