@@ -1,0 +1,68 @@
+//! What is refused.
+
+use super::MAX_EXTENT;
+
+/// Why parameters were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// An extent, kernel, stride, dilation, channel or group count is 0.
+    Zero,
+    /// A number is above [`MAX_EXTENT`] (or [`Linear::MAX_FEATURES`](super::Linear::MAX_FEATURES)).
+    TooLarge,
+    /// The window spans more than the padded input has.
+    WindowTooLarge {
+        /// `dilation * (kernel - 1) + 1`.
+        span: usize,
+        /// Input plus padding on that axis.
+        padded: usize,
+    },
+    /// `groups` does not divide both channel counts.
+    Groups {
+        /// What was asked for.
+        groups: usize,
+        /// Input channels.
+        in_channels: usize,
+        /// Output channels.
+        out_channels: usize,
+    },
+    /// The padding of a pool is more than half of its kernel.
+    PoolPadding,
+    /// A pool that is joined to a convolution overlaps itself, or has padding or dilation.
+    NotFusible,
+}
+
+impl core::fmt::Display for ParamsError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Zero => write!(
+                f,
+                "extents, kernel, stride, dilation, channels and groups must be at least 1"
+            ),
+            Self::TooLarge => write!(f, "a number is above the limit of {MAX_EXTENT}"),
+            Self::WindowTooLarge { span, padded } => write!(
+                f,
+                "the window spans {span} but the padded input has only {padded}"
+            ),
+            Self::Groups {
+                groups,
+                in_channels,
+                out_channels,
+            } => write!(
+                f,
+                "groups = {groups} must divide both {in_channels} input and {out_channels} output channels"
+            ),
+            Self::PoolPadding => write!(
+                f,
+                "the padding of a pool must be at most half of its kernel"
+            ),
+            Self::NotFusible => write!(
+                f,
+                "the windows of a pool that is joined to a convolution must not overlap, and have neither padding nor dilation"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ParamsError {}

@@ -1,0 +1,27 @@
+//! Checked parameters of the operations that have a geometry: what each means, how large its output is.
+//!
+//! Every type is made by a constructor that refuses what no kernel could compute (a stride of 0, a
+//! window larger than its padded input), so kernels rely on it and do not check again.
+
+mod activation;
+mod conv2d;
+mod error;
+mod linear;
+mod pool2d;
+mod pooled_conv2d;
+mod window;
+
+pub use activation::{Activation, Unary, clamp};
+pub use conv2d::Conv2d;
+pub use error::ParamsError;
+pub use linear::Linear;
+pub use pool2d::{CountPadding, Pool2d};
+pub use pooled_conv2d::PooledConv2d;
+pub use window::{Padding, Rounding, Window};
+
+/// Largest value of any extent, kernel, stride, padding or dilation. It keeps every product of two
+/// of them within 32 bits, so that the formulas below cannot overflow on a microcontroller.
+pub const MAX_EXTENT: usize = 1 << 15;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use super::*;
+use crate::Shape;
+
+/// Sizes that PyTorch 2 gives for `Conv2d` and `MaxPool2d` of the same parameters.
+#[test]
+fn output_sizes() {
+    let size = |window: Window, extent, rounding| {
+        let size = window.output_size(extent, extent, rounding);
+        size.map(|(height, _)| height)
+    };
+    let padded = |kernel, padding| {
+        Window::new(kernel, kernel).with_padding(Padding::symmetric(padding, padding))
+    };
+    let floor = Rounding::Floor;
+    assert_eq!(size(Window::new(3, 3), 130, floor), Ok(128));
+    assert_eq!(size(padded(5, 2), 32, floor), Ok(32));
+    assert_eq!(
+        size(Window::new(4, 4).with_stride(4, 4), 128, floor),
+        Ok(32)
+    );
+    assert_eq!(size(Window::new(2, 2).with_stride(2, 2), 7, floor), Ok(3));
+    assert_eq!(size(padded(3, 1).with_stride(2, 2), 28, floor), Ok(14));
+    assert_eq!(
+        size(Window::new(3, 3).with_dilation(2, 2), 10, floor),
+        Ok(6)
+    );
+    // A last window hangs over the end, but not if it would start in the trailing padding.
+    let ceil = Rounding::Ceil;
+    assert_eq!(size(Window::new(2, 2).with_stride(2, 2), 7, ceil), Ok(4));
+    assert_eq!(size(Window::new(2, 2).with_stride(3, 3), 7, ceil), Ok(3));
+    assert_eq!(size(padded(2, 1).with_stride(2, 2), 4, ceil), Ok(3));
+    assert_eq!(size(padded(2, 1).with_stride(3, 3), 5, ceil), Ok(2));
+}
+
+#[test]
+fn axes_are_their_own() -> Result<(), ParamsError> {
+    let window = Window::new(3, 1).with_stride(1, 2).with_padding(Padding {
+        top: 2,
+        bottom: 0,
+        left: 0,
+        right: 1,
+    });
+    let input = Shape::new(5, 8, 4);
+    let params = Conv2d::new(input, 6, window, 2, Activation::Identity)?;
+    assert_eq!(params.output(), Shape::new(5, 5, 6));
+    assert_eq!((params.taps(), params.weights_len()), (6, 36));
+    assert_eq!(params.macs(), 5 * 5 * 6 * 6);
+    Ok(())
+}
+
+#[test]
+fn what_no_kernel_could_compute_is_refused() {
+    let conv = |shape, out_channels, window, groups| {
+        Conv2d::new(shape, out_channels, window, groups, Activation::Identity).map(|_| ())
+    };
+    let shape = Shape::new(4, 4, 6);
+    let window = Window::new(3, 3);
+    assert_eq!(conv(shape, 4, window, 1), Ok(()));
+    assert_eq!(conv(shape, 0, window, 1), Err(ParamsError::Zero));
+    assert_eq!(
+        conv(shape, 4, window.with_stride(0, 1), 1),
+        Err(ParamsError::Zero)
+    );
+    assert_eq!(
+        conv(shape, 4, window.with_dilation(1, 0), 1),
+        Err(ParamsError::Zero)
+    );
+    assert_eq!(
+        conv(Shape::new(0, 4, 6), 4, window, 1),
+        Err(ParamsError::Zero)
+    );
+    assert_eq!(
+        conv(shape, MAX_EXTENT + 1, window, 1),
+        Err(ParamsError::TooLarge)
+    );
+    assert_eq!(
+        conv(shape, 4, Window::new(5, 3), 1),
+        Err(ParamsError::WindowTooLarge { span: 5, padded: 4 })
+    );
+    assert_eq!(
+        conv(shape, 4, window, 3),
+        Err(ParamsError::Groups {
+            groups: 3,
+            in_channels: 6,
+            out_channels: 4
+        })
+    );
+    let half = Window::new(3, 3).with_padding(Padding::symmetric(2, 1));
+    let pool = Pool2d::new(shape, half, Rounding::Floor, CountPadding::Include);
+    assert_eq!(pool.map(|_| ()), Err(ParamsError::PoolPadding));
+    let linear = Linear::new(Linear::MAX_FEATURES + 1, 1, Activation::Identity);
+    assert_eq!(linear.map(|_| ()), Err(ParamsError::TooLarge));
+}
+
+#[test]
+fn only_pools_of_disjoint_windows_join_a_convolution() -> Result<(), ParamsError> {
+    let conv = Conv2d::new(
+        Shape::new(7, 9, 2),
+        4,
+        Window::new(1, 1),
+        1,
+        Activation::Relu,
+    )?;
+    let pooled = |window, rounding| PooledConv2d::new(conv, window, rounding);
+    let two = Window::new(2, 2).with_stride(2, 2);
+    assert_eq!(pooled(two, Rounding::Floor)?.output(), Shape::new(3, 4, 4));
+    let ceil = pooled(two, Rounding::Ceil)?;
+    assert_eq!(ceil.output(), Shape::new(4, 5, 4));
+    assert_eq!((ceil.rows(3), ceil.columns(1)), (6..7, 2..4));
+    assert!(pooled(two.with_stride(3, 2), Rounding::Floor).is_ok());
+    for window in [
+        Window::new(2, 2),
+        Window::new(2, 3).with_stride(2, 2),
+        two.with_dilation(1, 2),
+        two.with_padding(Padding::symmetric(1, 0)),
+    ] {
+        let refused = pooled(window, Rounding::Floor).map(|_| ());
+        assert_eq!(refused, Err(ParamsError::NotFusible), "{window:?}");
+    }
+    let refused = pooled(Window::new(8, 2).with_stride(8, 2), Rounding::Floor).map(|_| ());
+    let expected = Err(ParamsError::WindowTooLarge { span: 8, padded: 7 });
+    assert_eq!(refused, expected);
+    Ok(())
+}
+
+#[test]
+fn clamp_keeps_nan_and_signed_zero() {
+    assert!(clamp(f32::NAN, 0.0, 6.0).is_nan());
+    assert_eq!(clamp(-0.0, 0.0, 6.0).to_bits(), (-0.0f32).to_bits());
+    assert_eq!(clamp(-1.0, 0.0, 6.0).to_bits(), 0.0f32.to_bits());
+    assert_eq!(clamp(7.0, 0.0, 6.0), 6.0);
+}
