@@ -15,6 +15,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
+use super::neighbours::{self, Operands};
 use super::sliding::{Cursor, Region, Sliding};
 use super::{Vector, depthwise, first_of, pool2d};
 use crate::lengths;
@@ -128,6 +129,16 @@ pub(super) unsafe fn slide<V: Vector>(
                     rows.clone(),
                     #[inline(always)]
                     |region| {
+                        let operands = Operands {
+                            source: source.wrapping_add(region.source),
+                            panel,
+                            bias,
+                            output: output.wrapping_add(region.output),
+                            last,
+                        };
+                        if NV == 1 && neighbours::region::<V>(sliding, region, operands) {
+                            return;
+                        }
                         let mut cursor = Cursor::new(sliding, region);
                         for_each_tile!(V, region.height * region.width, |pixel, M| {
                             let _ = pixel;

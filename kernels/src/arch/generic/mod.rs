@@ -22,6 +22,7 @@ mod exp;
 pub(crate) mod linear;
 mod memory;
 mod microkernel;
+mod neighbours;
 pub(crate) mod peak;
 pub(crate) mod pool2d;
 mod set;
