@@ -312,6 +312,10 @@ fn every_recipe_that_comes_along_can_be_trained() {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Their logs lie in a folder of their own.
+        if path.is_dir() {
+            continue;
+        }
         let recipe = Recipe::load(&path).unwrap();
         recipe.check_trainable(&path).unwrap();
         assert_eq!(
@@ -320,5 +324,5 @@ fn every_recipe_that_comes_along_can_be_trained() {
         );
         names.push(recipe.name);
     }
-    assert!(names.len() >= 8, "{names:?}");
+    assert!(names.len() >= 9, "{names:?}");
 }
