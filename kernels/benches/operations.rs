@@ -1,5 +1,5 @@
 //! Every operation on every kernel set that this machine runs, on one core:
-//! `cargo bench -p kinglet-kernels --features std [-- conv2d/avx2]`.
+//! `cargo bench --bench operations [-- conv2d/avx2]`.
 //!
 //! Names are `<operation>/<set>/<shape>`. An element is a multiply-accumulate, so a Gelem/s is a GMAC/s; for
 //! operations without any it is a value of the input. At the end each is set against the peak, which is what a

@@ -1,5 +1,5 @@
 //! Whole models on every kernel set that this machine runs, on one core:
-//! `cargo bench -p kinglet-tests [-- run/avx2]`.
+//! `cargo bench --bench models [-- run/avx2]`.
 //!
 //! Names are `<what>/<set>/<model>`: `run` a session, `step` of on-device training of the last layer. An
 //! element is a multiply-accumulate of the model, so a Gelem/s is a GMAC/s. `kinglet bench` measures one model

@@ -29,6 +29,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Train small convolutional networks, run them in buffers of known size, and fine-tune their last layers
 #[derive(Debug, Parser)]
 #[command(
+    name = "kinglet",
     version,
     max_term_width = 100,
     after_help = "Start with `kinglet demo`."
