@@ -40,11 +40,14 @@ pub(crate) fn conv2d(
     bias: Option<&[f32]>,
     output: &[f32],
 ) -> Option<usize> {
-    let batch = samples(params.input(), input, params.output(), output)?;
-    let channels = params.output().channels;
-    let ok = fits("weights", weights.0.len(), Some(weights.1))
-        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)));
-    ok.then_some(batch)
+    convolved(
+        params.input(),
+        input,
+        weights,
+        bias,
+        params.output(),
+        output,
+    )
 }
 
 /// The batch of a convolution with its pool; `weights` is how many elements this set's weights have.
@@ -56,10 +59,29 @@ pub(crate) fn pooled_conv2d(
     bias: Option<&[f32]>,
     output: &[f32],
 ) -> Option<usize> {
-    let batch = samples(params.input(), input, params.output(), output)?;
-    let channels = params.output().channels;
+    convolved(
+        params.input(),
+        input,
+        weights,
+        bias,
+        params.output(),
+        output,
+    )
+}
+
+/// The batch of what a convolution makes of `from`; it gives `to`.
+#[inline(always)]
+fn convolved(
+    from: Shape,
+    input: &[f32],
+    weights: (&[f32], usize),
+    bias: Option<&[f32]>,
+    to: Shape,
+    output: &[f32],
+) -> Option<usize> {
+    let batch = samples(from, input, to, output)?;
     let ok = fits("weights", weights.0.len(), Some(weights.1))
-        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)));
+        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(to.channels)));
     ok.then_some(batch)
 }
 

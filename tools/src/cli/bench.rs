@@ -237,6 +237,11 @@ fn print(table: &Report, arguments: &Arguments, peak: Peak, reports: &[SetReport
             ]);
         }
         print_table(layers, 2);
+        if report.layers.iter().any(|layer| layer.share_of_peak > 1.0) {
+            println!(
+                "(more than the peak: MACs in the padding are counted, as usual, and not computed)"
+            );
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kinglet export`: from a training run to a model file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -51,11 +51,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         folder.unwrap_or("".as_ref()).join("model.kgl")
     });
-    write_atomic(&path, &bytes)?;
+    write_model(&path, &bytes, arguments.json)
+}
 
-    let file = ModelFile::from_bytes(&bytes)?;
+/// Writes an exported model and says what it is.
+pub(super) fn write_model(path: &Path, bytes: &[u8], json: bool) -> Result<(), Failure> {
+    write_atomic(path, bytes)?;
+    let file = ModelFile::from_bytes(bytes)?;
     let report = Report::of_model(&file.model(), bytes.len());
-    if arguments.json {
+    if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!(

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
-use crate::file::write_atomic;
 use crate::import::onnx;
-use crate::inspect::{Report, grouped};
-use crate::model_file::ModelFile;
 use crate::recipe::Normalize;
 
 /// Write the network of an ONNX file as a model file
@@ -44,19 +42,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (bytes, _) = export(graph, &settings)?;
     let path = arguments.output.clone();
     let path = path.unwrap_or_else(|| arguments.file.with_extension("kgl"));
-    write_atomic(&path, &bytes)?;
-
-    let file = ModelFile::from_bytes(&bytes)?;
-    let report = Report::of_model(&file.model(), bytes.len());
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!(
-            "wrote {} ({} bytes), id {}",
-            path.display(),
-            grouped(bytes.len() as u64),
-            report.id.as_deref().unwrap_or_default()
-        );
-    }
-    Ok(())
+    write_model(&path, &bytes, arguments.json)
 }
