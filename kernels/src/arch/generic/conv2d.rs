@@ -140,8 +140,7 @@ pub(super) unsafe fn slide<V: Vector>(
                             return;
                         }
                         let mut cursor = Cursor::new(sliding, region);
-                        for_each_tile!(V, region.height * region.width, |pixel, M| {
-                            let _ = pixel;
+                        for_each_tile!(V, region.height * region.width, |_pixel, M| {
                             let (sources, outputs) = cursor.next_tile::<M>(source, output);
                             let of = (sliding, region);
                             tile::<V, M, NV, PARTIAL>(of, sources, panel, bias, outputs, last);

@@ -52,8 +52,7 @@ pub(super) unsafe fn slide<V: Vector>(
                 #[inline(always)]
                 |region| {
                     let mut cursor = Cursor::new(sliding, region);
-                    for_each_tile!(V, region.height * region.width, |pixel, M| {
-                        let _ = pixel;
+                    for_each_tile!(V, region.height * region.width, |_pixel, M| {
                         let (sources, outputs) = cursor.next_tile::<M>(source, output);
                         pixels((sliding, region), sources, packed, bias, outputs, count);
                     });
