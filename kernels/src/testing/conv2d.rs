@@ -55,6 +55,24 @@ fn problems() -> Vec<Problem> {
         add(Problem::new(1, (1, width, 5), 18, Window::new(1, 1), 1));
         add(Problem::new(1, (3, width, 2), 9, same_3x3(), 1));
     }
+    // First layers: few channels, rows of any length around the pixels that are computed side by side.
+    for (channels, kernel) in [(1, 3), (1, 5), (1, 7), (3, 3)] {
+        for width in (kernel..=kernel + 20).chain([40]) {
+            let window = Window::new(kernel, kernel);
+            let out_channels = 1 + width % 16;
+            add(Problem::new(
+                2,
+                (kernel + 2, width, channels),
+                out_channels,
+                window,
+                1,
+            ));
+            let padded = window.with_padding(Padding::symmetric(kernel / 2, kernel / 2));
+            add(Problem::new(1, (4, width, channels), 16, padded, 1));
+            let strided = padded.with_stride(2, 2);
+            add(Problem::new(1, (5, width, channels), 6, strided, 1));
+        }
+    }
     for batch in [0, 1, 2, 3, 5] {
         add(Problem::new(batch, (4, 3, 2), 17, same_3x3(), 1));
         add(Problem::new(batch, (4, 3, 10), 10, same_3x3(), 10));

@@ -46,11 +46,12 @@ pub(super) unsafe fn region<V: Vector>(sliding: &Sliding, region: &Region, of: O
     // SAFETY: as the caller vouches.
     unsafe {
         match (step, len) {
-            // One channel, windows 3, 5 and 7 wide; three channels, 3 wide.
+            // One channel, windows 3, 5 and 7 wide; three channels, 3 wide, one and two pixels further.
             (1, 3) => rows::<V, 1, 3>(sliding, region, of),
             (1, 5) => rows::<V, 1, 5>(sliding, region, of),
             (1, 7) => rows::<V, 1, 7>(sliding, region, of),
             (3, 9) => rows::<V, 3, 9>(sliding, region, of),
+            (6, 9) => rows::<V, 6, 9>(sliding, region, of),
             _ => return false,
         }
     }
