@@ -21,40 +21,6 @@ use super::{Vector, depthwise, first_of, pool2d};
 use crate::lengths;
 use crate::params::{Conv2d, PooledConv2d};
 
-/// Rows and columns of the input with its padding.
-pub(super) fn padded(params: &Conv2d) -> (usize, usize) {
-    let (input, padding) = (params.input(), params.window().padding);
-    (
-        input.height + padding.top + padding.bottom,
-        input.width + padding.left + padding.right,
-    )
-}
-
-/// Elements of one padded sample, or 0 if there is no padding: then the input is used in place.
-pub(super) fn padded_len(params: &Conv2d) -> usize {
-    if params.window().padding.is_zero() {
-        return 0;
-    }
-    let (height, width) = padded(params);
-    height
-        .saturating_mul(width)
-        .saturating_mul(params.input().channels)
-}
-
-/// Copies a sample into the middle of `to`, whose border is left alone.
-pub(super) fn copy_padded(params: &Conv2d, sample: &[f32], to: &mut [f32]) {
-    let (input, padding) = (params.input(), params.window().padding);
-    let row = (input.width * input.channels).max(1);
-    let padded_row = (padded(params).1 * input.channels).max(1);
-    let rows = to.chunks_exact_mut(padded_row).skip(padding.top);
-    for (to, from) in rows.zip(sample.chunks_exact(row)) {
-        let to = to.get_mut(padding.left * input.channels..);
-        for (to, from) in to.unwrap_or_default().iter_mut().zip(from) {
-            *to = *from;
-        }
-    }
-}
-
 /// Elements that packed weights take when each of `groups` has `channels` lanes and `taps` taps: every
 /// panel is filled up to whole vectors.
 pub(super) fn panels_len<V: Vector>(groups: usize, channels: usize, taps: usize) -> usize {
@@ -100,13 +66,36 @@ pub(crate) fn pack<V: Vector>(params: &Conv2d, weights: &[f32], packed: &mut [f3
     }
 }
 
-/// The rows `rows` of one convolution's output. `packed` are panels as [`pack`] makes them.
+/// The rows `rows` of one convolution's output. `packed` is what [`pack`] makes.
 ///
 /// # Safety
-/// The CPU can run `V`. A sample can be read from `source`, all panels from `packed`, all channels from
+/// The CPU can run `V`. A sample can be read from `source`, all weights from `packed`, all channels from
 /// `bias`; these rows of a sample can be written, the first row of the sample being at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
+    sliding: &Sliding,
+    rows: Range<usize>,
+    source: *const f32,
+    packed: *const f32,
+    bias: Option<NonNull<f32>>,
+    output: *mut f32,
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if sliding.is_depthwise() {
+            depthwise::slide::<V>(sliding, rows, source, packed, bias, output);
+        } else {
+            panels::<V>(sliding, rows, source, packed, bias, output);
+        }
+    }
+}
+
+/// As [`slide`], of a convolution whose weights are packed in panels.
+///
+/// # Safety
+/// As for [`slide`].
+#[inline(always)]
+unsafe fn panels<V: Vector>(
     sliding: &Sliding,
     rows: Range<usize>,
     source: *const f32,
@@ -226,12 +215,7 @@ pub(crate) unsafe fn forward<V: Vector>(
         unsafe {
             let (source, packed) = (input.as_ptr(), packed.as_ptr());
             let (bias, output) = (bias.map(first_of), output.as_mut_ptr());
-            let rows = 0..sliding.out_h;
-            if params.is_depthwise() {
-                depthwise::slide::<V>(&sliding, rows, source, packed, bias, output);
-            } else {
-                slide::<V>(&sliding, rows, source, packed, bias, output);
-            }
+            slide::<V>(&sliding, 0..sliding.out_h, source, packed, bias, output);
         }
     }
 }
@@ -294,12 +278,7 @@ pub(crate) unsafe fn pooled<V: Vector>(
                 let (source, packed) = (input.as_ptr(), packed.as_ptr());
                 let bias = bias.map(first_of);
                 let shifted = scratch.wrapping_sub(rows.start * row_len);
-                if conv.is_depthwise() {
-                    let rows = rows.clone();
-                    depthwise::slide::<V>(&sliding, rows, source, packed, bias, shifted);
-                } else {
-                    slide::<V>(&sliding, rows.clone(), source, packed, bias, shifted);
-                }
+                slide::<V>(&sliding, rows.clone(), source, packed, bias, shifted);
                 for y in first..=last {
                     let seen = params.rows(y);
                     let seen = seen.start - rows.start..seen.end - rows.start;

@@ -8,7 +8,7 @@
 //!   panel of output channels; it takes in a whole row of pixels as outer products. It is summed in
 //!   scratch as `[group][taps][out_channels / groups]` and transposed at the end.
 
-use super::conv2d::{copy_padded, padded, padded_len, panels_len, slide};
+use super::conv2d::{panels_len, slide};
 use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::sliding::Sliding;
 use super::{Vector, depthwise};
@@ -19,6 +19,40 @@ use crate::taps::Axis;
 /// Pixels in a pass of the weight gradient: what they read, some 30 KiB, stays in the nearest cache while
 /// all taps pass by.
 const PASS_PIXELS: usize = 128;
+
+/// Rows and columns of the input with its padding.
+pub(super) fn padded(params: &Conv2d) -> (usize, usize) {
+    let (input, padding) = (params.input(), params.window().padding);
+    (
+        input.height + padding.top + padding.bottom,
+        input.width + padding.left + padding.right,
+    )
+}
+
+/// Elements of one padded sample, or 0 if there is no padding: then the input is used in place.
+fn padded_len(params: &Conv2d) -> usize {
+    if params.window().padding.is_zero() {
+        return 0;
+    }
+    let (height, width) = padded(params);
+    height
+        .saturating_mul(width)
+        .saturating_mul(params.input().channels)
+}
+
+/// Copies a sample into the middle of `to`, whose border is left alone.
+fn copy_padded(params: &Conv2d, sample: &[f32], to: &mut [f32]) {
+    let (input, padding) = (params.input(), params.window().padding);
+    let row = (input.width * input.channels).max(1);
+    let padded_row = (padded(params).1 * input.channels).max(1);
+    let rows = to.chunks_exact_mut(padded_row).skip(padding.top);
+    for (to, from) in rows.zip(sample.chunks_exact(row)) {
+        let to = to.get_mut(padding.left * input.channels..);
+        for (to, from) in to.unwrap_or_default().iter_mut().zip(from) {
+            *to = *from;
+        }
+    }
+}
 
 /// Rows and columns of the spread gradient of the output: with the upside-down window it has just the
 /// input's size as output.
@@ -213,8 +247,7 @@ pub(crate) unsafe fn input<V: Vector>(
     };
     source.fill(0.0);
     let sliding = upside_down(params);
-    let depthwise = params.is_depthwise();
-    if depthwise {
+    if params.is_depthwise() {
         depthwise::pack(params, weights, packed);
         // Whole taps in reverse order.
         let channels = params.input().channels.max(1);
@@ -244,11 +277,7 @@ pub(crate) unsafe fn input<V: Vector>(
         unsafe {
             let (source, packed) = (source.as_ptr(), packed.as_ptr());
             let (rows, d_input) = (0..sliding.out_h, d_input.as_mut_ptr());
-            if depthwise {
-                depthwise::slide::<V>(&sliding, rows, source, packed, None, d_input);
-            } else {
-                slide::<V>(&sliding, rows, source, packed, None, d_input);
-            }
+            slide::<V>(&sliding, rows, source, packed, None, d_input);
         }
     }
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::Vector;
-use super::conv2d::padded;
+use super::conv2d_backward::padded;
 use super::memory::{for_each_vector, load, store};
 use super::microkernel::for_each_tile;
 use super::sliding::{Cursor, Region, Sliding};

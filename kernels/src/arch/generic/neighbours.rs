@@ -35,9 +35,7 @@ pub(super) struct Operands {
 #[inline(always)]
 pub(super) unsafe fn region<V: Vector>(sliding: &Sliding, region: &Region, of: Operands) -> bool {
     let horizontal = &sliding.horizontal;
-    let whole_rows = horizontal.dilation == 1
-        && sliding.channels == sliding.group_channels
-        && region.columns.count == horizontal.kernel;
+    let whole_rows = sliding.whole_rows() && region.columns.count == horizontal.kernel;
     if V::ROWS < PIXELS || region.width < PIXELS || !whole_rows {
         return false;
     }

@@ -100,6 +100,30 @@ unsafe fn raise<V: Vector>(max: V, x: V) -> V {
     }
 }
 
+/// The maximum of all channels of one window, written to one position of the output.
+///
+/// # Safety
+/// The CPU can run `V`. The taps of the window can be read, the channels of the position written.
+#[inline(always)]
+unsafe fn max_of_window<V: Vector>(
+    view: &View,
+    channels: usize,
+    input: *const f32,
+    output: *mut f32,
+) {
+    for_each_vector!(V, channels, |at, count| {
+        // SAFETY: as the caller vouches: the lanes are of the channels.
+        unsafe {
+            let mut max = V::splat(f32::NEG_INFINITY);
+            view.for_each_tap(
+                #[inline(always)]
+                |tap| max = raise(max, load::<V>(input.add(tap + at), count)),
+            );
+            store(max, output.add(at), count);
+        }
+    });
+}
+
 /// Maximum over each window.
 ///
 /// # Safety
@@ -119,19 +143,8 @@ pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut
             params,
             #[inline(always)]
             |offset, _, _, view| {
-                for_each_vector!(V, to.channels, |at, count| {
-                    // SAFETY: the taps are inside the sample, the channels those of each position.
-                    unsafe {
-                        let mut max = V::splat(f32::NEG_INFINITY);
-                        view.for_each_tap(
-                            #[inline(always)]
-                            |tap| {
-                                max = raise(max, load::<V>(input.add(tap + at), count));
-                            },
-                        );
-                        store(max, output.add(offset + at), count);
-                    }
-                });
+                // SAFETY: the taps are inside the sample, the offset is of an output position.
+                unsafe { max_of_window::<V>(&view, to.channels, input, output.add(offset)) }
             },
         );
     }
@@ -159,17 +172,8 @@ pub(super) unsafe fn max_of_rows<V: Vector>(
             down: from.width * from.channels,
             right: from.channels,
         };
-        for_each_vector!(V, to.channels, |at, count| {
-            // SAFETY: the taps are inside these rows, the channels those of each position.
-            unsafe {
-                let mut max = V::splat(f32::NEG_INFINITY);
-                view.for_each_tap(
-                    #[inline(always)]
-                    |tap| max = raise(max, load::<V>(input.add(tap + at), count)),
-                );
-                store(max, output.add(x * to.channels + at), count);
-            }
-        });
+        // SAFETY: the taps are inside these rows, `x` is of the pool's row.
+        unsafe { max_of_window::<V>(&view, to.channels, input, output.add(x * to.channels)) }
     }
 }
 

@@ -65,9 +65,19 @@ impl Sliding {
         }
     }
 
+    /// Whether each channel is a group of its own, as [`Conv2d::is_depthwise`] has it.
+    pub(super) fn is_depthwise(&self) -> bool {
+        (self.group_channels, self.group_out_channels) == (1, 1)
+    }
+
+    /// Whether what a pixel reads of one row of the window is contiguous.
+    pub(super) fn whole_rows(&self) -> bool {
+        self.horizontal.dilation == 1 && self.channels == self.group_channels
+    }
+
     /// Contiguous segments in what a region sees of one row of the window, and the length of each.
     pub(super) fn segments(&self, region: &Region) -> (usize, usize) {
-        if self.horizontal.dilation == 1 && self.channels == self.group_channels {
+        if self.whole_rows() {
             (1, region.columns.count * self.group_channels)
         } else {
             (region.columns.count, self.group_channels)
