@@ -5,6 +5,7 @@
 //! - [`mod@reference`]: the oracle. Plain loops, forward and backward side by side, never tuned.
 //! - [`portable`]: canonical arithmetic that runs anywhere and gives the same bits everywhere.
 //! - [`arch`]: SIMD sets, each behind a type that only its `detect` can make.
+//! - [`opencl`]: kernels for GPUs, as text.
 //! - `testing` (a feature): one suite that every set instantiates.
 //!
 //! The caller brings every buffer, so outputs are arguments:
@@ -34,6 +35,7 @@
 
 pub mod arch;
 mod lengths;
+pub mod opencl;
 pub mod ops;
 pub mod params;
 pub mod portable;
