@@ -3,11 +3,11 @@
 // For each sample the loss, whether its largest logit (the first of equals) is that of its class, and the gradient
 // of the batch's mean loss. Label smoothing as in torch.nn.CrossEntropyLoss: this part of the target is shared by
 // all classes.
-// logits, d_logits [samples, classes]; labels [samples], whole numbers; outcomes [2, samples]: losses, then 1 for a
+// logits, d_logits [samples, classes]; labels [samples]; outcomes [2, samples]: losses, then 1 for a
 // hit and else 0. A class that is none has a NaN for its loss and no gradient.
 // Work-items: sample.
 __kernel void cross_entropy(
-    __global const float *logits, uint logits_at, __global const float *labels, uint labels_at,
+    __global const float *logits, uint logits_at, __global const uint *labels, uint labels_at,
     __global float *d_logits, uint d_logits_at, __global float *outcomes, uint outcomes_at,
     int samples, int classes, float smoothing) {
     const int sample = get_global_id(0);
@@ -17,7 +17,7 @@ __kernel void cross_entropy(
     logits += logits_at + sample * classes;
     d_logits += d_logits_at + sample * classes;
     outcomes += outcomes_at + sample;
-    const int label = (int)labels[labels_at + sample];
+    const uint label = labels[labels_at + sample];
     float maximum = -INFINITY, total = 0.0f;
     int largest = 0;
     for (int i = 0; i < classes; ++i) {
@@ -26,8 +26,8 @@ __kernel void cross_entropy(
         largest = x > logits[largest] ? i : largest;
         total += x;
     }
-    outcomes[samples] = largest == label ? 1.0f : 0.0f;
-    if (label < 0 || label >= classes) {
+    outcomes[samples] = (uint)largest == label ? 1.0f : 0.0f;
+    if (label >= (uint)classes) {
         outcomes[0] = NAN;
         for (int i = 0; i < classes; ++i) {
             d_logits[i] = 0.0f;
@@ -40,7 +40,7 @@ __kernel void cross_entropy(
     }
     const float share = smoothing / (float)classes;
     for (int i = 0; i < classes; ++i) {
-        const float target = i == label ? 1.0f - smoothing + share : share;
+        const float target = (uint)i == label ? 1.0f - smoothing + share : share;
         d_logits[i] = (exp(logits[i] - maximum) / sum - target) / (float)samples;
     }
     const float of_class = logits[label];

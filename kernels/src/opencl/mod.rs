@@ -3,21 +3,60 @@
 //! The files say what each kernel computes and on what. The host's side, which checks every length before a
 //! kernel may run, is the module `opencl` of the runtime.
 
+/// One file of kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// OpenCL C 1.2, to be compiled behind [`PRELUDE`].
+    pub text: &'static str,
+}
+
+macro_rules! source {
+    ($name:literal) => {
+        Source {
+            name: $name,
+            text: include_str!($name),
+        }
+    };
+}
+
 /// Storage and functions of one element: stands before each of the others.
-pub const PRELUDE: &str = include_str!("prelude.cl");
-/// Gradients of batch normalization and its forward passes.
-pub const BATCH_NORM: &str = include_str!("batch_norm.cl");
+pub const PRELUDE: Source = source!("prelude.cl");
+
+/// Batch normalization, forward and backward.
+pub const BATCH_NORM: Source = source!("batch_norm.cl");
+
 /// The loss and its gradient.
-pub const CROSS_ENTROPY: &str = include_str!("cross_entropy.cl");
+pub const CROSS_ENTROPY: Source = source!("cross_entropy.cl");
+
 /// Gradients of depthwise convolutions.
-pub const DEPTHWISE_CONV2D_BACKWARD: &str = include_str!("depthwise_conv2d_backward.cl");
+pub const DEPTHWISE_CONV2D_BACKWARD: Source = source!("depthwise_conv2d_backward.cl");
+
 /// Gradients of functions of one element, of softmax and of dropout.
-pub const ELEMENTWISE_BACKWARD: &str = include_str!("elementwise_backward.cl");
+pub const ELEMENTWISE_BACKWARD: Source = source!("elementwise_backward.cl");
+
 /// A convolution's input as a matrix, and back.
-pub const IM2COL: &str = include_str!("im2col.cl");
+pub const IM2COL: Source = source!("im2col.cl");
+
 /// Steps of the optimizers.
-pub const OPTIMIZER: &str = include_str!("optimizer.cl");
+pub const OPTIMIZER: Source = source!("optimizer.cl");
+
 /// Gradients of pools.
-pub const POOL2D_BACKWARD: &str = include_str!("pool2d_backward.cl");
+pub const POOL2D_BACKWARD: Source = source!("pool2d_backward.cl");
+
 /// Sums in a fixed order.
-pub const REDUCE: &str = include_str!("reduce.cl");
+pub const REDUCE: Source = source!("reduce.cl");
+
+/// Every file, for what depends on any of them.
+pub const ALL: &[Source] = &[
+    PRELUDE,
+    BATCH_NORM,
+    CROSS_ENTROPY,
+    DEPTHWISE_CONV2D_BACKWARD,
+    ELEMENTWISE_BACKWARD,
+    IM2COL,
+    OPTIMIZER,
+    POOL2D_BACKWARD,
+    REDUCE,
+];
