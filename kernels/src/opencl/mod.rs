@@ -3,10 +3,41 @@
 //! The files say what each kernel computes and on what. The host's side, which checks every length before a
 //! kernel may run, is the module `opencl` of the runtime.
 
-/// Storage and functions of one element: stands before each of the others.
-pub const PRELUDE: &str = include_str!("prelude.cl");
+/// One file of kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// OpenCL C 1.2, to be compiled behind [`PRELUDE`].
+    pub text: &'static str,
+}
 
-/// The kernel `gemm`: matrix product, with bias and activation, or added to what is there.
-///
-/// Built with `-D TILE_M=` rows and `-D TILE_N=` (4, 8 or 16) columns, as is every file that mentions them.
-pub const GEMM: &str = concat!(include_str!("tile.cl"), include_str!("gemm.cl"));
+macro_rules! source {
+    ($name:literal) => {
+        Source {
+            name: $name,
+            text: include_str!($name),
+        }
+    };
+    ($name:literal, behind $before:literal) => {
+        Source {
+            name: $name,
+            text: concat!(
+                include_str!($before),
+                "#line 1 \"",
+                $name,
+                "\"\n",
+                include_str!($name)
+            ),
+        }
+    };
+}
+
+/// Storage and functions of one element: stands before each of the others.
+pub const PRELUDE: Source = source!("prelude.cl");
+
+/// Matrix product with bias and activation, or added to what is there.
+pub const GEMM: Source = source!("gemm.cl", behind "tile.cl");
+
+/// Every file, for what depends on any of them.
+pub const ALL: &[Source] = &[PRELUDE, GEMM];
