@@ -19,6 +19,18 @@ macro_rules! source {
             text: include_str!($name),
         }
     };
+    ($name:literal, behind $before:literal) => {
+        Source {
+            name: $name,
+            text: concat!(
+                include_str!($before),
+                "#line 1 \"",
+                $name,
+                "\"\n",
+                include_str!($name)
+            ),
+        }
+    };
 }
 
 /// Storage and functions of one element: stands before each of the others.
@@ -35,6 +47,9 @@ pub const DEPTHWISE_CONV2D_BACKWARD: Source = source!("depthwise_conv2d_backward
 
 /// Gradients of functions of one element, of softmax and of dropout.
 pub const ELEMENTWISE_BACKWARD: Source = source!("elementwise_backward.cl");
+
+/// Matrix product with bias and activation, or added to what is there.
+pub const GEMM: Source = source!("gemm.cl", behind "tile.cl");
 
 /// A convolution's input as a matrix, and back.
 pub const IM2COL: Source = source!("im2col.cl");
@@ -55,6 +70,7 @@ pub const ALL: &[Source] = &[
     CROSS_ENTROPY,
     DEPTHWISE_CONV2D_BACKWARD,
     ELEMENTWISE_BACKWARD,
+    GEMM,
     IM2COL,
     OPTIMIZER,
     POOL2D_BACKWARD,
