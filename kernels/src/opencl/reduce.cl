@@ -19,23 +19,25 @@ __kernel void column_sums(
     partials[partials_at + chunk * columns + column] = sum;
 }
 
-// output[column] = (sum over chunks of partials[chunk][column]) / divisor
+// output[column] = (start + sum over chunks of partials[chunk][column]) / divisor
+// It starts with 0, or if `add`, with what the output holds.
 // Each addition's error is carried into the next (Kahan): the mean of many values far from 0 needs it.
 // Work-items: column.
 __kernel void add_partials(
     __global const float *partials, uint partials_at, __global float *output, uint output_at,
-    int chunks, int columns, float divisor) {
+    int chunks, int columns, int add, float divisor) {
     const int column = get_global_id(0);
     if (column >= columns) {
         return;
     }
     partials += partials_at + column;
-    float sum = 0.0f, excess = 0.0f;
+    output += output_at + column;
+    float sum = add ? *output : 0.0f, excess = 0.0f;
     for (int chunk = 0; chunk < chunks; ++chunk) {
         const float term = partials[chunk * columns] - excess;
         const float next = sum + term;
         excess = (next - sum) - term;
         sum = next;
     }
-    output[output_at + column] = sum / divisor;
+    *output = sum / divisor;
 }
