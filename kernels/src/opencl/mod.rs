@@ -39,5 +39,11 @@ pub const PRELUDE: Source = source!("prelude.cl");
 /// Matrix product with bias and activation, or added to what is there.
 pub const GEMM: Source = source!("gemm.cl", behind "tile.cl");
 
+/// Convolution, alone and with a max pool: an implicit matrix product.
+pub const CONV2D: Source = source!("conv2d.cl", behind "tile.cl");
+
+/// Weights in the order that matrix products read.
+pub const PACK: Source = source!("pack.cl");
+
 /// Every file, for what depends on any of them.
-pub const ALL: &[Source] = &[PRELUDE, GEMM];
+pub const ALL: &[Source] = &[PRELUDE, GEMM, CONV2D, PACK];
