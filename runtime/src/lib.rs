@@ -110,6 +110,8 @@ extern crate std;
 
 mod arena;
 pub mod model;
+#[cfg(feature = "opencl")]
+pub mod opencl;
 #[cfg(feature = "std")]
 pub mod plan;
 pub mod probe;
