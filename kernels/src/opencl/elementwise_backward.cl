@@ -1,4 +1,4 @@
-// Gradients of functions of one element, of softmax and of dropout, in place.
+// Gradients of functions of one element and of softmax, in place, and what dropout takes.
 
 // Turns the gradient of the output into that of the input, given the output. At a kink it is that of the flat side.
 // output, d [count]. Work-items: element.
@@ -59,5 +59,14 @@ __kernel void multiply(
     const int i = get_global_id(0);
     if (i < count) {
         output[output_at + i] = input[input_at + i] * factors[factors_at + i];
+    }
+}
+
+// output = input. Both [count]. Work-items: element.
+__kernel void copy(
+    __global const float *input, uint input_at, __global float *output, uint output_at, int count) {
+    const int i = get_global_id(0);
+    if (i < count) {
+        output[output_at + i] = input[input_at + i];
     }
 }

@@ -35,8 +35,10 @@ typedef float storage;
 #define SIGMOID 4
 #define TANH 5
 
+// Functions are `static`: a plain `inline` one has no definition to link, and some drivers miss it.
+
 // A NaN stays a NaN, as on the CPU: fmax would drop it.
-inline float activate(float x, int function, float slope) {
+static inline float activate(float x, int function, float slope) {
     switch (function) {
     case RELU:
         return x < 0.0f ? 0.0f : x;

@@ -44,3 +44,8 @@ inline row clamp_row(row x, float low, float high) {
     x = x < (row)(low) ? (row)(low) : x;
     return x > (row)(high) ? (row)(high) : x;
 }
+
+// The larger of each two values, the first if they are equal; NaN if either is, which fmax would drop.
+inline row max_row(row a, row b) {
+    return isgreater(b, a) | isnan(b) ? b : a;
+}

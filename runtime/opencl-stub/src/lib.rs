@@ -28,6 +28,10 @@
 //! library is missing or a loader has no drivers. On that error `ocl` waits ten seconds, trying again,
 //! and its `Platform::list` panics.
 //!
+//! Error codes that `ocl` does not know, of which drivers have some, become `CL_OUT_OF_RESOURCES`: it panics
+//! otherwise. Releases always succeed: `ocl` makes them when it drops a value, and would panic there after the
+//! device was lost.
+//!
 //! # Limits
 //! - The functions of OpenCL 1.2, as `cl-sys` declares them by default. With the features of `ocl` for
 //!   OpenCL 2 a program does not link.

@@ -14,6 +14,7 @@ const CL_PLATFORM_NOT_FOUND_KHR: cl_int = -1001;
 /// Defines functions that forward to the library. Each row begins with what the function answers where
 /// the library does not have it:
 /// - `status`: `CL_INVALID_OPERATION`
+/// - `release`: success, whatever the library answers
 /// - `object`: null, and `CL_INVALID_OPERATION` in its last argument
 /// - `pointer`: null
 /// - `nothing`: it has no result.
@@ -46,12 +47,29 @@ macro_rules! forward {
             match SYMBOL.address() {
                 // SAFETY: the function of this name has this signature in every OpenCL library.
                 Some(address) => unsafe {
-                    mem::transmute::<NonNull<c_void>, Function>(address)($($name),*)
+                    let result = mem::transmute::<NonNull<c_void>, Function>(address)($($name),*);
+                    forward!(@known $answer result $($name)*)
                 },
                 None => forward!(@answer $answer $($name)*),
             }
         }
     };
+    (@known status $result:ident $($_:ident)*) => { known($result) };
+    (@known release $result:ident $($_:ident)*) => {{
+        let _ = $result;
+        CL_SUCCESS
+    }};
+    (@known object $result:ident $errcode_ret:ident) => {{
+        if !$errcode_ret.is_null() {
+            *$errcode_ret = known(*$errcode_ret);
+        }
+        $result
+    }};
+    (@known object $result:ident $_:ident $($rest:ident)+) => {
+        forward!(@known object $result $($rest)+)
+    };
+    (@known $answer:ident $result:ident $($_:ident)*) => { $result };
+    (@answer release $($_:ident)*) => { CL_SUCCESS };
     (@answer status $($_:ident)*) => { CL_INVALID_OPERATION };
     (@answer object $errcode_ret:ident) => {{
         if !$errcode_ret.is_null() {
@@ -63,6 +81,16 @@ macro_rules! forward {
     (@answer object $_:ident $($rest:ident)+) => { forward!(@answer object $($rest)+) };
     (@answer pointer $($_:ident)*) => { ptr::null_mut() };
     (@answer nothing $($_:ident)*) => { () };
+}
+
+/// An error code that `ocl` knows: it panics on any other, and drivers have their own. Those of a lost device are
+/// the usual ones of this kind.
+const fn known(status: cl_int) -> cl_int {
+    match status {
+        // -9999 is NVIDIA's for an access out of bounds.
+        -19..=0 | -70..=-30 | -1001..=-1000 | -9999 => status,
+        _ => CL_OUT_OF_RESOURCES,
+    }
 }
 
 /// The one function that is not forwarded as it is: see the documentation of the crate.
@@ -109,7 +137,7 @@ forward! {
         cl_device_id, *const cl_device_partition_property, cl_uint, *mut cl_device_id, *mut cl_uint
     ) -> cl_int;
     status fn clRetainDevice(cl_device_id) -> cl_int;
-    status fn clReleaseDevice(cl_device_id) -> cl_int;
+    release fn clReleaseDevice(cl_device_id) -> cl_int;
     object fn clCreateContext(
         *const cl_context_properties, cl_uint, *const cl_device_id,
         Option<extern "C" fn(*const c_char, *const c_void, size_t, *mut c_void)>, *mut c_void,
@@ -121,7 +149,7 @@ forward! {
         *mut cl_int
     ) -> cl_context;
     status fn clRetainContext(cl_context) -> cl_int;
-    status fn clReleaseContext(cl_context) -> cl_int;
+    release fn clReleaseContext(cl_context) -> cl_int;
     status fn clGetContextInfo(
         cl_context, cl_context_info, size_t, *mut c_void, *mut size_t
     ) -> cl_int;
@@ -129,7 +157,7 @@ forward! {
         cl_context, cl_device_id, cl_command_queue_properties, *mut cl_int
     ) -> cl_command_queue;
     status fn clRetainCommandQueue(cl_command_queue) -> cl_int;
-    status fn clReleaseCommandQueue(cl_command_queue) -> cl_int;
+    release fn clReleaseCommandQueue(cl_command_queue) -> cl_int;
     status fn clGetCommandQueueInfo(
         cl_command_queue, cl_command_queue_info, size_t, *mut c_void, *mut size_t
     ) -> cl_int;
@@ -150,7 +178,7 @@ forward! {
         *mut cl_int
     ) -> cl_mem;
     status fn clRetainMemObject(cl_mem) -> cl_int;
-    status fn clReleaseMemObject(cl_mem) -> cl_int;
+    release fn clReleaseMemObject(cl_mem) -> cl_int;
     status fn clGetSupportedImageFormats(
         cl_context, cl_mem_flags, cl_mem_object_type, cl_uint, *mut cl_image_format, *mut cl_uint
     ) -> cl_int;
@@ -163,7 +191,7 @@ forward! {
         cl_context, cl_bool, cl_addressing_mode, cl_filter_mode, *mut cl_int
     ) -> cl_sampler;
     status fn clRetainSampler(cl_sampler) -> cl_int;
-    status fn clReleaseSampler(cl_sampler) -> cl_int;
+    release fn clReleaseSampler(cl_sampler) -> cl_int;
     status fn clGetSamplerInfo(
         cl_sampler, cl_sampler_info, size_t, *mut c_void, *mut size_t
     ) -> cl_int;
@@ -178,7 +206,7 @@ forward! {
         cl_context, cl_uint, *const cl_device_id, *const char, *mut cl_int
     ) -> cl_program;
     status fn clRetainProgram(cl_program) -> cl_int;
-    status fn clReleaseProgram(cl_program) -> cl_int;
+    release fn clReleaseProgram(cl_program) -> cl_int;
     status fn clBuildProgram(
         cl_program, cl_uint, *const cl_device_id, *const c_char,
         Option<extern "C" fn(cl_program, *mut c_void)>, *mut c_void
@@ -201,7 +229,7 @@ forward! {
     object fn clCreateKernel(cl_program, *const c_char, *mut cl_int) -> cl_kernel;
     status fn clCreateKernelsInProgram(cl_program, cl_uint, *mut cl_kernel, *mut cl_uint) -> cl_int;
     status fn clRetainKernel(cl_kernel) -> cl_int;
-    status fn clReleaseKernel(cl_kernel) -> cl_int;
+    release fn clReleaseKernel(cl_kernel) -> cl_int;
     status fn clSetKernelArg(cl_kernel, cl_uint, size_t, *const c_void) -> cl_int;
     status fn clGetKernelInfo(
         cl_kernel, cl_kernel_info, size_t, *mut c_void, *mut size_t
@@ -216,7 +244,7 @@ forward! {
     status fn clGetEventInfo(cl_event, cl_event_info, size_t, *mut c_void, *mut size_t) -> cl_int;
     object fn clCreateUserEvent(cl_context, *mut cl_int) -> cl_event;
     status fn clRetainEvent(cl_event) -> cl_int;
-    status fn clReleaseEvent(cl_event) -> cl_int;
+    release fn clReleaseEvent(cl_event) -> cl_int;
     status fn clSetUserEventStatus(cl_event, cl_int) -> cl_int;
     status fn clSetEventCallback(
         cl_event, cl_int, Option<extern "C" fn(cl_event, cl_int, *mut c_void)>, *mut c_void

@@ -142,18 +142,34 @@ impl Executor {
             element,
             len,
         };
-        core::enqueue_fill_buffer(
-            &self.queue,
-            &buffer.memory,
-            0u8,
-            0,
-            bytes,
-            None::<core::Event>,
-            None::<&mut core::Event>,
-            Some(&core::OpenclVersion::new(1, 2)),
-        )
-        .map_err(|e| OpenClError::driver("clEnqueueFillBuffer", &e))?;
+        self.clear(&buffer)?;
         Ok(buffer)
+    }
+
+    /// Writes zeros, whose bits are those of every element's 0. Not with `clEnqueueFillBuffer`, which is missing or
+    /// faulty in some drivers.
+    fn clear(&self, buffer: &Buffer) -> Result<(), OpenClError> {
+        const CHUNK: usize = 1 << 20;
+        let zeros = std::vec![0u8; CHUNK.min(buffer.len * buffer.element.size())];
+        let mut done = 0;
+        while done < buffer.len * buffer.element.size() {
+            let rest = buffer.len * buffer.element.size() - done;
+            // SAFETY: the call blocks, and the bytes lie within the buffer.
+            unsafe {
+                core::enqueue_write_buffer(
+                    &self.queue,
+                    &buffer.memory,
+                    true,
+                    done,
+                    &zeros[..rest.min(CHUNK)],
+                    None::<core::Event>,
+                    None::<&mut core::Event>,
+                )
+            }
+            .map_err(|e| OpenClError::driver("clEnqueueWriteBuffer", &e))?;
+            done += CHUNK;
+        }
+        Ok(())
     }
 
     /// Copies `values` to the device; f16 is rounded to nearest, ties to even.

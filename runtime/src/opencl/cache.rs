@@ -6,7 +6,7 @@
 
 use std::format;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::vec::Vec;
 
 use sha2::{Digest, Sha256};
@@ -49,6 +49,24 @@ impl Cache {
         (header == self::header(key, body)).then(|| body.to_vec())
     }
 
+    /// Lets `try_out` use the body of the file about `key`, if there is a whole one. If the process does not survive
+    /// that, the next one finds no such file.
+    pub(super) fn try_out<T>(
+        &self,
+        key: Key,
+        try_out: impl FnOnce(Vec<u8>) -> Option<T>,
+    ) -> Option<T> {
+        let body = self.read(key)?;
+        let path = self.path(key)?;
+        let aside = path.with_extension("trying");
+        let is_aside = fs::rename(&path, &aside).is_ok();
+        let result = try_out(body);
+        if is_aside && result.is_some() {
+            let _ = fs::rename(&aside, &path);
+        }
+        result
+    }
+
     /// Keeps `body`. Another process may do the same at any time: whichever renames last wins.
     pub(super) fn write(&self, key: Key, body: &[u8]) {
         let Some(path) = self.path(key) else {
@@ -57,7 +75,7 @@ impl Cache {
         let neighbor = path.with_extension(format!("{}.partial", std::process::id()));
         let mut bytes = header(key, body);
         bytes.extend_from_slice(body);
-        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let folder = path.parent().map_or(Ok(()), create_private);
         let written = folder
             .and_then(|()| fs::write(&neighbor, &bytes))
             .and_then(|()| fs::rename(&neighbor, &path));
@@ -71,6 +89,15 @@ impl Cache {
         let name: std::string::String = key.0[..16].iter().map(|b| format!("{b:02x}")).collect();
         Some(self.folder.as_ref()?.join(format!("{name}.bin")))
     }
+}
+
+/// Makes a folder that nobody else can put programs into.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 fn header(key: Key, body: &[u8]) -> Vec<u8> {
@@ -133,6 +160,17 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         assert!(cache.read(key).is_some());
+    }
+
+    #[test]
+    fn a_body_that_does_not_work_is_not_tried_again() {
+        let folder = Folder::new("tried");
+        let cache = Cache::new(Some(folder.0.clone()));
+        let key = Key::of(["x"]);
+        cache.write(key, b"program");
+        assert_eq!(cache.try_out(key, |body| Some(body.len())), Some(7));
+        assert_eq!(cache.try_out(key, |_| None::<()>), None);
+        assert_eq!(cache.read(key), None);
     }
 
     #[test]

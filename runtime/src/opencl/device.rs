@@ -5,7 +5,8 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use ocl::core::{
-    self, DeviceInfo as Request, DeviceInfoResult as Answer, DeviceType, PlatformInfo,
+    self, DeviceFpConfig, DeviceInfo as Request, DeviceInfoResult as Answer, DeviceType,
+    PlatformInfo,
 };
 use ocl::core::{DeviceId, PlatformId};
 
@@ -62,6 +63,8 @@ pub struct DeviceInfo {
     pub local_memory: u64,
     /// Work-items of one work-group at most.
     pub work_group: usize,
+    /// The same on each of its axes.
+    pub work_items: [usize; 3],
     /// True if the device names `cl_khr_fp16`. Storage in f16 does without: see [`Element::F16`](super::Element::F16).
     pub fp16: bool,
     /// Why it cannot be used, if it cannot.
@@ -92,6 +95,7 @@ impl DeviceInfo {
             largest_buffer: number(id, Request::MaxMemAllocSize),
             local_memory: number(id, Request::LocalMemSize),
             work_group: number(id, Request::MaxWorkGroupSize) as usize,
+            work_items: work_items(id),
             fp16: text(id, Request::Extensions)
                 .split_whitespace()
                 .any(|extension| extension == "cl_khr_fp16"),
@@ -115,6 +119,8 @@ impl DeviceInfo {
             ))
         } else if !flag(Request::EndianLittle) {
             Some("it is big-endian".into())
+        } else if !rounds_to_nearest(self.id) {
+            Some("it does not round to nearest, or knows no infinity".into())
         } else {
             None
         }
@@ -170,6 +176,24 @@ fn number(id: DeviceId, request: Request) -> u64 {
             yes.into()
         }
         _ => 0,
+    }
+}
+
+fn work_items(id: DeviceId) -> [usize; 3] {
+    match core::get_device_info(id, Request::MaxWorkItemSizes) {
+        Ok(Answer::MaxWorkItemSizes(sizes)) => {
+            std::array::from_fn(|axis| sizes.get(axis).copied().unwrap_or(1))
+        }
+        _ => [1; 3],
+    }
+}
+
+/// The embedded profile allows truncation, which adds up over a long sum.
+fn rounds_to_nearest(id: DeviceId) -> bool {
+    let needed = DeviceFpConfig::ROUND_TO_NEAREST | DeviceFpConfig::INF_NAN;
+    match core::get_device_info(id, Request::SingleFpConfig) {
+        Ok(Answer::SingleFpConfig(config)) => config.contains(needed),
+        _ => false,
     }
 }
 

@@ -77,7 +77,9 @@ impl Executor {
         let cache = Cache::new(options.cache.clone());
         let names = identity.iter().map(String::as_str);
         let sources = kinglet_kernels::opencl::ALL;
-        let findings_key = Key::of(names.chain(sources.iter().map(|source| source.text)));
+        let version = [env!("CARGO_PKG_VERSION")];
+        let texts = sources.iter().map(|source| source.text).chain(version);
+        let findings_key = Key::of(names.chain(texts));
         let executor = Arc::new(Self {
             info: device.clone(),
             programs: Programs::new(&context, device.id, identity, options.build_limit),

@@ -24,5 +24,6 @@ pub use error::OpenClError;
 pub use executor::{Executor, Options};
 // It defines the functions of OpenCL that `ocl` calls.
 pub use kinglet_opencl_stub::{NoLibrary, library};
+pub use ops::{BatchNorm, StepControl, StepRates};
 pub use recording::Recording;
 pub use tuning::Tuning;

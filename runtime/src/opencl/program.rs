@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::format;
 use std::string::{String, ToString};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,10 @@ use std::vec::Vec;
 
 use kinglet_kernels::opencl::{PRELUDE, Source};
 use ocl::OclCoreError;
-use ocl::core::{self, Context, DeviceId, Program, ProgramInfo, ProgramInfoResult};
+use ocl::core::{
+    self, Context, DeviceId, Program, ProgramBuildInfo, ProgramBuildInfoResult, ProgramBuildStatus,
+    ProgramInfo, ProgramInfoResult,
+};
 
 use super::OpenClError;
 use super::cache::{Cache, Key};
@@ -28,6 +32,8 @@ pub(super) struct Programs {
     /// How long a driver may compile.
     limit: Duration,
     built: Mutex<HashMap<(&'static str, String), Program>>,
+    /// Whether the compiler did not come back: it is not called again.
+    hangs: AtomicBool,
     /// Programs that the cache does not have yet.
     fresh: Mutex<Vec<(Key, Program)>>,
 }
@@ -45,6 +51,7 @@ impl Programs {
             identity,
             limit,
             built: Mutex::default(),
+            hangs: AtomicBool::new(false),
             fresh: Mutex::default(),
         }
     }
@@ -68,16 +75,19 @@ impl Programs {
 
     fn build(&self, source: &Source, options: &str, cache: &Cache) -> Result<Program, OpenClError> {
         let options = format!("-cl-std=CL1.2 {options}");
+        // Some drivers refuse spaces at the end.
+        let options = options.trim_end();
         let identity = self.identity.iter().map(String::as_str);
-        let key = Key::of(identity.chain([PRELUDE.text, source.text, &options]));
-        if let Some(binary) = cache.read(key) {
-            let program = self.compile(source.name, &options, move |context, device| {
+        let key = Key::of(identity.chain([PRELUDE.text, source.text, options]));
+        let known = cache.try_out(key, |binary| {
+            self.compile(source.name, options, move |context, device| {
                 core::create_program_with_binary(context, &[device], &[&binary])
-            });
-            // A driver may refuse what it has once written: then there is still the text.
-            if let Ok(program) = program {
-                return Ok(program);
-            }
+            })
+            .ok()
+        });
+        // A driver may refuse what it has once written: then there is still the text.
+        if let Some(program) = known {
+            return Ok(program);
         }
         let text = format!(
             "{}\n#line 1 \"{}\"\n{}",
@@ -87,7 +97,7 @@ impl Programs {
             source: source.name,
             log: "the text has a zero byte".into(),
         })?;
-        let program = self.compile(source.name, &options, move |context, _| {
+        let program = self.compile(source.name, options, move |context, _| {
             core::create_program_with_source(context, &[text])
         })?;
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +112,13 @@ impl Programs {
         options: &str,
         create: impl FnOnce(&Context, DeviceId) -> core::Result<Program> + Send + 'static,
     ) -> Result<Program, OpenClError> {
+        let too_late = OpenClError::BuildTime {
+            source,
+            limit: self.limit,
+        };
+        if self.hangs.load(Ordering::Relaxed) {
+            return Err(too_late);
+        }
         let (context, device) = (self.context.clone(), self.device);
         let options = CString::new(options).map_err(|_| OpenClError::Build {
             source,
@@ -111,12 +128,20 @@ impl Programs {
         let work = move || {
             let program = create(&context, device).and_then(|program| {
                 core::build_program(&program, Some(&[device]), &options, None, None)?;
-                Ok(program)
+                // A failure with an empty log is no error to `ocl`.
+                match core::get_program_build_info(&program, device, ProgramBuildInfo::BuildStatus)?
+                {
+                    ProgramBuildInfoResult::BuildStatus(ProgramBuildStatus::Success) => Ok(program),
+                    status => Err(format!("build status {status:?}").into()),
+                }
             });
             // Nobody listens any more after the time limit.
             let _ = sender.send(program);
         };
-        let thread = std::thread::Builder::new().name("kinglet-opencl-build".into());
+        let thread = std::thread::Builder::new()
+            .name("kinglet-opencl-build".into())
+            // Compilers recurse deeply.
+            .stack_size(16 << 20);
         thread.spawn(work).map_err(|e| OpenClError::Build {
             source,
             log: e.to_string(),
@@ -127,10 +152,10 @@ impl Programs {
                 source,
                 log: build_log(&error),
             }),
-            Err(RecvTimeoutError::Timeout) => Err(OpenClError::BuildTime {
-                source,
-                limit: self.limit,
-            }),
+            Err(RecvTimeoutError::Timeout) => {
+                self.hangs.store(true, Ordering::Relaxed);
+                Err(too_late)
+            }
             Err(RecvTimeoutError::Disconnected) => Err(OpenClError::Build {
                 source,
                 log: "the driver panicked".into(),

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
@@ -29,6 +30,11 @@ struct Launch {
     /// A kernel object does not keep the memory of its arguments.
     _memory: Vec<Mem>,
 }
+
+/// Work-groups on one axis: some drivers count them in 16 bits.
+const MAX_GROUPS: usize = u16::MAX as usize;
+/// Launches after which the driver is told to begin: some have room for not many more.
+const FLUSH_EVERY: usize = 32;
 
 impl Recording {
     /// An empty list.
@@ -64,7 +70,14 @@ impl Recording {
     /// # Errors
     /// [`OpenClError::Driver`]; those before the one that failed may still run.
     pub fn enqueue(&self) -> Result<(), OpenClError> {
-        for launch in &self.launches {
+        self.enqueue_part(0..self.launches.len())
+    }
+
+    /// Enqueues the launches in `range`, as far as they exist.
+    pub(super) fn enqueue_part(&self, range: Range<usize>) -> Result<(), OpenClError> {
+        let flush =
+            || core::flush(&self.executor.queue).map_err(|e| OpenClError::driver("clFlush", &e));
+        for (launch, number) in self.launches.get(range).unwrap_or_default().iter().zip(1..) {
             // SAFETY: `push` was told that the kernel keeps to its slices, whose memory the launch holds. The
             // queue is in order, and the host touches buffers through the same queue only.
             unsafe {
@@ -80,8 +93,11 @@ impl Recording {
                 )
             }
             .map_err(|e| OpenClError::driver("clEnqueueNDRangeKernel", &e))?;
+            if number % FLUSH_EVERY == 0 {
+                flush()?;
+            }
         }
-        core::flush(&self.executor.queue).map_err(|e| OpenClError::driver("clFlush", &e))
+        flush()
     }
 
     /// Adds a launch.
@@ -118,7 +134,7 @@ impl Recording {
             };
             set.map_err(|e| OpenClError::driver("clSetKernelArg", &e))?;
         }
-        let local = self.fit(&kernel, call.local);
+        let local = self.fit(&kernel, call.local, call.global);
         let mut global = call.global;
         for (global, local) in global.iter_mut().zip(local) {
             *global = global.next_multiple_of(local).max(local);
@@ -132,8 +148,9 @@ impl Recording {
         Ok(())
     }
 
-    /// The wished size of a work-group, made smaller until the device can run this kernel with it.
-    fn fit(&self, kernel: &Kernel, mut local: [usize; 3]) -> [usize; 3] {
+    /// The wished size of a work-group, made larger where there would be too many groups, then smaller until the
+    /// device can run this kernel with it.
+    fn fit(&self, kernel: &Kernel, mut local: [usize; 3], global: [usize; 3]) -> [usize; 3] {
         let info = self.executor.info();
         let of_kernel =
             core::get_kernel_work_group_info(kernel, info.id, KernelWorkGroupInfo::WorkGroupSize);
@@ -141,6 +158,12 @@ impl Recording {
             Ok(KernelWorkGroupInfoResult::WorkGroupSize(size)) => size.min(info.work_group),
             _ => info.work_group,
         };
+        for axis in 0..3 {
+            while global[axis].div_ceil(local[axis]) > MAX_GROUPS {
+                local[axis] *= 2;
+            }
+            local[axis] = local[axis].clamp(1, info.work_items[axis].max(1));
+        }
         while local.iter().product::<usize>() > limit.max(1) {
             // The product is above 1, so the largest is.
             if let Some(largest) = local.iter_mut().max() {

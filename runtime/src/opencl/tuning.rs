@@ -67,8 +67,10 @@ impl Findings {
     }
 }
 
-/// Each variant is measured so many times, after a first run that does not count.
+/// Each variant is measured so many times.
 const RUNS: usize = 5;
+/// A measurement lasts as long as this, where a hundred runs do.
+const LONG_ENOUGH: Duration = Duration::from_millis(2);
 /// No more than this for one variant.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -117,19 +119,26 @@ impl Executor {
         }
     }
 
-    /// The median time of one run.
+    /// The median time of one run, in runs long enough that waiting for them does not count.
     fn time(&self, recording: &Recording) -> Result<Duration, OpenClError> {
-        recording.enqueue()?;
-        self.finish()?;
-        let mut times = Vec::new();
-        let begin = Instant::now();
-        while times.len() < RUNS && begin.elapsed() < PATIENCE {
+        let measure = |repeats: u32| {
             let start = Instant::now();
-            recording.enqueue()?;
+            for _ in 0..repeats {
+                recording.enqueue()?;
+            }
             self.finish()?;
-            times.push(start.elapsed());
+            Ok(start.elapsed())
+        };
+        // The first launch is slower, and a short one is mostly waiting.
+        measure(1)?;
+        let once = measure(1)?.as_nanos().max(1);
+        let repeats = (LONG_ENOUGH.as_nanos() / once).clamp(1, 100) as u32;
+        let begin = Instant::now();
+        let mut times = Vec::new();
+        while times.is_empty() || (times.len() < RUNS && begin.elapsed() < PATIENCE) {
+            times.push(measure(repeats)? / repeats);
         }
         times.sort();
-        Ok(times.get(times.len() / 2).copied().unwrap_or(PATIENCE))
+        Ok(times[times.len() / 2])
     }
 }

@@ -3,8 +3,8 @@
 
 use kinglet_kernels::opencl::BATCH_NORM;
 
+use super::arguments::{expect, plane};
 use super::reduce::{Begin, Chunks};
-use super::{expect, plane};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -35,9 +35,21 @@ impl BatchNorm<'_> {
         }
         at_least("batch_norm_f32: weights", self.weights, self.channels)?;
         at_least("batch_norm_f32: bias", self.bias, self.channels)?;
-        at_least("batch_norm_f32: running_mean", self.running_mean, self.channels)?;
-        at_least("batch_norm_f32: running_variance", self.running_variance, self.channels)?;
-        at_least("batch_norm_f32: moments", self.moments, self.channels.saturating_mul(2))?;
+        at_least(
+            "batch_norm_f32: running_mean",
+            self.running_mean,
+            self.channels,
+        )?;
+        at_least(
+            "batch_norm_f32: running_variance",
+            self.running_variance,
+            self.channels,
+        )?;
+        at_least(
+            "batch_norm_f32: moments",
+            self.moments,
+            self.channels.saturating_mul(2),
+        )?;
         let [input, output] = tensors;
         expect(
             Element::F32,

@@ -5,9 +5,9 @@
 use kinglet_kernels::Conv2d;
 use kinglet_kernels::opencl::{DEPTHWISE_CONV2D_BACKWARD, IM2COL};
 
+use super::arguments::{UNLIMITED, expect, plane, window};
 use super::gemm::{Gemm, Matrix, Start};
 use super::reduce::{Begin, Chunks};
-use super::{UNLIMITED, expect, plane, window};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -47,7 +47,9 @@ impl Cut {
             true => batch,
             false => (MOST_COLUMNS / pixels.saturating_mul(row)).clamp(1, batch.max(1)),
         };
-        let partials = samples.saturating_mul(pixels).saturating_mul(params.weights_len());
+        let partials = samples
+            .saturating_mul(pixels)
+            .saturating_mul(params.weights_len());
         Self {
             pixels,
             row,
@@ -61,13 +63,18 @@ impl Cut {
     fn columns_len(&self) -> usize {
         match self.in_place {
             true => 0,
-            false => self.samples.saturating_mul(self.pixels).saturating_mul(self.row),
+            false => self
+                .samples
+                .saturating_mul(self.pixels)
+                .saturating_mul(self.row),
         }
     }
 
     /// Partial sums over the samples that are there at a time.
     fn partials(&self) -> usize {
-        self.samples.saturating_mul(self.pixels).div_ceil(self.chunk)
+        self.samples
+            .saturating_mul(self.pixels)
+            .div_ceil(self.chunk)
     }
 
     /// First sample and number of samples of each turn.
@@ -125,15 +132,22 @@ impl Recording {
         );
         expect(Element::F32, &[d_output, weights, scratch, d_input])?;
         at_least("conv2d_f32_backward_input: d_output", d_output, output_len)?;
-        at_least("conv2d_f32_backward_input: weights", weights, params.weights_len())?;
+        at_least(
+            "conv2d_f32_backward_input: weights",
+            weights,
+            params.weights_len(),
+        )?;
         at_least("conv2d_f32_backward_input: d_input", d_input, input_len)?;
         if params.is_depthwise() {
             let pixels = batch * from.height * from.width;
-            let call = Call::new(&DEPTHWISE_CONV2D_BACKWARD, "depthwise_conv2d_backward_input")
-                .slice(d_output)
-                .slice(weights)
-                .slice(d_input)
-                .int(pixels);
+            let call = Call::new(
+                &DEPTHWISE_CONV2D_BACKWARD,
+                "depthwise_conv2d_backward_input",
+            )
+            .slice(d_output)
+            .slice(weights)
+            .slice(d_input)
+            .int(pixels);
             let call = window(call, from, to, params.window())
                 .global([from.channels, pixels, 1])
                 .local(plane(from.channels));
@@ -184,7 +198,10 @@ impl Recording {
     ///
     /// # Errors
     /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
-    #[expect(clippy::too_many_arguments, reason = "those of the trait, and the batch")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of the trait, and the batch"
+    )]
     pub fn conv2d_f32_backward_weights(
         &mut self,
         params: &Conv2d,
@@ -202,7 +219,11 @@ impl Recording {
         );
         expect(Element::F32, &[input, d_output, scratch, d_weights])?;
         at_least("conv2d_f32_backward_weights: input", input, input_len)?;
-        at_least("conv2d_f32_backward_weights: d_output", d_output, output_len)?;
+        at_least(
+            "conv2d_f32_backward_weights: d_output",
+            d_output,
+            output_len,
+        )?;
         let d_weights = d_weights.part(0, params.weights_len())?;
         if let Some(d_bias) = d_bias {
             let d_bias = d_bias.part(0, to.channels)?;
@@ -310,12 +331,15 @@ impl Recording {
         let (from, to) = (params.input(), params.output());
         let chunks = depthwise_chunks(params, batch);
         let partials = scratch.part(0, chunks.partials_len(params.weights_len()))?;
-        let call = Call::new(&DEPTHWISE_CONV2D_BACKWARD, "depthwise_conv2d_backward_weights")
-            .slice(input)
-            .slice(d_output)
-            .slice(partials)
-            .int(chunks.rows)
-            .int(chunks.rows_in_chunk);
+        let call = Call::new(
+            &DEPTHWISE_CONV2D_BACKWARD,
+            "depthwise_conv2d_backward_weights",
+        )
+        .slice(input)
+        .slice(d_output)
+        .slice(partials)
+        .int(chunks.rows)
+        .int(chunks.rows_in_chunk);
         let call = window(call, from, to, params.window())
             .global([from.channels, params.taps(), chunks.count])
             .local(plane(from.channels));
@@ -337,7 +361,10 @@ impl Recording {
             samples * to.height * to.width,
             params.groups() * params.taps(),
         );
-        let call = Call::new(&IM2COL, "im2col").slice(input).slice(columns).int(pixels);
+        let call = Call::new(&IM2COL, "im2col")
+            .slice(input)
+            .slice(columns)
+            .int(pixels);
         let call = window(call, from, to, params.window())
             .int(params.groups())
             .global([row, pixels, 1])
@@ -356,7 +383,10 @@ impl Recording {
     ) -> Result<(), OpenClError> {
         let (from, to) = (params.input(), params.output());
         let pixels = samples * from.height * from.width;
-        let call = Call::new(&IM2COL, "col2im").slice(columns).slice(d_input).int(pixels);
+        let call = Call::new(&IM2COL, "col2im")
+            .slice(columns)
+            .slice(d_input)
+            .int(pixels);
         let call = window(call, from, to, params.window())
             .int(params.groups())
             .global([from.channels, pixels, 1])

@@ -3,7 +3,7 @@
 
 use kinglet_kernels::opencl::CROSS_ENTROPY;
 
-use super::expect;
+use super::arguments::expect;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -32,7 +32,11 @@ impl Recording {
         expect(Element::F32, &[logits, d_logits, outcomes])?;
         at_least("cross_entropy_f32: logits", logits, len)?;
         at_least("cross_entropy_f32: d_logits", d_logits, len)?;
-        at_least("cross_entropy_f32: outcomes", outcomes, samples.saturating_mul(2))?;
+        at_least(
+            "cross_entropy_f32: outcomes",
+            outcomes,
+            samples.saturating_mul(2),
+        )?;
         let call = Call::new(&CROSS_ENTROPY, "cross_entropy")
             .slice(logits)
             .slice(labels)

@@ -1,10 +1,10 @@
-//! Gradients of functions of one element, of softmax and of dropout, in place.
+//! Gradients of functions of one element and of softmax, in place, and what dropout takes.
 #![allow(unsafe_code)]
 
 use kinglet_kernels::Unary;
 use kinglet_kernels::opencl::ELEMENTWISE_BACKWARD;
 
-use super::{expect, unary_arguments};
+use super::arguments::{expect, unary};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -22,7 +22,7 @@ impl Recording {
     ) -> Result<(), OpenClError> {
         expect(Element::F32, &[output, d])?;
         at_least("unary_f32_backward: output", output, d.len())?;
-        let (number, slope) = unary_arguments(function);
+        let (number, slope) = unary(function);
         let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
             .slice(output)
             .slice(d)
@@ -56,6 +56,23 @@ impl Recording {
             .global([rows, 1, 1])
             .local([64, 1, 1]);
         // SAFETY: both slices have every element, as was checked; each work-item reads and writes a row of its own.
+        unsafe { self.push(call) }
+    }
+
+    /// Copies all of `input`.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn copy_f32(&mut self, input: Slice<'_>, output: Slice<'_>) -> Result<(), OpenClError> {
+        expect(Element::F32, &[input, output])?;
+        at_least("copy_f32: output", output, input.len())?;
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "copy")
+            .slice(input)
+            .slice(output)
+            .int(input.len())
+            .global([input.len(), 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: both slices have every element, as was checked; each work-item writes one of its own.
         unsafe { self.push(call) }
     }
 

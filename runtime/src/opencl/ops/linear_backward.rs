@@ -2,7 +2,7 @@
 
 use kinglet_kernels::Linear;
 
-use super::UNLIMITED;
+use super::arguments::UNLIMITED;
 use super::gemm::{Gemm, Matrix, Start};
 use super::reduce::Chunks;
 use crate::opencl::recording::at_least;

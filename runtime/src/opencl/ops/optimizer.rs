@@ -3,7 +3,7 @@
 
 use kinglet_kernels::opencl::OPTIMIZER;
 
-use super::expect;
+use super::arguments::expect;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 use crate::train::{Adam, Optimizer, Sgd};

@@ -4,7 +4,7 @@
 use kinglet_kernels::opencl::POOL2D_BACKWARD;
 use kinglet_kernels::{CountPadding, Padding, Pool2d};
 
-use super::{expect, plane, window};
+use super::arguments::{expect, plane, window};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -80,7 +80,15 @@ fn check(
 ) -> Result<usize, OpenClError> {
     let (from, to) = (params.input(), params.output());
     expect(Element::F32, &[d_output, d_input])?;
-    at_least("pool2d_f32_backward: d_output", d_output, batch.saturating_mul(to.len()))?;
-    at_least("pool2d_f32_backward: d_input", d_input, batch.saturating_mul(from.len()))?;
+    at_least(
+        "pool2d_f32_backward: d_output",
+        d_output,
+        batch.saturating_mul(to.len()),
+    )?;
+    at_least(
+        "pool2d_f32_backward: d_input",
+        d_input,
+        batch.saturating_mul(from.len()),
+    )?;
     Ok(batch * from.height * from.width)
 }

@@ -3,7 +3,7 @@
 
 use kinglet_kernels::opencl::REDUCE;
 
-use super::{expect, plane};
+use super::arguments::{expect, plane};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
