@@ -92,6 +92,16 @@ impl Operation {
         }
     }
 
+    /// The convolution, alone or with a pool.
+    #[cfg(feature = "opencl")]
+    pub(crate) fn conv2d(&self) -> Option<&Conv2d> {
+        match self {
+            Self::Conv2d { params, .. } => Some(params),
+            Self::PooledConv2d { params, .. } => Some(params.conv()),
+            _ => None,
+        }
+    }
+
     /// The convolution, with its weights and whether they are packed.
     pub(crate) fn convolution(&mut self) -> Option<(&Conv2d, &mut Span, &mut bool)> {
         match self {

@@ -33,7 +33,6 @@ struct Memory {
     arena: Buffer,
     /// Weights in the kernels' order, and biases.
     parameters: Buffer,
-    scratch: Buffer,
 }
 
 /// Elements of a buffer.
@@ -88,11 +87,9 @@ impl<'a> Session<'a> {
         // No item is an error: the model has been checked.
         let records: Vec<Record> = records(model).flatten().take(nodes).collect();
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
-        let scratch = records.iter().map(|record| scratch_len(record, batch));
         let memory = Memory {
             arena: executor.buffer(model.sizes().activations() / 4 * batch, storage)?,
             parameters,
-            scratch: executor.buffer(scratch.max().unwrap_or(0), storage)?,
         };
         let mut recording = Recording::new(executor);
         let mut first_launches = Vec::with_capacity(nodes);
@@ -271,16 +268,12 @@ fn load_parameters(
             let Some((weights, bias)) = record.operation.spans() else {
                 return Parameters::default();
             };
-            let packed_len = match &record.operation {
-                Operation::Linear { params, .. } => Recording::linear_f32_packed_len(params),
-                Operation::Conv2d { params, .. } => Recording::conv2d_f32_packed_len(params),
-                Operation::PooledConv2d { params, .. } => {
-                    Recording::conv2d_f32_packed_len(params.conv())
-                }
-                _ => 0,
-            };
+            let packed_len = record
+                .operation
+                .conv2d()
+                .map(Recording::conv2d_f32_packed_len);
             Parameters {
-                weights: take(packed_len.max(weights.len)),
+                weights: take(packed_len.unwrap_or(weights.len)),
                 bias: bias.map(|bias| take(bias.len)),
             }
         })
@@ -295,36 +288,17 @@ fn load_parameters(
         };
         let from = |span: Span| file.whole().part(span.offset, span.len);
         let to = places.weights.in_buffer(&prepared)?;
-        match &record.operation {
-            Operation::Linear { params, .. } => {
-                packing.linear_f32_pack(params, from(weights)?, to)?;
-            }
-            Operation::Conv2d { params, .. } => {
-                packing.conv2d_f32_pack(params, from(weights)?, to)?;
-            }
-            Operation::PooledConv2d { params, .. } => {
-                packing.conv2d_f32_pack(params.conv(), from(weights)?, to)?;
-            }
-            _ => {}
+        match record.operation.conv2d() {
+            Some(params) => packing.conv2d_f32_pack(params, from(weights)?, to)?,
+            None => packing.copy_f32(from(weights)?, to)?,
         }
         if let (Some(bias), Some(place)) = (bias, places.bias) {
-            packing.copy(from(bias)?, place.in_buffer(&prepared)?)?;
+            packing.copy_f32(from(bias)?, place.in_buffer(&prepared)?)?;
         }
     }
     packing.enqueue()?;
     executor.finish()?;
     Ok((prepared, places))
-}
-
-/// Elements of scratch that a node takes.
-fn scratch_len(record: &Record, batch: usize) -> usize {
-    match &record.operation {
-        Operation::Conv2d { params, .. } => Recording::conv2d_f32_scratch_len(params, batch),
-        Operation::PooledConv2d { params, .. } => {
-            Recording::conv2d_max_pool2d_f32_scratch_len(params, batch)
-        }
-        _ => 0,
-    }
 }
 
 /// Adds the launches of one node.
@@ -340,13 +314,12 @@ fn record_node(
     let weights = places.weights.in_buffer(&memory.parameters)?;
     let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
     let bias = bias.transpose()?;
-    let scratch = memory.scratch.whole();
     match &record.operation {
         Operation::Conv2d { params, .. } => {
-            recording.conv2d_f32(params, batch, input, weights, bias, scratch, output)
+            recording.conv2d_f32(params, batch, input, weights, bias, output)
         }
         Operation::PooledConv2d { params, .. } => {
-            recording.conv2d_max_pool2d_f32(params, batch, input, weights, bias, scratch, output)
+            recording.conv2d_max_pool2d_f32(params, batch, input, weights, bias, output)
         }
         Operation::Linear { params, .. } => {
             recording.linear_f32(params, batch, input, weights, bias, output)
@@ -373,6 +346,6 @@ fn copy_unless_in_place(
 ) -> Result<(), OpenClError> {
     match record.input == record.output {
         true => Ok(()),
-        false => recording.copy(input, output),
+        false => recording.copy_f32(input, output),
     }
 }
