@@ -64,9 +64,9 @@ __kernel void multiply(
 
 // output = input. Both [count]. Work-items: element.
 __kernel void copy(
-    __global const float *input, uint input_at, __global float *output, uint output_at, int count) {
+    __global const storage *input, uint input_at, __global storage *output, uint output_at, int count) {
     const int i = get_global_id(0);
     if (i < count) {
-        output[output_at + i] = input[input_at + i];
+        STORE(LOAD(input, input_at + i), output, output_at + i);
     }
 }

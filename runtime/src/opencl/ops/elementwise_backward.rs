@@ -64,9 +64,10 @@ impl Recording {
     /// # Errors
     /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
     pub fn copy_f32(&mut self, input: Slice<'_>, output: Slice<'_>) -> Result<(), OpenClError> {
-        expect(Element::F32, &[input, output])?;
+        expect(input.element(), &[output])?;
         at_least("copy_f32: output", output, input.len())?;
         let call = Call::new(&ELEMENTWISE_BACKWARD, "copy")
+            .storage(input.element())
             .slice(input)
             .slice(output)
             .int(input.len())
