@@ -36,14 +36,39 @@ macro_rules! source {
 /// Storage and functions of one element: stands before each of the others.
 pub const PRELUDE: Source = source!("prelude.cl");
 
-/// Matrix product with bias and activation, or added to what is there.
-pub const GEMM: Source = source!("gemm.cl", behind "tile.cl");
-
 /// Convolution, alone and with a max pool: an implicit matrix product.
 pub const CONV2D: Source = source!("conv2d.cl", behind "tile.cl");
 
-/// Weights in the order that matrix products read.
+/// Depthwise convolution, alone and with a max pool.
+pub const DEPTHWISE_CONV2D: Source = source!("depthwise_conv2d.cl", behind "tile.cl");
+
+/// Functions of each element.
+pub const ELEMENTWISE: Source = source!("elementwise.cl");
+
+/// Matrix product with bias and activation, or added to what is there.
+pub const GEMM: Source = source!("gemm.cl", behind "tile.cl");
+
+/// Linear layer, with weights as they are.
+pub const LINEAR: Source = source!("linear.cl");
+
+/// Weights in the order that convolutions read.
 pub const PACK: Source = source!("pack.cl");
 
+/// Maximum and average pools.
+pub const POOL2D: Source = source!("pool2d.cl", behind "tile.cl");
+
+/// Softmax.
+pub const SOFTMAX: Source = source!("softmax.cl");
+
 /// Every file, for what depends on any of them.
-pub const ALL: &[Source] = &[PRELUDE, GEMM, CONV2D, PACK];
+pub const ALL: &[Source] = &[
+    PRELUDE,
+    CONV2D,
+    DEPTHWISE_CONV2D,
+    ELEMENTWISE,
+    GEMM,
+    LINEAR,
+    PACK,
+    POOL2D,
+    SOFTMAX,
+];
