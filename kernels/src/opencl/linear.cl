@@ -61,10 +61,8 @@ __kernel void linear(
 #pragma unroll
     for (int s = 0; s < TILE_M; ++s) {
 #pragma unroll
-        for (int o = 0; o < TILE_N; ++o) {
-            const float4 p = part[s][o];
-            shared[(s * TILE_N + o) * lanes + lane] = (p.s0 + p.s1) + (p.s2 + p.s3);
-        }
+        for (int o = 0; o < TILE_N; ++o)
+            shared[(s * TILE_N + o) * lanes + lane] = dot(part[s][o], (float4)(1.0f));
     }
     barrier(CLK_LOCAL_MEM_FENCE);
 
