@@ -61,3 +61,13 @@ static inline float activate(float x, int function, float slope) {
         return x;
     }
 }
+
+// A quotient and its remainder are computed as `q = i / n, r = i - q * n` in all files. With `%` LLVM makes an
+// instruction of the pair that Oclgrind's check for uninitialized values does not know.
+
+// The window that starts at `start`, counted from the first padded position, of `windows` with that stride; -1 if
+// none does. What a gradient gathers with: a tap of the window is fixed, its start follows.
+inline int window_from(int start, int stride, int windows) {
+    const int window = start / stride;
+    return start < 0 || window * stride != start || window >= windows ? -1 : window;
+}

@@ -4,20 +4,10 @@
 use kinglet_kernels::Unary;
 use kinglet_kernels::opencl::ELEMENTWISE;
 
+use super::arguments::unary;
 use super::common_element;
 use crate::opencl::recording::Call;
 use crate::opencl::{OpenClError, Recording, Slice};
-
-/// A function's number in `prelude.cl`, and its slope.
-pub(super) fn number(function: Unary) -> (usize, f32) {
-    match function {
-        Unary::Relu => (1, 0.0),
-        Unary::Relu6 => (2, 0.0),
-        Unary::LeakyRelu { slope } => (3, slope),
-        Unary::Sigmoid => (4, 0.0),
-        Unary::Tanh => (5, 0.0),
-    }
-}
 
 impl Recording {
     /// A function of each element, in place.
@@ -28,7 +18,7 @@ impl Recording {
         if data.is_empty() {
             return Ok(());
         }
-        let (number, slope) = number(function);
+        let (number, slope) = unary(function);
         let call = Call::new(&ELEMENTWISE, "unary")
             .storage(common_element(&[data])?)
             .slice(data)

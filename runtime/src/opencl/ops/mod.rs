@@ -1,12 +1,24 @@
 //! The operations: one file for each family, all of them methods of [`Recording`](super::Recording).
 
+mod arguments;
+mod batch_norm;
 mod conv2d;
+mod conv2d_backward;
+mod cross_entropy;
 mod depthwise_conv2d;
 mod elementwise;
+mod elementwise_backward;
 mod gemm;
 mod linear;
+mod linear_backward;
+mod optimizer;
 mod pool2d;
+mod pool2d_backward;
+mod reduce;
 mod softmax;
+
+pub use batch_norm::BatchNorm;
+pub use optimizer::{StepControl, StepRates};
 
 use std::format;
 
