@@ -17,7 +17,7 @@ struct convolution {
 
 // Adds `run` neighbouring taps of every pixel: those that begin at `from` in the input. Unless it is `whole`, only
 // of the pixels that are inside.
-inline void add_run(
+static inline void add_run(
     __global const storage *input, const int *from, const int *inside, const int whole,
     __global const storage *weights, int columns, int run, row *sum
 ) {
@@ -51,7 +51,7 @@ inline void add_run(
 
 // Adds the products of the windows that begin at row y[r] and column x[r] of image n[r]; y and x may be in the
 // padding.
-inline void add_windows(
+static inline void add_windows(
     const struct convolution *c, __global const storage *input, const int *n, const int *y, const int *x,
     __global const storage *weights, row *sum
 ) {

@@ -27,6 +27,13 @@ typedef float storage;
 #define STORE16(v, p, i) vstore16((v), 0, (p) + (i))
 #endif
 
+// Every sum is a chain of these in the order of its terms, so that it has the same bits in any tile.
+#ifdef FP_FAST_FMAF
+#define MULTIPLY_ADD(a, b, sum) fma((a), (b), (sum))
+#else
+#define MULTIPLY_ADD(a, b, sum) mad((a), (b), (sum))
+#endif
+
 // Functions of one element, fused or alone. The numbers are the host's.
 #define IDENTITY 0
 #define RELU 1

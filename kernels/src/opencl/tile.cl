@@ -10,15 +10,8 @@ typedef JOIN(float, TILE_N) row;
 #define LOAD_ROW JOIN(LOAD, TILE_N)
 #define STORE_ROW JOIN(STORE, TILE_N)
 
-// Every sum is a chain of these in the order of its terms, so that it has the same bits in any tile.
-#ifdef FP_FAST_FMAF
-#define MULTIPLY_ADD(a, b, sum) fma((a), (b), (sum))
-#else
-#define MULTIPLY_ADD(a, b, sum) mad((a), (b), (sum))
-#endif
-
 // The first `columns` of a row, and zeros.
-inline row load_row(__global const storage *from, int columns) {
+static inline row load_row(__global const storage *from, int columns) {
     if (columns >= TILE_N)
         return LOAD_ROW(from, 0);
     float values[TILE_N];
@@ -28,7 +21,7 @@ inline row load_row(__global const storage *from, int columns) {
 }
 
 // Stores the first `columns` of a row.
-inline void store_row(row value, __global storage *to, int columns) {
+static inline void store_row(row value, __global storage *to, int columns) {
     if (columns >= TILE_N) {
         STORE_ROW(value, to, 0);
         return;
@@ -40,12 +33,12 @@ inline void store_row(row value, __global storage *to, int columns) {
 }
 
 // Limits each value to low..high. A NaN stays a NaN, and -0 stays -0.
-inline row clamp_row(row x, float low, float high) {
+static inline row clamp_row(row x, float low, float high) {
     x = x < (row)(low) ? (row)(low) : x;
     return x > (row)(high) ? (row)(high) : x;
 }
 
 // The larger of each two values, the first if they are equal; NaN if either is, which fmax would drop.
-inline row max_row(row a, row b) {
+static inline row max_row(row a, row b) {
     return isgreater(b, a) | isnan(b) ? b : a;
 }

@@ -5,7 +5,7 @@ use std::format;
 
 use kinglet_kernels::opencl::GEMM;
 
-use super::{Tile, common_element};
+use super::{TILES, Tile, common_element};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{OpenClError, Recording, Slice};
 
@@ -82,7 +82,9 @@ impl Recording {
             "gemm {groups} {m} {n} {k} {element:?} transpose_a {}",
             gemm.transpose_a
         );
-        self.with_fastest_tile(&problem, |recording, tile| recording.gemm_tiled(gemm, tile))
+        self.with_fastest_tile(&problem, TILES, |recording, tile| {
+            recording.gemm_tiled(gemm, tile)
+        })
     }
 
     fn gemm_tiled(&mut self, gemm: &Gemm<'_>, tile: Tile) -> Result<(), OpenClError> {

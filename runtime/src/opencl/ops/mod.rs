@@ -5,12 +5,17 @@ mod batch_norm;
 mod conv2d;
 mod conv2d_backward;
 mod cross_entropy;
+mod depthwise_conv2d;
+mod elementwise;
 mod elementwise_backward;
 mod gemm;
+mod linear;
 mod linear_backward;
 mod optimizer;
+mod pool2d;
 mod pool2d_backward;
 mod reduce;
+mod softmax;
 
 pub use batch_norm::BatchNorm;
 pub use optimizer::{StepControl, StepRates};
@@ -24,7 +29,7 @@ use super::{Element, OpenClError, Recording, Slice};
 struct Tile {
     /// Rows: `TILE_M`.
     m: usize,
-    /// Columns: `TILE_N`, a divisor of [`PACKED_COLUMNS`].
+    /// Columns: `TILE_N`, 4 or 8.
     n: usize,
     /// Work-items of a group on dimension 0 (columns) and 1 (rows).
     local: [usize; 3],
@@ -52,8 +57,16 @@ const TILES: &[Tile] = &[
     Tile::new(8, 8, 1, 16),
 ];
 
-/// Packed weights have rows of a multiple of this many columns, so that every load of them is a whole vector.
-const PACKED_COLUMNS: usize = 8;
+/// The work-group for kernels that gain nothing from any special one: 64 work-items, as many of them on dimension 0
+/// as it has, then on dimension 1, then 2.
+fn work_group(global: [usize; 3]) -> [usize; 3] {
+    let mut left = 64;
+    global.map(|extent| {
+        let local = extent.next_power_of_two().min(left);
+        left /= local;
+        local
+    })
+}
 
 /// What all of `slices` hold.
 fn common_element(slices: &[Slice<'_>]) -> Result<Element, OpenClError> {
@@ -75,14 +88,15 @@ fn common_element(slices: &[Slice<'_>]) -> Result<Element, OpenClError> {
 }
 
 impl Recording {
-    /// Records with the tile that `record` is fastest with.
+    /// Records with the one of `tiles` that `record` is fastest with.
     fn with_fastest_tile(
         &mut self,
         problem: &str,
+        tiles: &[Tile],
         record: impl Fn(&mut Self, Tile) -> Result<(), OpenClError>,
     ) -> Result<(), OpenClError> {
         let executor = self.executor().clone();
-        let tile = executor.fastest(problem, TILES, |tile| {
+        let tile = executor.fastest(problem, tiles, |tile| {
             let mut recording = Self::new(&executor);
             record(&mut recording, tile)?;
             Ok(recording)
