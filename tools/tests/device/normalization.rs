@@ -16,7 +16,10 @@ fn check(rows: usize, channels: usize) {
     let values = random.values(rows * channels);
     let input: Vec<f32> = values.iter().map(|x| x + 3.0).collect();
     let (weights, bias) = (random.values(channels), random.values(channels));
-    let d_output = random.values(input.len());
+    // As small as gradients of a mean: so their sums stay of the order of 1.
+    let share = (rows as f32).sqrt();
+    let values = random.values(input.len());
+    let d_output: Vec<f32> = values.iter().map(|d| d / share).collect();
 
     let (x, d) = (buffer(&input), buffer(&d_output));
     let parameters = (buffer(&weights), buffer(&bias));
