@@ -163,10 +163,8 @@ impl Kernels for OnDevice {
         output: &mut [f32],
     ) {
         let batch = batch(output.len(), params.out_features());
-        let from = self.load(weights);
-        let packed = self.room(Recording::linear_f32_packed_len(params));
-        self.run(|recording| recording.linear_f32_pack(params, from.slice(), packed.slice()));
-        let (input, bias) = (self.load(input), bias.map(|bias| self.load(bias)));
+        let (input, weights) = (self.load(input), self.load(weights));
+        let bias = bias.map(|bias| self.load(bias));
         let to = self.load(output);
         self.run(|recording| {
             let bias = bias.as_ref().map(Loaded::slice);
@@ -174,7 +172,7 @@ impl Kernels for OnDevice {
                 params,
                 batch,
                 input.slice(),
-                packed.slice(),
+                weights.slice(),
                 bias,
                 to.slice(),
             )
