@@ -39,7 +39,7 @@ programs keep is in target/opencl, which is removed first.
 const FEATURES: &str = "kinglet-tests/opencl,kinglet-tools/_opencl-tests";
 
 /// The test programs that compute on a device.
-const ON_DEVICE: &[&str] = &["opencl"];
+const ON_DEVICE: &[&str] = &["device", "opencl"];
 
 /// The test programs that load the library with faults.
 const WITH_FAULTS: &[&str] = &["opencl_faults"];
