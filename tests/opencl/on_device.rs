@@ -95,10 +95,10 @@ impl OnDevice {
 /// Samples in a slice, as many as it must have.
 fn batch(found: usize, of: usize) -> usize {
     debug_assert!(
-        found.is_multiple_of(of),
+        of > 0 && found.is_multiple_of(of),
         "{found} elements, samples have {of}"
     );
-    found / of
+    found / of.max(1)
 }
 
 impl Kernels for OnDevice {
@@ -163,10 +163,8 @@ impl Kernels for OnDevice {
         output: &mut [f32],
     ) {
         let batch = batch(output.len(), params.out_features());
-        let from = self.load(weights);
-        let packed = self.room(Recording::linear_f32_packed_len(params));
-        self.run(|recording| recording.linear_f32_pack(params, from.slice(), packed.slice()));
-        let (input, bias) = (self.load(input), bias.map(|bias| self.load(bias)));
+        let (input, weights) = (self.load(input), self.load(weights));
+        let bias = bias.map(|bias| self.load(bias));
         let to = self.load(output);
         self.run(|recording| {
             let bias = bias.as_ref().map(Loaded::slice);
@@ -174,7 +172,7 @@ impl Kernels for OnDevice {
                 params,
                 batch,
                 input.slice(),
-                packed.slice(),
+                weights.slice(),
                 bias,
                 to.slice(),
             )
@@ -203,13 +201,14 @@ impl Kernels for OnDevice {
     }
 
     fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        batch(data.len(), channels);
         let loaded = self.load(data);
         self.run(|recording| recording.softmax_f32(channels, loaded.slice()));
         self.unload(&loaded, data);
     }
 }
 
-/// The trait adds gradients, a device writes them.
+/// The trait adds gradients, a device writes them: of an empty batch, none.
 fn add(values: &mut [f32], gradients: &[f32]) {
     values.iter_mut().zip(gradients).for_each(|(v, g)| *v += g);
 }
@@ -260,6 +259,9 @@ impl BackwardKernels for OnDevice {
                 bias,
             )
         });
+        if batch == 0 {
+            return;
+        }
         self.add_gradients(&to, d_weights);
         if let (Some(to), Some(d_bias)) = (to_bias, d_bias) {
             self.add_gradients(&to, d_bias);
@@ -301,6 +303,9 @@ impl BackwardKernels for OnDevice {
             let bias = d_bias.is_some().then(|| bias.slice());
             recording.linear_f32_backward_weights(params, batch, input, d, weights, bias)
         });
+        if batch == 0 {
+            return;
+        }
         let mut all = vec![0.0; from * to];
         self.unload(&weights, &mut all);
         add(d_weights, &all[rows.start * from..rows.end * from]);
@@ -345,6 +350,7 @@ impl BackwardKernels for OnDevice {
     }
 
     fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
+        batch(d.len(), channels);
         let (output, loaded) = (self.load(output), self.load(d));
         self.run(|recording| {
             recording.softmax_f32_backward(channels, output.slice(), loaded.slice())

@@ -4,8 +4,8 @@
 use kinglet::Model;
 use kinglet::opencl::{Element, Session};
 use kinglet_kernels::{
-    Activation, BackwardKernels, Conv2d, CountPadding, Kernels, Linear, Padding, Pool2d,
-    PooledConv2d, Portable, Rounding, Shape, Unary, Window,
+    Activation, BackwardKernels, Conv2d, CountPadding, Linear, Padding, Pool2d, PooledConv2d,
+    Portable, Rounding, Shape, Unary, Window,
 };
 use kinglet_tests::graphs::{every_operator, file, numbers};
 

@@ -28,8 +28,9 @@ __kernel void unary_backward(
         factor = 1.0f - y * y;
         break;
     }
-    // What the flat side stops is 0 even if it was infinite.
-    d[d_at + i] = factor == 0.0f ? 0.0f : d[d_at + i] * factor;
+    // What a flat side stops is 0 even if it was infinite.
+    const int is_flat = (function == RELU || function == RELU6) && factor == 0.0f;
+    d[d_at + i] = is_flat ? 0.0f : d[d_at + i] * factor;
 }
 
 // d = (d - sum over the row of d * output) * output

@@ -1,24 +1,20 @@
-// C[m][n] = clamp(start + A[m][k] * B[k][n]), one tile of C for each work-item: columns on dimension 0, rows on
+// C[m][n] = clamp(bias[n] + A[m][k] * B[k][n]), one tile of C for each work-item: columns on dimension 0, rows on
 // dimension 1, independent groups on dimension 2. Group g finds its matrices g * x_group elements further on.
 //
 // TRANSPOSE_A: A is stored as [k][m].
 //
-// `start` says what a sum begins with. B may have rows that are padded beyond n: `b_columns` is how many columns
-// of it may be read. Where that is a multiple of TILE_N, all loads are whole vectors.
+// The bias has n values for each group. B may have rows that are padded beyond n: `b_columns` is how many columns of
+// it may be read. Where that is a multiple of TILE_N, all loads are whole vectors.
 //
 // The sum over k ascends, whatever m and n are.
-
-#define START_ZERO 0
-#define START_BIAS 1
-#define START_OUTPUT 2
 
 __kernel void gemm(
     int m, int n, int k,
     __global const storage *restrict a, uint a_at, int lda, int a_group,
     __global const storage *restrict b, uint b_at, int ldb, int b_group, int b_columns,
-    __global const storage *restrict bias, uint bias_at, int bias_group,
+    __global const storage *restrict bias, uint bias_at, int has_bias,
     __global storage *restrict c, uint c_at, int ldc, int c_group,
-    int start, float low, float high
+    float low, float high
 ) {
     const int column = get_global_id(0) * TILE_N;
     const int first = get_global_id(1) * TILE_M;
@@ -31,6 +27,9 @@ __kernel void gemm(
     c += c_at + group * c_group + column;
     a += a_at + group * a_group;
 
+    row start = (row)(0.0f);
+    if (has_bias)
+        start = load_row(bias + bias_at + group * n + column, columns);
     // Rows beyond the last are the last one again: computed, not stored.
     int a_row[TILE_M];
     row sum[TILE_M];
@@ -42,12 +41,7 @@ __kernel void gemm(
 #else
         a_row[r] = at * lda;
 #endif
-        if (start == START_BIAS)
-            sum[r] = load_row(bias + bias_at + group * bias_group + column, columns);
-        else if (start == START_OUTPUT)
-            sum[r] = load_row(c + at * ldc, columns);
-        else
-            sum[r] = (row)(0.0f);
+        sum[r] = start;
     }
 
     int i = 0;

@@ -67,7 +67,7 @@ static inline float activate(float x, int function, float slope) {
 
 // The window that starts at `start`, counted from the first padded position, of `windows` with that stride; -1 if
 // none does. What a gradient gathers with: a tap of the window is fixed, its start follows.
-inline int window_from(int start, int stride, int windows) {
+static inline int window_from(int start, int stride, int windows) {
     const int window = start / stride;
     return start < 0 || window * stride != start || window >= windows ? -1 : window;
 }

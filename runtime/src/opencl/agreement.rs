@@ -21,7 +21,12 @@ pub(super) fn check(
     let differs = |(found, expected): (&f32, &f32)| {
         let both_nan = found.is_nan() && expected.is_nan();
         // Of infinities only the same one is near; the difference is NaN then, and no comparison holds.
-        found != expected && !both_nan && !((found - expected).abs() <= share * largest)
+        found != expected
+            && !both_nan
+            && (found - expected)
+                .abs()
+                .partial_cmp(&(share * largest))
+                .is_none_or(|order| order.is_gt())
     };
     match found.iter().zip(expected).position(differs) {
         None => Ok(()),

@@ -77,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         recipe_path: &recipe_path,
         folder: out,
         kernels,
+        device: None,
         threads: 0,
         start: Start::Replace,
         checkpoint_every: CHECKPOINT_EVERY,

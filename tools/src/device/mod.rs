@@ -88,7 +88,6 @@ pub enum Storage {
 }
 
 /// A session on the CPU, or on a device with the CPU behind it.
-#[derive(Debug)]
 pub enum HostSession<'a> {
     /// On the CPU alone.
     Cpu(AnySession<'a, &'static dyn BackwardKernels>),

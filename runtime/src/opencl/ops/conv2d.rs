@@ -6,7 +6,7 @@ use std::format;
 use kinglet_kernels::opencl::{CONV2D, PACK};
 use kinglet_kernels::{Conv2d, PooledConv2d, Window};
 
-use super::gemm::{Gemm, Matrix, Start};
+use super::gemm::{Gemm, Matrix};
 use super::{TILES, Tile, common_element, work_group};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{OpenClError, Recording, Slice};
@@ -227,7 +227,7 @@ impl Recording {
                 stride: to.channels,
                 group: params.group_out_channels(),
             },
-            start: operands.bias.map_or(Start::Zero, Start::Bias),
+            bias: operands.bias,
             range: params.activation().range(),
         })
     }

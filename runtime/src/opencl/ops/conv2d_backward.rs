@@ -6,7 +6,7 @@ use kinglet_kernels::Conv2d;
 use kinglet_kernels::opencl::{DEPTHWISE_CONV2D_BACKWARD, IM2COL};
 
 use super::arguments::{UNLIMITED, expect, plane, window};
-use super::gemm::{Gemm, Matrix, Start};
+use super::gemm::{Gemm, Matrix};
 use super::reduce::{Begin, Chunks};
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
@@ -184,7 +184,7 @@ impl Recording {
                     stride: cut.row,
                     group: params.taps(),
                 },
-                start: Start::Zero,
+                bias: None,
                 range: UNLIMITED,
             })?;
             if !cut.in_place {
@@ -311,7 +311,7 @@ impl Recording {
                     stride: taps,
                     group: one(params.group_out_channels() * taps, weights),
                 },
-                start: Start::Zero,
+                bias: None,
                 range: UNLIMITED,
             })?;
             chunk += chunks;

@@ -33,18 +33,7 @@ impl Matrix<'_> {
     }
 }
 
-/// What each sum begins with.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::opencl) enum Start<'a> {
-    /// 0.
-    Zero,
-    /// A value for each column: `[groups][n]`.
-    Bias(Slice<'a>),
-    /// What the output holds: products are added to it.
-    Output,
-}
-
-/// `c = clamp(start + a * b)`, for each group.
+/// `c = clamp(bias + a * b)`, for each group.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::opencl) struct Gemm<'a> {
     pub(in crate::opencl) groups: usize,
@@ -63,7 +52,8 @@ pub(in crate::opencl) struct Gemm<'a> {
     pub(in crate::opencl) b_columns: usize,
     /// `[m][n]`. It overlaps neither `a` nor `b`.
     pub(in crate::opencl) c: Matrix<'a>,
-    pub(in crate::opencl) start: Start<'a>,
+    /// A value for each column, `[groups][n]`; 0 if absent.
+    pub(in crate::opencl) bias: Option<Slice<'a>>,
     /// The range outputs are clamped to.
     pub(in crate::opencl) range: (f32, f32),
 }
@@ -104,15 +94,10 @@ impl Recording {
             b.check("gemm: b", groups, k, gemm.b_columns.max(n))?;
         }
         c.check("gemm: c", groups, m, n)?;
-        let (start, bias) = match gemm.start {
-            Start::Zero => (0, c.slice),
-            Start::Bias(bias) => {
-                at_least("gemm: bias", bias, groups * n)?;
-                (1, bias)
-            }
-            Start::Output => (2, c.slice),
-        };
-        let element = common_element(&[a.slice, b.slice, c.slice, bias])?;
+        if let Some(bias) = gemm.bias {
+            at_least("gemm: bias", bias, groups * n)?;
+        }
+        let element = common_element(&[a.slice, b.slice, c.slice, gemm.bias.unwrap_or(c.slice)])?;
         let mut call = Call::new(&GEMM, "gemm")
             .storage(element)
             .define("TILE_M", tile.m)
@@ -131,18 +116,15 @@ impl Recording {
             .int(b.stride)
             .int(b.group)
             .int(gemm.b_columns)
-            .slice(bias)
-            .int(n)
+            .optional(gemm.bias, c.slice)
             .slice(c.slice)
             .int(c.stride)
             .int(c.group)
-            .int(start)
             .float(gemm.range.0)
             .float(gemm.range.1)
             .global([n.div_ceil(tile.n), m.div_ceil(tile.m), groups])
             .local(tile.local);
-        // SAFETY: the matrices lie within their slices, as was checked; each work-item writes a tile of its own,
-        // and reads of `c` that tile alone.
+        // SAFETY: the matrices lie within their slices, as was checked; each work-item writes a tile of its own.
         unsafe { self.push(call) }
     }
 }

@@ -3,7 +3,7 @@
 use kinglet_kernels::Linear;
 
 use super::arguments::UNLIMITED;
-use super::gemm::{Gemm, Matrix, Start};
+use super::gemm::{Gemm, Matrix};
 use super::reduce::Chunks;
 use crate::opencl::recording::at_least;
 use crate::opencl::{OpenClError, Recording, Slice};
@@ -45,7 +45,7 @@ impl Recording {
                 stride: from,
                 group: 0,
             },
-            start: Start::Zero,
+            bias: None,
             range: UNLIMITED,
         })
     }
@@ -96,7 +96,7 @@ impl Recording {
                 stride: from,
                 group: 0,
             },
-            start: Start::Zero,
+            bias: None,
             range: UNLIMITED,
         })
     }
