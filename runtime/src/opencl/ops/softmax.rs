@@ -4,19 +4,20 @@
 use kinglet_kernels::opencl::SOFTMAX;
 
 use super::common_element;
-use crate::opencl::recording::Call;
+use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{OpenClError, Recording, Slice};
 
 /// Runs as long as this are shared by the work-items of a group.
 const LONG: usize = 64;
 
 impl Recording {
-    /// Softmax over each run of `channels` values, in place. What is left over of the last run stays as it is.
+    /// Softmax over each run of `channels` values, in place.
     ///
     /// # Errors
-    /// One of the driver's.
+    /// [`OpenClError::Length`] if `data` is not made of whole runs, or one of the driver's.
     pub fn softmax_f32(&mut self, channels: usize, data: Slice<'_>) -> Result<(), OpenClError> {
-        let runs = data.len().checked_div(channels).unwrap_or(0);
+        let runs = data.len().div_ceil(channels.max(1));
+        at_least("softmax_f32: data", data, runs * channels.max(1))?;
         if runs == 0 {
             return Ok(());
         }

@@ -125,10 +125,14 @@ fn works_on_the_cpu(
 }
 
 fn pocl(counts: &mut Counts) -> Result<()> {
+    on_pocl(&mut tests(ON_DEVICE), counts)
+}
+
+/// Runs the tests that `cargo` names, with PoCL for a device that has compiled nothing yet.
+pub(crate) fn on_pocl(cargo: &mut Command, counts: &mut Counts) -> Result<()> {
     drivers::forget()?;
-    let mut cargo = tests(ON_DEVICE);
-    Drivers::Pocl.set_for(&mut cargo)?;
-    run_tests(counts, &mut cargo)
+    Drivers::Pocl.set_for(cargo)?;
+    run_tests(counts, cargo)
 }
 
 fn oclgrind(counts: &mut Counts) -> Result<()> {
