@@ -361,21 +361,18 @@ impl Recording {
         columns: Slice<'_>,
     ) -> Result<(), OpenClError> {
         let (from, to) = (params.input(), params.output());
-        let (pixels, row) = (
-            samples * to.height * to.width,
-            params.groups() * params.taps(),
-        );
+        let pixels = samples * to.height * to.width;
         let call = Call::new(&IM2COL, "im2col")
             .slice(input)
             .slice(columns)
             .int(pixels);
-        let global = [row, pixels, 1];
+        let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
             .int(params.groups())
             .global(global)
             .local(work_group(global));
-        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes an element of
-        // its own.
+        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes the elements of
+        // one channel and pixel.
         unsafe { self.push(call) }
     }
 
