@@ -159,3 +159,75 @@ fn a_device_without_memory() {
     // The arena of so many samples is more than 64 KiB.
     falls_back_with(2000, "no-memory", "CL_MEM_OBJECT_ALLOCATION_FAILURE");
 }
+
+/// An epoch of one step: on a device that makes one read of its outcomes, and two for the checkpoint.
+const RECIPE: &str = r#"
+    input = [1, 28, 28]
+    layers = ["MaxPool2d(4)", "Flatten()", "Linear(49, 10)"]
+    [data]
+    validation = 0.0
+    [train]
+    epochs = 3
+    batch_size = 10000
+    [optimizer]
+    type = "SGD"
+    lr = 0.01
+"#;
+
+/// `kinglet train` of [`RECIPE`] in `folder`.
+fn train(faults: &str, folder: &Path, arguments: &[&str]) -> Output {
+    let recipe = folder.join("recipe.toml");
+    std::fs::write(&recipe, RECIPE).expect("written");
+    let run = folder.join("run");
+    let paths = [&recipe, &run].map(|path| path.to_str().expect("a plain path"));
+    let all = [
+        &["train", paths[0], "--out", paths[1], "--no-report"],
+        arguments,
+    ]
+    .concat();
+    kinglet(faults, folder, &all)
+}
+
+#[test]
+fn training_on_a_device_without_memory_is_the_cpus() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = train("gpu,no-memory", folder.path(), &["--device", "gpu"]);
+    let notes = text(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    assert!(
+        notes.starts_with("note: the CPU trains, since ")
+            && notes.contains("CL_MEM_OBJECT_ALLOCATION_FAILURE"),
+        "{notes}"
+    );
+    assert_eq!(notes.lines().count(), 1, "{notes}");
+}
+
+#[test]
+fn training_on_a_device_that_is_lost_goes_on_where_it_is_asked_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A first run passes the self-test, whose reads would be too many.
+    let healthy = train("gpu", folder.path(), &["--device", "gpu"]);
+    assert!(healthy.status.success(), "{}", text(&healthy.stderr));
+    let lost = train("gpu,lost", folder.path(), &["--device", "gpu", "--force"]);
+    let error = text(&lost.stderr);
+    assert_eq!(lost.status.code(), Some(1), "{error}");
+    let said = error.lines().last().unwrap_or_default();
+    assert!(
+        said.contains("CL_INVALID_COMMAND_QUEUE")
+            && said.contains("--device cpu --resume-elsewhere"),
+        "{error}"
+    );
+    let arguments = ["--device", "cpu", "--resume-elsewhere"];
+    let resumed = train("", folder.path(), &arguments);
+    let notes = text(&resumed.stderr);
+    assert!(resumed.status.success(), "{notes}");
+    assert!(notes.contains("goes on with what opencl: "), "{notes}");
+    // The epoch that was complete is not done again.
+    let table = std::fs::read_to_string(folder.path().join("run/metrics.csv")).expect("a table");
+    assert_eq!(table.lines().count(), 1 + 3, "{table}");
+    assert!(
+        !text(&resumed.stdout).contains("epoch   1"),
+        "{}",
+        text(&resumed.stdout)
+    );
+}

@@ -277,6 +277,9 @@ fn trainer(
             Err(error) => return Err(error),
         }
     }
+    // Without devices there is nothing to tell.
+    #[cfg(not(feature = "opencl"))]
+    let _ = observer;
     Ok((on_cpu()?, options.kernels.name().to_owned()))
 }
 
