@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kinglet::opencl::{DeviceInfo, Executor, Options, Tuning, devices};
 
 /// The device that the environment names.
-pub fn required() -> DeviceInfo {
+pub(crate) fn required() -> DeviceInfo {
     let name = std::env::var("KINGLET_REQUIRE_OPENCL").unwrap_or_default();
     let found = devices().expect("OpenCL lists its devices");
     let names: Vec<_> = found.iter().map(|d| (&d.platform, &d.name)).collect();
@@ -17,7 +17,7 @@ pub fn required() -> DeviceInfo {
 }
 
 /// The device, open, with the variant of each kernel at this place.
-pub fn with_variant(variant: usize) -> Arc<Executor> {
+pub(crate) fn with_variant(variant: usize) -> Arc<Executor> {
     let options = Options {
         tuning: Tuning::Fixed(variant),
         ..Options::default()
@@ -26,7 +26,7 @@ pub fn with_variant(variant: usize) -> Arc<Executor> {
 }
 
 /// The device, open as programs open it, with a cache in `folder`.
-pub fn with_cache(folder: &Folder) -> Arc<Executor> {
+pub(crate) fn with_cache(folder: &Folder) -> Arc<Executor> {
     let options = Options {
         cache: Some(folder.0.clone()),
         ..Options::default()
@@ -35,10 +35,10 @@ pub fn with_cache(folder: &Folder) -> Arc<Executor> {
 }
 
 /// A folder for one test, gone at its end.
-pub struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = format!("kinglet-opencl-{name}-{}", std::process::id());
         let folder = Self(std::env::temp_dir().join(name));
         let _ = std::fs::remove_dir_all(&folder.0);

@@ -10,9 +10,9 @@ use kinglet_kernels::{BackwardKernels, Conv2d, Kernels, Linear, Pool2d, PooledCo
 
 /// A kernel set that computes on a device.
 #[derive(Debug)]
-pub struct OnDevice {
-    pub name: &'static str,
-    pub executor: Arc<Executor>,
+pub(crate) struct OnDevice {
+    pub(crate) name: &'static str,
+    pub(crate) executor: Arc<Executor>,
 }
 
 /// Elements on either side of what is written.

@@ -90,7 +90,7 @@ pub enum Storage {
 /// A session on the CPU, or on a device with the CPU behind it.
 pub enum HostSession<'a> {
     /// On the CPU alone.
-    Cpu(AnySession<'a, &'static dyn BackwardKernels>),
+    Cpu(Box<AnySession<'a, &'static dyn BackwardKernels>>),
     /// On a device.
     #[cfg(feature = "opencl")]
     Device(Box<FallbackSession<'a, &'static dyn BackwardKernels>>),
@@ -111,7 +111,7 @@ impl<'a> HostSession<'a> {
     ) -> Result<(Self, Option<String>), SessionError> {
         let cpu = memory.session(model, kernels)?;
         Ok(match device {
-            None => (Self::Cpu(cpu), None),
+            None => (Self::Cpu(Box::new(cpu)), None),
             #[cfg(feature = "opencl")]
             Some(device) => device.session(cpu, threads),
             #[cfg(not(feature = "opencl"))]

@@ -143,10 +143,10 @@ impl Device {
                 let session = FallbackSession::new(cpu, session);
                 (HostSession::Device(Box::new(session)), note)
             }
-            Ok((None, note)) => (HostSession::Cpu(cpu), note),
+            Ok((None, note)) => (HostSession::Cpu(Box::new(cpu)), note),
             Err(error) => {
                 let note = format!("{} is not used: {error}", self.name());
-                (HostSession::Cpu(cpu), Some(note))
+                (HostSession::Cpu(Box::new(cpu)), Some(note))
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Training on an OpenCL device against the CPU. `KINGLET_REQUIRE_OPENCL` is a part of the name of the platform or
-//! device that must be there: `KINGLET_REQUIRE_OPENCL=portable cargo test -p kinglet-tools --features _device-tests`.
+//! device that must be there: `KINGLET_REQUIRE_OPENCL=portable cargo test -p kinglet-tools --features _opencl-tests`.
 //! Tests with `small` in their names are small enough for a simulator that watches every access to memory.
 
+mod curve;
 mod gradients;
 mod normalization;
+mod runs;
 mod steps;
 
 use std::sync::{Arc, OnceLock};
@@ -11,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use kinglet::opencl::{Buffer, Element, Executor, Options, Recording, Tuning, devices};
 
 /// The device that the environment names. A test without it would show nothing, so it fails.
-pub fn executor() -> &'static Arc<Executor> {
+pub(crate) fn executor() -> &'static Arc<Executor> {
     static EXECUTOR: OnceLock<Arc<Executor>> = OnceLock::new();
     EXECUTOR.get_or_init(|| {
         let name = std::env::var("KINGLET_REQUIRE_OPENCL")
@@ -29,25 +31,26 @@ pub fn executor() -> &'static Arc<Executor> {
 }
 
 /// A buffer with these values.
-pub fn buffer(values: &[f32]) -> Buffer {
+pub(crate) fn buffer(values: &[f32]) -> Buffer {
     let buffer = executor().buffer(values.len(), Element::F32).unwrap();
     executor().write_f32(buffer.whole(), values).unwrap();
     buffer
 }
 
 /// A buffer of NaN, for what is going to be written.
-pub fn unwritten(len: usize) -> Buffer {
+pub(crate) fn unwritten(len: usize) -> Buffer {
     buffer(&vec![f32::NAN; len])
 }
 
 /// Records, enqueues.
-pub fn run(record: impl FnOnce(&mut Recording)) {
+pub(crate) fn run(record: impl FnOnce(&mut Recording)) {
     let mut recording = Recording::new(executor());
     record(&mut recording);
     recording.enqueue().unwrap();
 }
 
-pub fn read(buffer: &Buffer) -> Vec<f32> {
+/// What a buffer holds.
+pub(crate) fn read(buffer: &Buffer) -> Vec<f32> {
     let mut values = vec![0.0; buffer.len()];
     executor().read_f32(buffer.whole(), &mut values).unwrap();
     values
@@ -55,7 +58,7 @@ pub fn read(buffer: &Buffer) -> Vec<f32> {
 
 /// Fails unless each value is within `bound` of `expected`, relative to the larger of 1 and what is expected.
 #[track_caller]
-pub fn assert_close(what: &str, bound: f32, found: &Buffer, expected: &[f32]) {
+pub(crate) fn assert_close(what: &str, bound: f32, found: &Buffer, expected: &[f32]) {
     let found = read(found);
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, (x, y)) in found.iter().zip(expected).enumerate() {

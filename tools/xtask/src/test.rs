@@ -63,7 +63,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
             steps.run(machine.name, |counts| machine.test(counts));
         }
         steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
-        steps.run("address sanitizer", sanitize::address);
+        sanitize::check_addresses(&mut steps);
         steps.run("valgrind", sanitize::valgrind);
     }
     Ok(steps.finish())

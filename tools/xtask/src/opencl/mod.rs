@@ -39,7 +39,7 @@ programs keep is in target/opencl, which is removed first.
 const FEATURES: &str = "kinglet-tests/opencl,kinglet-tools/_opencl-tests";
 
 /// The test programs that compute on a device.
-const ON_DEVICE: &[&str] = &["opencl"];
+const ON_DEVICE: &[&str] = &["device", "opencl"];
 
 /// The test programs that load the library with faults.
 const WITH_FAULTS: &[&str] = &["opencl_faults"];
@@ -125,10 +125,14 @@ fn works_on_the_cpu(
 }
 
 fn pocl(counts: &mut Counts) -> Result<()> {
+    on_pocl(&mut tests(ON_DEVICE), counts)
+}
+
+/// Runs the tests that `cargo` names, with PoCL for a device that has compiled nothing yet.
+pub(crate) fn on_pocl(cargo: &mut Command, counts: &mut Counts) -> Result<()> {
     drivers::forget()?;
-    let mut cargo = tests(ON_DEVICE);
-    Drivers::Pocl.set_for(&mut cargo)?;
-    run_tests(counts, &mut cargo)
+    Drivers::Pocl.set_for(cargo)?;
+    run_tests(counts, cargo)
 }
 
 fn oclgrind(counts: &mut Counts) -> Result<()> {
