@@ -24,6 +24,8 @@ use crate::recipe::OptimizerSettings;
 pub struct Trainer {
     pool: Arc<ThreadPool>,
     engine: Box<dyn Engine>,
+    /// Where the steps are taken: on the threads of the pool, or on a device by the thread that asks for them.
+    on_device: bool,
     /// What samples are read into.
     batch: Batch,
     batch_size: usize,
@@ -54,7 +56,13 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         let pool = pool(options.threads)?;
         let engine = CpuEngine::new(network, optimizer, options);
-        Ok(Self::with_engine(pool, Box::new(engine), options))
+        Ok(Self {
+            pool,
+            engine: Box::new(engine),
+            on_device: false,
+            batch: Batch::default(),
+            batch_size: options.batch_size.max(1),
+        })
     }
 
     /// Prepares to train `network` on a device. The threads make batches ready.
@@ -69,23 +77,23 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         let pool = pool(options.threads)?;
         #[cfg(feature = "opencl")]
-        {
-            let engine = DeviceEngine::new(network, optimizer, options, &device.executor)?;
-            Ok(Self::with_engine(pool, Box::new(engine), options))
-        }
+        return Ok(Self {
+            engine: Box::new(DeviceEngine::new(
+                network,
+                optimizer,
+                options,
+                &device.executor,
+                &pool,
+            )?),
+            pool,
+            on_device: true,
+            batch: Batch::default(),
+            batch_size: options.batch_size.max(1),
+        });
         #[cfg(not(feature = "opencl"))]
         {
             let _ = (network, optimizer, pool);
             match *device {}
-        }
-    }
-
-    fn with_engine(pool: ThreadPool, engine: Box<dyn Engine>, options: TrainerOptions) -> Self {
-        Self {
-            pool: Arc::new(pool),
-            engine,
-            batch: Batch::default(),
-            batch_size: options.batch_size.max(1),
         }
     }
 
@@ -267,11 +275,9 @@ impl Trainer {
         let len = self.network().architecture().input.len();
         let batch = &mut self.batch;
         batch.input.resize(self.batch_size * len, 0.0);
-        batch
-            .input
-            .par_chunks_mut(len)
-            .zip(indices)
-            .for_each(|(input, &index)| source.write(index, input));
+        let inputs = batch.input.par_chunks_mut(len).zip(indices);
+        self.pool
+            .install(|| inputs.for_each(|(input, &index)| source.write(index, input)));
         batch.labels.clear();
         let labels = indices.iter().map(|&index| source.label(index));
         batch.labels.extend(labels);
@@ -280,14 +286,18 @@ impl Trainer {
         batch.epoch = epoch;
     }
 
-    /// Runs `work` on the trainer's own threads: steps inside start without waking them.
+    /// Runs `work` where the steps are taken: on the trainer's own threads, steps inside start without waking them.
     pub(super) fn inside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
+        if self.on_device {
+            return work(self);
+        }
         let pool = Arc::clone(&self.pool);
         pool.install(|| work(self))
     }
 }
 
-fn pool(threads: usize) -> Result<ThreadPool, TrainError> {
+fn pool(threads: usize) -> Result<Arc<ThreadPool>, TrainError> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|source| TrainError::Threads { threads, source })
+    pool.map(Arc::new)
+        .map_err(|source| TrainError::Threads { threads, source })
 }

@@ -86,7 +86,7 @@ fn trainers(layers: &str, extent: usize, optimizer: &str, batch_size: usize) -> 
 
 pub(crate) fn device() -> Device {
     Device {
-        executor: executor().clone(),
+        executor: executor(),
         storage: kinglet::opencl::Element::F32,
         measured: false,
     }

@@ -300,7 +300,7 @@ fn short_tensors_are_refused_small() {
     let params = conv2d((4, 3, 2), 3, same_3x3(), 1);
     let (short, long) = (unwritten(5), unwritten(1000));
     let (short, long) = (short.whole(), long.whole());
-    let mut recording = Recording::new(crate::executor());
+    let mut recording = Recording::new(&crate::executor());
     let refused = [
         recording.conv2d_f32_backward_input(&params, 1, short, long, long, long),
         recording.conv2d_f32_backward_input(&params, 1, long, short, long, long),

@@ -8,26 +8,33 @@ mod normalization;
 mod runs;
 mod steps;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use kinglet::opencl::{Buffer, Element, Executor, Options, Recording, Tuning, devices};
 
+thread_local! {
+    // Tests have a thread each: a simulator may not follow a device from one thread to another.
+    static EXECUTOR: Arc<Executor> = open();
+}
+
 /// The device that the environment names. A test without it would show nothing, so it fails.
-pub(crate) fn executor() -> &'static Arc<Executor> {
-    static EXECUTOR: OnceLock<Arc<Executor>> = OnceLock::new();
-    EXECUTOR.get_or_init(|| {
-        let name = std::env::var("KINGLET_REQUIRE_OPENCL")
-            .expect("KINGLET_REQUIRE_OPENCL names the OpenCL platform to test");
-        let devices = devices().unwrap();
-        let device = devices.iter().find(|device| device.is_called(&name));
-        let device = device.unwrap_or_else(|| panic!("no OpenCL device is called {name}"));
-        let options = Options {
-            // The tiles have tests of their own.
-            tuning: Tuning::Fixed(0),
-            ..Options::default()
-        };
-        Executor::open(device, options).unwrap()
-    })
+fn open() -> Arc<Executor> {
+    let name = std::env::var("KINGLET_REQUIRE_OPENCL")
+        .expect("KINGLET_REQUIRE_OPENCL names the OpenCL platform to test");
+    let devices = devices().unwrap();
+    let device = devices.iter().find(|device| device.is_called(&name));
+    let device = device.unwrap_or_else(|| panic!("no OpenCL device is called {name}"));
+    let options = Options {
+        // The tiles have tests of their own.
+        tuning: Tuning::Fixed(0),
+        ..Options::default()
+    };
+    Executor::open(device, options).unwrap()
+}
+
+/// The device, open.
+pub(crate) fn executor() -> Arc<Executor> {
+    EXECUTOR.with(Arc::clone)
 }
 
 /// A buffer with these values.
@@ -44,7 +51,7 @@ pub(crate) fn unwritten(len: usize) -> Buffer {
 
 /// Records, enqueues.
 pub(crate) fn run(record: impl FnOnce(&mut Recording)) {
-    let mut recording = Recording::new(executor());
+    let mut recording = Recording::new(&executor());
     record(&mut recording);
     recording.enqueue().unwrap();
 }

@@ -13,6 +13,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, StepRates};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use self::layers::{Kind, Layers};
@@ -38,6 +39,8 @@ enum Purpose {
 /// A network in training on a device.
 pub(super) struct DeviceEngine {
     executor: Arc<Executor>,
+    /// Draws what dropout drops.
+    pool: Arc<ThreadPool>,
     /// The layers, and values as they were last brought or fetched.
     network: Network,
     layers: Layers,
@@ -65,6 +68,7 @@ impl DeviceEngine {
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
         executor: &Arc<Executor>,
+        pool: &Arc<ThreadPool>,
     ) -> Result<Self, OpenClError> {
         let batch_size = options.batch_size.max(1);
         let layers = Layers::of(&network);
@@ -73,6 +77,7 @@ impl DeviceEngine {
         let memory = Memory::new(executor, &layers, lens, rule.slots(), batch_size)?;
         let mut engine = Self {
             executor: Arc::clone(executor),
+            pool: Arc::clone(pool),
             layers,
             memory,
             rule,
@@ -205,10 +210,11 @@ impl DeviceEngine {
         for layer in &self.layers.layers {
             if let Kind::Dropout { dropout, factors } = &layer.kind {
                 let len = factors.len();
-                self.factors[samples * factors.start..][..samples * len]
-                    .par_chunks_mut(len)
-                    .enumerate()
-                    .for_each(|(sample, factors)| dropout.draw(&keys, sample, factors));
+                let all = &mut self.factors[samples * factors.start..][..samples * len];
+                let samples = all.par_chunks_mut(len).enumerate();
+                self.pool.install(|| {
+                    samples.for_each(|(sample, factors)| dropout.draw(&keys, sample, factors));
+                });
             }
         }
         let factors = self.memory.factors.whole().part(0, self.factors.len())?;
