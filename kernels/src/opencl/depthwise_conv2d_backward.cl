@@ -21,14 +21,18 @@ __kernel void depthwise_conv2d_backward_input(
     const int row = pixel / in_width, x = pixel - row * in_width;
     const int sample = row / in_height, y = row - sample * in_height;
     float sum = 0.0f;
-    for (int tap_y = kernel_h - 1; tap_y >= 0; --tap_y) {
-        const int out_y = window_from(y + padding_top - tap_y * dilation_h, stride_h, out_height);
-        if (out_y < 0) {
+    const int last_y = last_window(y + padding_top, stride_h, out_height);
+    const int last_x = last_window(x + padding_left, stride_w, out_width);
+    const int first_y = first_window(y + padding_top, (kernel_h - 1) * dilation_h + 1, stride_h);
+    const int first_x = first_window(x + padding_left, (kernel_w - 1) * dilation_w + 1, stride_w);
+    for (int out_y = first_y; out_y <= last_y; ++out_y) {
+        const int tap_y = tap_at(y + padding_top - out_y * stride_h, dilation_h);
+        if (tap_y < 0) {
             continue;
         }
-        for (int tap_x = kernel_w - 1; tap_x >= 0; --tap_x) {
-            const int out_x = window_from(x + padding_left - tap_x * dilation_w, stride_w, out_width);
-            if (out_x < 0) {
+        for (int out_x = first_x; out_x <= last_x; ++out_x) {
+            const int tap_x = tap_at(x + padding_left - out_x * stride_w, dilation_w);
+            if (tap_x < 0) {
                 continue;
             }
             const int out_pixel = (sample * out_height + out_y) * out_width + out_x;

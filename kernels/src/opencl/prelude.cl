@@ -65,9 +65,21 @@ static inline float activate(float x, int function, float slope) {
 // A quotient and its remainder are computed as `q = i / n, r = i - q * n` in all files. With `%` LLVM makes an
 // instruction of the pair that Oclgrind's check for uninitialized values does not know.
 
-// The window that starts at `start`, counted from the first padded position, of `windows` with that stride; -1 if
-// none does. What a gradient gathers with: a tap of the window is fixed, its start follows.
-static inline int window_from(int start, int stride, int windows) {
-    const int window = start / stride;
-    return start < 0 || window * stride != start || window >= windows ? -1 : window;
+// What a gradient gathers with: the windows that see a position, which counts from the first of the padding, are among
+// first_window..=last_window. `span` is how far a window reaches, `offset` how far it starts before the position.
+inline int first_window(int position, int span, int stride) {
+    return position < span ? 0 : (position - span) / stride + 1;
+}
+
+inline int last_window(int position, int stride, int windows) {
+    return min(position / stride, windows - 1);
+}
+
+// The tap at `offset`; -1 if there is none, between the taps of a dilated window.
+inline int tap_at(int offset, int dilation) {
+    if (dilation == 1) {
+        return offset;
+    }
+    const int tap = offset / dilation;
+    return tap * dilation == offset ? tap : -1;
 }

@@ -10,12 +10,6 @@ use crate::opencl::{Element, OpenClError, Slice};
 /// The range of a matrix product without an activation.
 pub(super) const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
-/// A work-group of 64 for work-items that run over `columns`, neighbours in memory, and rows: as wide as the columns.
-pub(super) fn plane(columns: usize) -> [usize; 3] {
-    let wide = columns.next_power_of_two().clamp(1, 64);
-    [wide, 64 / wide, 1]
-}
-
 /// The shapes and the window of a convolution or pool, as the kernels of gradients take them.
 pub(super) fn window<'a>(call: Call<'a>, from: Shape, to: Shape, window: &Window) -> Call<'a> {
     call.int(from.height)

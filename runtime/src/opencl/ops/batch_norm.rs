@@ -3,8 +3,9 @@
 
 use kinglet_kernels::opencl::BATCH_NORM;
 
-use super::arguments::{expect, plane};
+use super::arguments::expect;
 use super::reduce::{Begin, Chunks};
+use super::work_group;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -93,6 +94,7 @@ impl Recording {
         let mean = of.moments.part(0, of.channels)?;
         self.column_sums(chunks, of.channels, input, partials)?;
         self.add_partials(chunks.count, Begin::Zero, rows as f32, partials, mean)?;
+        let global = [of.channels, chunks.count, 1];
         let call = Call::new(&BATCH_NORM, "batch_norm_square_deviations")
             .slice(input)
             .slice(of.moments)
@@ -100,8 +102,8 @@ impl Recording {
             .int(rows)
             .int(of.channels)
             .int(chunks.rows_in_chunk)
-            .global([of.channels, chunks.count, 1])
-            .local(plane(of.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the slices have every element, as was checked; each work-item writes one of its own.
         unsafe { self.push(call)? };
         let call = Call::new(&BATCH_NORM, "batch_norm_statistics")
@@ -154,6 +156,7 @@ impl Recording {
         input: Slice<'_>,
         output: Slice<'_>,
     ) -> Result<(), OpenClError> {
+        let global = [of.channels, rows, 1];
         let call = Call::new(&BATCH_NORM, "batch_norm_normalize")
             .slice(input)
             .slice(of.moments)
@@ -162,8 +165,8 @@ impl Recording {
             .slice(output)
             .int(rows)
             .int(of.channels)
-            .global([of.channels, rows, 1])
-            .local(plane(of.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the callers have checked the slices; each work-item writes an element of its own.
         unsafe { self.push(call) }
     }
@@ -190,6 +193,7 @@ impl Recording {
         let sums = of.channels.saturating_mul(2);
         let partials = scratch.part(0, chunks.partials_len(sums))?;
         let d_parameters = d_parameters.part(0, sums)?;
+        let global = [of.channels, chunks.count, 1];
         let call = Call::new(&BATCH_NORM, "batch_norm_backward_sums")
             .slice(input)
             .slice(d_output)
@@ -198,8 +202,8 @@ impl Recording {
             .int(rows)
             .int(of.channels)
             .int(chunks.rows_in_chunk)
-            .global([of.channels, chunks.count, 1])
-            .local(plane(of.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the slices have every element, as was checked; each work-item writes two of its own.
         unsafe { self.push(call)? };
         self.add_partials(chunks.count, Begin::Zero, 1.0, partials, d_parameters)?;
@@ -207,6 +211,7 @@ impl Recording {
             return Ok(());
         };
         of.check(rows, [input, d_input])?;
+        let global = [of.channels, rows, 1];
         let call = Call::new(&BATCH_NORM, "batch_norm_backward_input")
             .slice(input)
             .slice(d_output)
@@ -216,8 +221,8 @@ impl Recording {
             .slice(d_input)
             .int(rows)
             .int(of.channels)
-            .global([of.channels, rows, 1])
-            .local(plane(of.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the slices have every element, as was checked; each work-item reads of d_output and writes of
         // d_input the same element.
         unsafe { self.push(call) }

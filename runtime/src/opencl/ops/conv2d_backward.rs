@@ -5,9 +5,10 @@
 use kinglet_kernels::Conv2d;
 use kinglet_kernels::opencl::{DEPTHWISE_CONV2D_BACKWARD, IM2COL};
 
-use super::arguments::{UNLIMITED, expect, plane, window};
+use super::arguments::{UNLIMITED, expect, window};
 use super::gemm::{Gemm, Matrix};
 use super::reduce::{Begin, Chunks};
+use super::work_group;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -70,11 +71,12 @@ impl Cut {
         }
     }
 
-    /// Partial sums over the samples that are there at a time.
-    fn partials(&self) -> usize {
-        self.samples
-            .saturating_mul(self.pixels)
-            .div_ceil(self.chunk)
+    /// Partial sums over the samples that are there at a time, at most: a bound that no smaller batch exceeds, since
+    /// scratch is made once for the largest.
+    fn most_partials(&self, weights: usize) -> usize {
+        let pixels = self.samples.saturating_mul(self.pixels);
+        let limit = MOST_PARTIALS / weights + 1;
+        pixels.div_ceil(LEAST_PIXELS).min(limit)
     }
 
     /// First sample and number of samples of each turn.
@@ -105,7 +107,8 @@ impl Recording {
             true => depthwise_chunks(params, batch).partials_len(params.weights_len()),
             false => {
                 let cut = Cut::of(params, batch);
-                let partials = cut.partials().saturating_mul(params.weights_len());
+                let weights = params.weights_len();
+                let partials = cut.most_partials(weights).saturating_mul(weights);
                 cut.columns_len().saturating_add(partials)
             }
         };
@@ -148,9 +151,10 @@ impl Recording {
             .slice(weights)
             .slice(d_input)
             .int(pixels);
+            let global = [from.channels, pixels, 1];
             let call = window(call, from, to, params.window())
-                .global([from.channels, pixels, 1])
-                .local(plane(from.channels));
+                .global(global)
+                .local(work_group(global));
             // SAFETY: the slices have every element, as was checked; each work-item writes one of its own.
             return unsafe { self.push(call) };
         }
@@ -235,10 +239,9 @@ impl Recording {
             return self.depthwise_weights(params, batch, input, d_output, scratch, d_weights);
         }
         let cut = Cut::of(params, batch);
-        let partials = scratch.part(
-            cut.columns_len(),
-            cut.partials().saturating_mul(params.weights_len()),
-        )?;
+        let weights = params.weights_len();
+        let partials = cut.most_partials(weights).saturating_mul(weights);
+        let partials = scratch.part(cut.columns_len(), partials)?;
         let mut begin = Begin::Zero;
         for (first, samples) in cut.turns(batch) {
             let input = input.part(first * from.len(), samples * from.len())?;
@@ -340,9 +343,10 @@ impl Recording {
         .slice(partials)
         .int(chunks.rows)
         .int(chunks.rows_in_chunk);
+        let global = [from.channels, params.taps(), chunks.count];
         let call = window(call, from, to, params.window())
-            .global([from.channels, params.taps(), chunks.count])
-            .local(plane(from.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the caller has checked input and d_output, the partial sums are as long as they must be; each
         // work-item writes one of its own.
         unsafe { self.push(call)? };
@@ -357,20 +361,18 @@ impl Recording {
         columns: Slice<'_>,
     ) -> Result<(), OpenClError> {
         let (from, to) = (params.input(), params.output());
-        let (pixels, row) = (
-            samples * to.height * to.width,
-            params.groups() * params.taps(),
-        );
+        let pixels = samples * to.height * to.width;
         let call = Call::new(&IM2COL, "im2col")
             .slice(input)
             .slice(columns)
             .int(pixels);
+        let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
             .int(params.groups())
-            .global([row, pixels, 1])
-            .local(plane(row));
-        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes an element of
-        // its own.
+            .global(global)
+            .local(work_group(global));
+        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes the elements of
+        // one channel and pixel.
         unsafe { self.push(call) }
     }
 
@@ -387,12 +389,46 @@ impl Recording {
             .slice(columns)
             .slice(d_input)
             .int(pixels);
+        let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
             .int(params.groups())
-            .global([from.channels, pixels, 1])
-            .local(plane(from.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the caller has cut both slices to what the samples take; each work-item writes an element of
         // its own.
         unsafe { self.push(call) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kinglet_kernels::{Activation, Conv2d, Padding, Shape, Window};
+
+    use super::{Cut, Recording};
+
+    /// Scratch is made once, for the largest batch.
+    #[test]
+    fn fewer_samples_need_no_more_scratch() {
+        let window = Window::new(3, 3).with_padding(Padding::symmetric(1, 1));
+        for (extent, channels, groups, window) in [
+            (32, 32, 1, window),
+            (7, 300, 1, window),
+            (15, 24, 2, window),
+            (9, 24, 24, window),
+            (14, 700, 1, Window::new(1, 1)),
+        ] {
+            let input = Shape::new(extent, extent, channels);
+            let params = Conv2d::new(input, channels, window, groups, Activation::Identity);
+            let params = params.unwrap();
+            let mut before = 0;
+            for batch in 1..200 {
+                let cut = Cut::of(&params, batch);
+                let used = (cut.samples * cut.pixels).div_ceil(cut.chunk);
+                assert!(used <= cut.most_partials(params.weights_len()));
+                let scratch = Recording::conv2d_f32_backward_scratch_len(&params, batch);
+                assert!(scratch >= before, "{params:?}, batch {batch}");
+                before = scratch;
+            }
+        }
     }
 }

@@ -4,7 +4,8 @@
 use kinglet_kernels::opencl::POOL2D_BACKWARD;
 use kinglet_kernels::{CountPadding, Padding, Pool2d};
 
-use super::arguments::{expect, plane, window};
+use super::arguments::{expect, window};
+use super::work_group;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -31,9 +32,10 @@ impl Recording {
             .slice(d_output)
             .slice(d_input)
             .int(pixels);
+        let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
-            .global([from.channels, pixels, 1])
-            .local(plane(from.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the slices have every element, as was checked; each work-item writes one of its own.
         unsafe { self.push(call) }
     }
@@ -59,13 +61,14 @@ impl Recording {
             .slice(d_output)
             .slice(d_input)
             .int(pixels);
+        let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
             .int(counted.top)
             .int(counted.bottom)
             .int(counted.left)
             .int(counted.right)
-            .global([from.channels, pixels, 1])
-            .local(plane(from.channels));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: the slices have every element, as was checked; each work-item writes one of its own.
         unsafe { self.push(call) }
     }

@@ -3,7 +3,8 @@
 
 use kinglet_kernels::opencl::REDUCE;
 
-use super::arguments::{expect, plane};
+use super::arguments::expect;
+use super::work_group;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
 
@@ -21,7 +22,10 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn of(rows: usize) -> Self {
-        let rows_in_chunk = rows.isqrt().max(LEAST_ROWS);
+        let root = rows.isqrt();
+        // Rounded up, so that more rows never have fewer chunks.
+        let root = if root * root < rows { root + 1 } else { root };
+        let rows_in_chunk = root.max(LEAST_ROWS);
         Self {
             rows,
             rows_in_chunk,
@@ -55,14 +59,15 @@ impl Recording {
         expect(Element::F32, &[input, partials])?;
         at_least("sums: input", input, chunks.rows.saturating_mul(columns))?;
         at_least("sums: partials", partials, chunks.partials_len(columns))?;
+        let global = [columns, chunks.count, 1];
         let call = Call::new(&REDUCE, "column_sums")
             .slice(input)
             .slice(partials)
             .int(chunks.rows)
             .int(columns)
             .int(chunks.rows_in_chunk)
-            .global([columns, chunks.count, 1])
-            .local(plane(columns));
+            .global(global)
+            .local(work_group(global));
         // SAFETY: both slices have every element, as was checked; each work-item writes one of its own.
         unsafe { self.push(call) }
     }
@@ -91,5 +96,22 @@ impl Recording {
         // SAFETY: both slices have every element, as was checked; each work-item writes one of its own, and reads
         // of the output that one alone.
         unsafe { self.push(call) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Chunks;
+
+    /// Scratch is made once, for the largest batch.
+    #[test]
+    fn fewer_rows_have_no_more_chunks() {
+        let mut before = 0;
+        for rows in 0..5000 {
+            let chunks = Chunks::of(rows);
+            assert!(chunks.count >= before, "{rows} rows");
+            assert!(chunks.count * chunks.rows_in_chunk >= rows);
+            before = chunks.count;
+        }
     }
 }
