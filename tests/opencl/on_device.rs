@@ -296,6 +296,9 @@ impl BackwardKernels for OnDevice {
         let (from, to) = (params.in_features(), params.out_features());
         let batch = batch(input.len(), from);
         debug_assert_eq!(d_weights.len(), rows.len() * from, "rows of weights");
+        if let Some(d_bias) = &d_bias {
+            debug_assert_eq!(d_bias.len(), rows.len(), "rows of the bias");
+        }
         let (input, d) = (self.load(input), self.load(d_output));
         let (weights, bias) = (self.room(from * to), self.room(to));
         self.run(|recording| {

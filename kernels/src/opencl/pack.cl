@@ -4,12 +4,12 @@
 __kernel void pack(
     __global const storage *restrict weights, uint weights_at,
     __global storage *restrict packed, uint packed_at,
-    int n, int k, int columns
+    int groups, int n, int k, int columns
 ) {
     const int column = get_global_id(0);
     const int tap = get_global_id(1);
     const int group = get_global_id(2);
-    if (column >= columns || tap >= k)
+    if (column >= columns || tap >= k || group >= groups)
         return;
     weights += weights_at + group * n * k;
     packed += packed_at + group * k * columns;

@@ -20,8 +20,8 @@ pub struct Session<'a> {
     input: Vec<f32>,
     output: Vec<f32>,
     memory: Memory,
-    /// Where the input and the output lie in the arena.
-    places: [Place; 2],
+    /// Where the output lies in the arena.
+    output_place: Place,
     recording: Recording,
     /// For each node, the first launch that is its own.
     first_launches: Vec<usize>,
@@ -30,6 +30,8 @@ pub struct Session<'a> {
 /// What stays on the device.
 #[derive(Debug)]
 struct Memory {
+    /// The input by itself: what the host writes is always a whole buffer. Its place in the arena is not used.
+    input: Buffer,
     arena: Buffer,
     /// Weights in the kernels' order, and biases.
     parameters: Buffer,
@@ -88,29 +90,35 @@ impl<'a> Session<'a> {
         let records: Vec<Record> = records(model).flatten().take(nodes).collect();
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
         let memory = Memory {
+            input: executor.buffer(model.sizes().input_len * batch, storage)?,
             arena: executor.buffer(model.sizes().activations() / 4 * batch, storage)?,
             parameters,
         };
         let mut recording = Recording::new(executor);
         let mut first_launches = Vec::with_capacity(nodes);
-        for (record, places) in records.iter().zip(parameter_places) {
+        for ((record, node), places) in records
+            .iter()
+            .zip(model.nodes().iter())
+            .zip(parameter_places)
+        {
             first_launches.push(recording.len());
-            record_node(&mut recording, record, batch, places, &memory)?;
+            let source = match node.inputs.first() {
+                Some(0) => Source::Input,
+                _ => Source::Arena,
+            };
+            record_node(&mut recording, record, source, batch, places, &memory)?;
         }
-        let of = |tensor: usize| {
-            let tensor = model.tensors().iter().nth(tensor);
-            tensor.map_or(Place::default(), |tensor| {
-                Place::of_batch(Region::of(&tensor), batch)
-            })
-        };
-        let places = [of(0), of(nodes)];
+        let last = model.tensors().iter().nth(nodes);
+        let output_place = last.map_or(Place::default(), |tensor| {
+            Place::of_batch(Region::of(&tensor), batch)
+        });
         let mut session = Self {
             model: *model,
             batch,
-            input: std::vec![0.0; places[0].len],
-            output: std::vec![0.0; places[1].len],
+            input: std::vec![0.0; memory.input.len()],
+            output: std::vec![0.0; output_place.len],
             memory,
-            places,
+            output_place,
             recording,
             first_launches,
         };
@@ -188,11 +196,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`OpenClError::Driver`] if the device fails.
     pub fn run(&mut self) -> Result<&[f32], OpenClError> {
-        let executor = self.recording.executor();
-        let [input, output] = self.places;
-        executor.write_f32(input.in_buffer(&self.memory.arena)?, &self.input)?;
+        let (executor, memory) = (self.recording.executor(), &self.memory);
+        executor.write_f32(memory.input.whole(), &self.input)?;
         self.recording.enqueue()?;
-        executor.read_f32(output.in_buffer(&self.memory.arena)?, &mut self.output)?;
+        let output = match self.first_launches.is_empty() {
+            true => memory.input.whole(),
+            false => self.output_place.in_buffer(&memory.arena)?,
+        };
+        executor.read_f32(output, &mut self.output)?;
         Ok(&self.output)
     }
 
@@ -216,7 +227,7 @@ impl<'a> Session<'a> {
     /// As [`run`](Self::run).
     pub fn run_in_steps(&mut self, mut after: impl FnMut(usize)) -> Result<(), OpenClError> {
         let executor = self.recording.executor();
-        executor.write_f32(self.places[0].in_buffer(&self.memory.arena)?, &self.input)?;
+        executor.write_f32(self.memory.input.whole(), &self.input)?;
         let ends = self.first_launches.iter().skip(1).copied();
         let ends = ends.chain([self.recording.len()]);
         for (node, (first, end)) in self.first_launches.iter().copied().zip(ends).enumerate() {
@@ -301,15 +312,27 @@ fn load_parameters(
     Ok((prepared, places))
 }
 
+/// Where a node's input lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It is the input of the model.
+    Input,
+    Arena,
+}
+
 /// Adds the launches of one node.
 fn record_node(
     recording: &mut Recording,
     record: &Record,
+    source: Source,
     batch: usize,
     places: Parameters,
     memory: &Memory,
 ) -> Result<(), OpenClError> {
-    let input = Place::of_batch(record.input, batch).in_buffer(&memory.arena)?;
+    let input = match source {
+        Source::Input => memory.input.whole(),
+        Source::Arena => Place::of_batch(record.input, batch).in_buffer(&memory.arena)?,
+    };
     let output = Place::of_batch(record.output, batch).in_buffer(&memory.arena)?;
     let weights = places.weights.in_buffer(&memory.parameters)?;
     let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
@@ -326,26 +349,18 @@ fn record_node(
         }
         Operation::MaxPool2d(params) => recording.max_pool2d_f32(params, batch, input, output),
         Operation::AvgPool2d(params) => recording.avg_pool2d_f32(params, batch, input, output),
+        // These work in place.
         Operation::Unary(function) => {
-            copy_unless_in_place(recording, record, input, output)?;
+            if source == Source::Input || record.input != record.output {
+                recording.copy_f32(input, output)?;
+            }
             recording.unary_f32(*function, output)
         }
         Operation::Softmax { channels } => {
-            copy_unless_in_place(recording, record, input, output)?;
+            if source == Source::Input || record.input != record.output {
+                recording.copy_f32(input, output)?;
+            }
             recording.softmax_f32(*channels, output)
         }
-    }
-}
-
-/// Operators that work in place find their input where the output is to be.
-fn copy_unless_in_place(
-    recording: &mut Recording,
-    record: &Record,
-    input: Slice<'_>,
-    output: Slice<'_>,
-) -> Result<(), OpenClError> {
-    match record.input == record.output {
-        true => Ok(()),
-        false => recording.copy_f32(input, output),
     }
 }

@@ -94,6 +94,7 @@ impl Recording {
             .storage(common_element(&[weights, packed])?)
             .slice(weights)
             .slice(packed)
+            .int(layout.groups)
             .int(layout.n)
             .int(layout.taps)
             .int(layout.columns)
