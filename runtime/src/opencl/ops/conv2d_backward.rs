@@ -3,9 +3,10 @@
 #![allow(unsafe_code)]
 
 use kinglet_kernels::Conv2d;
-use kinglet_kernels::opencl::{DEPTHWISE_CONV2D_BACKWARD, IM2COL};
+use kinglet_kernels::opencl::IM2COL;
 
 use super::arguments::{UNLIMITED, expect, window};
+use super::depthwise_conv2d_backward::depthwise_chunks;
 use super::gemm::{Gemm, Matrix};
 use super::reduce::{Begin, Chunks};
 use super::work_group;
@@ -88,11 +89,6 @@ impl Cut {
     }
 }
 
-/// Chunks of a depthwise convolution's output rows.
-fn depthwise_chunks(params: &Conv2d, batch: usize) -> Chunks {
-    Chunks::of(batch.saturating_mul(params.output().height))
-}
-
 /// Chunks of a batch's output pixels.
 fn bias_chunks(params: &Conv2d, batch: usize) -> Chunks {
     let to = params.output();
@@ -142,21 +138,7 @@ impl Recording {
         )?;
         at_least("conv2d_f32_backward_input: d_input", d_input, input_len)?;
         if params.is_depthwise() {
-            let pixels = batch * from.height * from.width;
-            let call = Call::new(
-                &DEPTHWISE_CONV2D_BACKWARD,
-                "depthwise_conv2d_backward_input",
-            )
-            .slice(d_output)
-            .slice(weights)
-            .slice(d_input)
-            .int(pixels);
-            let global = [from.channels, pixels, 1];
-            let call = window(call, from, to, params.window())
-                .global(global)
-                .local(work_group(global));
-            // SAFETY: the slices have every element, as was checked; each work-item writes one of its own.
-            return unsafe { self.push(call) };
+            return self.depthwise_input(params, batch, d_output, weights, d_input);
         }
         let cut = Cut::of(params, batch);
         for (first, samples) in cut.turns(batch) {
@@ -320,37 +302,6 @@ impl Recording {
             chunk += chunks;
         }
         Ok(())
-    }
-
-    fn depthwise_weights(
-        &mut self,
-        params: &Conv2d,
-        batch: usize,
-        input: Slice<'_>,
-        d_output: Slice<'_>,
-        scratch: Slice<'_>,
-        d_weights: Slice<'_>,
-    ) -> Result<(), OpenClError> {
-        let (from, to) = (params.input(), params.output());
-        let chunks = depthwise_chunks(params, batch);
-        let partials = scratch.part(0, chunks.partials_len(params.weights_len()))?;
-        let call = Call::new(
-            &DEPTHWISE_CONV2D_BACKWARD,
-            "depthwise_conv2d_backward_weights",
-        )
-        .slice(input)
-        .slice(d_output)
-        .slice(partials)
-        .int(chunks.rows)
-        .int(chunks.rows_in_chunk);
-        let global = [from.channels, params.taps(), chunks.count];
-        let call = window(call, from, to, params.window())
-            .global(global)
-            .local(work_group(global));
-        // SAFETY: the caller has checked input and d_output, the partial sums are as long as they must be; each
-        // work-item writes one of its own.
-        unsafe { self.push(call)? };
-        self.add_partials(chunks.count, Begin::Zero, 1.0, partials, d_weights)
     }
 
     fn im2col(

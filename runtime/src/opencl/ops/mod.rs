@@ -1,4 +1,7 @@
 //! The operations: one file for each family, all of them methods of [`Recording`](super::Recording).
+//!
+//! An output overlaps no other tensor of its operation, unless the operation says so: what is computed would not be
+//! defined.
 
 mod arguments;
 mod batch_norm;
@@ -6,6 +9,7 @@ mod conv2d;
 mod conv2d_backward;
 mod cross_entropy;
 mod depthwise_conv2d;
+mod depthwise_conv2d_backward;
 mod elementwise;
 mod elementwise_backward;
 mod gemm;

@@ -31,21 +31,24 @@ pub(super) enum Kind {
     Unary(Unary),
     /// Over that many channels.
     Softmax(usize),
-    BatchNorm {
-        channels: usize,
-        epsilon: f32,
-        momentum: f32,
-        place: Place,
-        running_mean: Range<usize>,
-        running_variance: Range<usize>,
-        /// Its part of the moments.
-        moments: Range<usize>,
-    },
+    BatchNorm(Normalization),
     Dropout {
         dropout: Dropout,
         /// Its part of the factors of one sample.
         factors: Range<usize>,
     },
+}
+
+/// A batch normalization.
+pub(super) struct Normalization {
+    pub(super) channels: usize,
+    pub(super) epsilon: f32,
+    pub(super) momentum: f32,
+    pub(super) place: Place,
+    pub(super) running_mean: Range<usize>,
+    pub(super) running_variance: Range<usize>,
+    /// Its part of the moments.
+    pub(super) moments: Range<usize>,
 }
 
 /// One layer: from map `from` to map `to`, which are the same where it works in place.
@@ -130,7 +133,7 @@ impl Layers {
                         let tensor = network.tensor(index, role);
                         tensor.map_or(0..0, |tensor| tensor.range.clone())
                     };
-                    let kind = Kind::BatchNorm {
+                    let kind = Kind::BatchNorm(Normalization {
                         channels: output.channels,
                         epsilon,
                         momentum,
@@ -138,7 +141,7 @@ impl Layers {
                         running_mean: range(Role::RunningMean),
                         running_variance: range(Role::RunningVariance),
                         moments: part(&mut all.moments_len, 2 * output.channels),
-                    };
+                    });
                     all.push(kind, output, false);
                 }
                 Operation::Dropout(p) => {
@@ -155,7 +158,7 @@ impl Layers {
         let has_parameters = |layer: &Layer| {
             matches!(
                 layer.kind,
-                Kind::Conv2d { .. } | Kind::Linear { .. } | Kind::BatchNorm { .. }
+                Kind::Conv2d { .. } | Kind::Linear { .. } | Kind::BatchNorm(_)
             )
         };
         let first_trained = all.layers.iter().position(has_parameters);

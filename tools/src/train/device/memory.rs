@@ -88,9 +88,9 @@ fn scratch_len(layers: &Layers, batch_size: usize) -> usize {
         Kind::Conv2d { params, .. } => {
             Recording::conv2d_f32_backward_scratch_len(params, batch_size)
         }
-        Kind::BatchNorm { channels, .. } => {
-            let rows = batch_size.saturating_mul(layers.map_lens[layer.from] / channels);
-            Recording::batch_norm_f32_scratch_len(rows, *channels)
+        Kind::BatchNorm(of) => {
+            let rows = batch_size.saturating_mul(layers.map_lens[layer.from] / of.channels);
+            Recording::batch_norm_f32_scratch_len(rows, of.channels)
         }
         _ => 0,
     });

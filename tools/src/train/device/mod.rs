@@ -96,7 +96,6 @@ impl DeviceEngine {
         engine.write_values()?;
         // Compiles everything now: a driver that cannot does not let a run begin.
         engine.record(Purpose::Step, batch_size)?;
-        engine.recordings.clear();
         Ok(engine)
     }
 

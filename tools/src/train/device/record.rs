@@ -1,11 +1,14 @@
 //! Passes over the network as recordings: for a number of samples, made once.
 
-use kinglet::opencl::{BatchNorm, Executor, OpenClError, Recording, Slice, StepControl};
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::layers::{Kind, Layer, Layers};
+use kinglet::opencl::{BatchNorm, Executor, OpenClError, Recording, Slice, StepControl};
+
+use super::layers::{Kind, Layer, Layers, Normalization};
 use super::memory::{Memory, part};
 use crate::train::optimizer::{AnyOptimizer, Rule};
+use crate::train::stage::Place;
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,11 +85,6 @@ impl<'a> Recorder<'a> {
 
     fn forward_layer(&mut self, layer: &Layer, mode: Mode) -> Result<(), OpenClError> {
         let (from, to) = (self.map(layer.from)?, self.map(layer.to)?);
-        let parameters = self.values.parameters;
-        let bias = |place: &crate::train::stage::Place| {
-            let range = place.bias.as_ref();
-            range.map(|range| part(parameters, range)).transpose()
-        };
         let samples = self.samples;
         match &layer.kind {
             Kind::Conv2d {
@@ -96,15 +94,13 @@ impl<'a> Recorder<'a> {
                 ..
             } => {
                 let packed = part(self.memory.packed.whole(), packed)?;
-                let weights = part(parameters, &place.weights)?;
+                let (weights, bias) = weights_and_bias(self.values.parameters, place)?;
                 self.recording.conv2d_f32_pack(params, weights, packed)?;
-                let bias = bias(place)?;
                 self.recording
                     .conv2d_f32(params, samples, from, packed, bias, to)
             }
             Kind::Linear { params, place, .. } => {
-                let weights = part(parameters, &place.weights)?;
-                let bias = bias(place)?;
+                let (weights, bias) = weights_and_bias(self.values.parameters, place)?;
                 self.recording
                     .linear_f32(params, samples, from, weights, bias, to)
             }
@@ -125,16 +121,15 @@ impl<'a> Recorder<'a> {
                 let factors = self.factors(factors)?;
                 self.recording.multiply_f32(from, factors, to)
             }
-            Kind::BatchNorm {
-                channels, momentum, ..
-            } => {
-                let of = self.batch_norm(&layer.kind)?;
-                let rows = from.len() / channels;
+            Kind::BatchNorm(normalization) => {
+                let of = self.batch_norm(normalization)?;
+                let momentum = normalization.momentum;
+                let rows = from.len() / of.channels;
                 let scratch = self.memory.scratch.whole();
                 match mode {
                     Mode::Train => self
                         .recording
-                        .batch_norm_f32_training(&of, rows, *momentum, from, scratch, to),
+                        .batch_norm_f32_training(&of, rows, momentum, from, scratch, to),
                     Mode::Evaluate => self.recording.batch_norm_f32(&of, rows, from, to),
                 }
             }
@@ -154,7 +149,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// A dropout's factors of all samples, by its part of those of one.
-    fn factors(&self, of_sample: &std::ops::Range<usize>) -> Result<Slice<'a>, OpenClError> {
+    fn factors(&self, of_sample: &Range<usize>) -> Result<Slice<'a>, OpenClError> {
         let factors = self.memory.factors.whole();
         factors.part(
             self.samples * of_sample.start,
@@ -162,30 +157,18 @@ impl<'a> Recorder<'a> {
         )
     }
 
-    fn batch_norm(&self, kind: &Kind) -> Result<BatchNorm<'a>, OpenClError> {
-        let Kind::BatchNorm {
-            channels,
-            epsilon,
-            place,
-            running_mean,
-            running_variance,
-            moments,
-            ..
-        } = kind
-        else {
-            return Err(OpenClError::Unsupported {
-                reason: "no batch normalization".to_owned(),
-            });
-        };
-        let bias = place.bias.clone().unwrap_or(0..0);
+    fn batch_norm(&self, of: &Normalization) -> Result<BatchNorm<'a>, OpenClError> {
+        let (weights, bias) = weights_and_bias(self.values.parameters, &of.place)?;
+        let statistics = self.values.statistics;
         Ok(BatchNorm {
-            channels: *channels,
-            epsilon: *epsilon,
-            weights: part(self.values.parameters, &place.weights)?,
-            bias: part(self.values.parameters, &bias)?,
-            running_mean: part(self.values.statistics, running_mean)?,
-            running_variance: part(self.values.statistics, running_variance)?,
-            moments: part(self.memory.moments.whole(), moments)?,
+            channels: of.channels,
+            epsilon: of.epsilon,
+            weights,
+            // Every batch normalization has one.
+            bias: bias.unwrap_or(weights),
+            running_mean: part(statistics, &of.running_mean)?,
+            running_variance: part(statistics, &of.running_variance)?,
+            moments: part(self.memory.moments.whole(), &of.moments)?,
         })
     }
 
@@ -215,9 +198,7 @@ impl<'a> Recorder<'a> {
                 if let Some(function) = function {
                     self.recording.unary_f32_backward(*function, to, d_to)?;
                 }
-                let d_weights = part(gradients, &place.weights)?;
-                let d_bias = place.bias.as_ref().map(|range| part(gradients, range));
-                let d_bias = d_bias.transpose()?;
+                let (d_weights, d_bias) = weights_and_bias(gradients, place)?;
                 self.recording.conv2d_f32_backward_weights(
                     params, samples, from, d_to, scratch, d_weights, d_bias,
                 )?;
@@ -238,9 +219,7 @@ impl<'a> Recorder<'a> {
                 if let Some(function) = function {
                     self.recording.unary_f32_backward(*function, to, d_to)?;
                 }
-                let d_weights = part(gradients, &place.weights)?;
-                let d_bias = place.bias.as_ref().map(|range| part(gradients, range));
-                let d_bias = d_bias.transpose()?;
+                let (d_weights, d_bias) = weights_and_bias(gradients, place)?;
                 self.recording
                     .linear_f32_backward_weights(params, samples, from, d_to, d_weights, d_bias)?;
                 if further {
@@ -251,12 +230,10 @@ impl<'a> Recorder<'a> {
                 }
                 Ok(())
             }
-            Kind::BatchNorm {
-                channels, place, ..
-            } => {
-                let of = self.batch_norm(&layer.kind)?;
-                let rows = from.len() / channels;
-                let d_parameters = part(gradients, &place.range())?;
+            Kind::BatchNorm(normalization) => {
+                let of = self.batch_norm(normalization)?;
+                let rows = from.len() / of.channels;
+                let d_parameters = part(gradients, &normalization.place.range())?;
                 let d_from = further.then(|| self.d_map(layer.from)).transpose()?;
                 self.recording.batch_norm_f32_backward(
                     &of,
@@ -334,4 +311,13 @@ impl<'a> Recorder<'a> {
         }
         Ok(())
     }
+}
+
+/// A layer's parts of all parameters, or of their gradients.
+fn weights_and_bias<'b>(
+    all: Slice<'b>,
+    place: &Place,
+) -> Result<(Slice<'b>, Option<Slice<'b>>), OpenClError> {
+    let bias = place.bias.as_ref().map(|range| part(all, range));
+    Ok((part(all, &place.weights)?, bias.transpose()?))
 }
