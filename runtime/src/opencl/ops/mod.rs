@@ -9,6 +9,8 @@ mod depthwise_conv2d;
 mod elementwise;
 mod elementwise_backward;
 mod gemm;
+#[cfg(all(test, feature = "_opencl-tests"))]
+mod gemm_speed;
 mod linear;
 mod linear_backward;
 mod optimizer;
