@@ -5,6 +5,7 @@
 mod curve;
 mod gradients;
 mod normalization;
+mod recipes;
 mod runs;
 mod steps;
 

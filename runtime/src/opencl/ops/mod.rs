@@ -13,6 +13,8 @@ mod depthwise_conv2d_backward;
 mod elementwise;
 mod elementwise_backward;
 mod gemm;
+#[cfg(all(test, feature = "_opencl-tests"))]
+mod gemm_speed;
 mod linear;
 mod linear_backward;
 mod optimizer;

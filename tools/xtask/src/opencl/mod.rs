@@ -21,11 +21,12 @@ use self::drivers::Drivers;
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask opencl
 
-Checks OpenCL without a GPU, on Linux, in six steps:
+Checks OpenCL without a GPU, on Linux, in seven steps:
   linking     the program `kinglet` has OpenCL in it and does not need its library to start
   no library  `kinglet devices` and `kinglet eval` with KINGLET_OPENCL_LIB=none
   no drivers  the same with a loader that finds no drivers, within 5 s
   PoCL        operations, models and training on the CPU as an OpenCL device
+  speed       a matrix product on PoCL must be five times as fast as the plain loop
   Oclgrind    those of these tests that are called `small`: an access out of bounds, a data race, a
               use of uninitialized memory or a wrong call, as Oclgrind reports them, is a failure
   faults      `kinglet` with a driver that hangs, fails and computes nonsense: the library of
@@ -66,6 +67,7 @@ pub(crate) fn check(steps: &mut Steps) {
     steps.run("opencl: no library", no_library);
     steps.run("opencl: no drivers", no_drivers);
     steps.run("opencl: PoCL", pocl);
+    steps.run("opencl: speed", speed);
     steps.run("opencl: Oclgrind", oclgrind);
     steps.run("opencl: faults", faults);
 }
@@ -126,6 +128,17 @@ fn works_on_the_cpu(
 
 fn pocl(counts: &mut Counts) -> Result<()> {
     on_pocl(&mut tests(ON_DEVICE), counts)
+}
+
+/// The speed of a matrix product, with its figures shown.
+fn speed(counts: &mut Counts) -> Result<()> {
+    let mut cargo = Toolchain::default().cargo();
+    cargo
+        .env_remove("CARGO_BUILD_TARGET")
+        .args(["test", "--package", "kinglet", "--lib"])
+        .args(["--features", "_opencl-tests", "speed", "--", "--nocapture"]);
+    Drivers::Pocl.set_for(&mut cargo)?;
+    run_tests(counts, &mut cargo)
 }
 
 /// Runs the tests that `cargo` names, with PoCL for a device that has compiled nothing yet.
