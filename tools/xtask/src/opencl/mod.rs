@@ -27,7 +27,7 @@ Checks OpenCL without a GPU, on Linux, in seven steps:
   no drivers  the same with a loader that finds no drivers, within 5 s
   PoCL        operations, models and training on the CPU as an OpenCL device
   speed       a matrix product on PoCL must be five times as fast as the plain loop
-  Oclgrind    those of these tests that are called `small`: an access out of bounds, a data race, a
+  Oclgrind    those of these tests that are called `small`, and random chains: an access out of bounds, a data race, a
               use of uninitialized memory or a wrong call, as Oclgrind reports them, is a failure
   faults      `kinglet` with a driver that hangs, fails and computes nonsense: the library of
               runtime/opencl-stub/examples/faulty.rs, whose path is in KINGLET_FAULTY_OPENCL
@@ -152,18 +152,6 @@ pub(crate) fn on_pocl(cargo: &mut Command, counts: &mut Counts) -> Result<()> {
 }
 
 fn oclgrind(counts: &mut Counts) -> Result<()> {
-    // It always looks for accesses out of bounds.
-    let accesses = ["OCLGRIND_DATA_RACES", "OCLGRIND_CHECK_API"];
-    under_oclgrind(counts, &accesses, &["small", "random_chains"])?;
-    // Where a host has written a part of a buffer, it takes the rest and that part for uninitialized. Sessions
-    // write their input so: this is for tests without any. The self-test was passed just now, which is in the
-    // cache.
-    let values = ["OCLGRIND_UNINITIALIZED"];
-    under_oclgrind(counts, &values, &["small", "--skip", "models"])
-}
-
-/// Runs tests under Oclgrind, with these of its checks. Whatever it reports is a failure.
-fn under_oclgrind(counts: &mut Counts, checks: &[&str], filter: &[&str]) -> Result<()> {
     // It reports on standard error, and the program ends with success: a test program that has written
     // anything there has failed. Its own log (OCLGRIND_LOG) begins anew with each context.
     let reports = drivers::folder().join("oclgrind.txt");
@@ -176,10 +164,12 @@ fn under_oclgrind(counts: &mut Counts, checks: &[&str], filter: &[&str]) -> Resu
             "--config",
             &format!("target.{}.runner = {runner:?}", host()?),
         ])
-        .envs(checks.iter().map(|check| (check, "1")))
+        // It always looks for accesses out of bounds.
+        .env("OCLGRIND_DATA_RACES", "1")
+        .env("OCLGRIND_UNINITIALIZED", "1")
+        .env("OCLGRIND_CHECK_API", "1")
         // With two contexts at work on two threads it miscalculates.
-        .args(["--", "--test-threads", "1"])
-        .args(filter);
+        .args(["--", "--test-threads", "1", "small", "random_chains"]);
     let outcome = run_tests(counts, &mut cargo);
     let found = fs::read_to_string(&reports).unwrap_or_default();
     counts.add(found.is_empty());
