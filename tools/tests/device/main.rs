@@ -8,6 +8,7 @@ mod normalization;
 mod runs;
 mod steps;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use kinglet::opencl::{Buffer, Element, Executor, Options, Recording, Tuning, devices};
@@ -24,6 +25,8 @@ pub(crate) fn executor() -> &'static Arc<Executor> {
         let options = Options {
             // The tiles have tests of their own.
             tuning: Tuning::Fixed(0),
+            // One run of these tests may leave something for the next: that the device has passed its self-test.
+            cache: std::env::var_os("KINGLET_CACHE_DIR").map(PathBuf::from),
             ..Options::default()
         };
         Executor::open(device, options).unwrap()
