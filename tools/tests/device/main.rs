@@ -9,6 +9,7 @@ mod recipes;
 mod runs;
 mod steps;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kinglet::opencl::{Buffer, Element, Executor, Options, Recording, Tuning, devices};
@@ -28,6 +29,8 @@ fn open() -> Arc<Executor> {
     let options = Options {
         // The tiles have tests of their own.
         tuning: Tuning::Fixed(0),
+        // One run of these tests may leave something for the next: that the device has passed its self-test.
+        cache: std::env::var_os("KINGLET_CACHE_DIR").map(PathBuf::from),
         ..Options::default()
     };
     Executor::open(device, options).unwrap()
