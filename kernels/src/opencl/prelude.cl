@@ -27,6 +27,13 @@ typedef float storage;
 #define STORE16(v, p, i) vstore16((v), 0, (p) + (i))
 #endif
 
+// Every sum is a chain of these in the order of its terms, so that it has the same bits in any tile.
+#ifdef FP_FAST_FMAF
+#define MULTIPLY_ADD(a, b, sum) fma((a), (b), (sum))
+#else
+#define MULTIPLY_ADD(a, b, sum) mad((a), (b), (sum))
+#endif
+
 // Functions of one element, fused or alone. The numbers are the host's.
 #define IDENTITY 0
 #define RELU 1
@@ -53,4 +60,26 @@ static inline float activate(float x, int function, float slope) {
     default:
         return x;
     }
+}
+
+// A quotient and its remainder are computed as `q = i / n, r = i - q * n` in all files. With `%` LLVM makes an
+// instruction of the pair that Oclgrind's check for uninitialized values does not know.
+
+// What a gradient gathers with: the windows that see a position, which counts from the first of the padding, are among
+// first_window..=last_window. `span` is how far a window reaches, `offset` how far it starts before the position.
+inline int first_window(int position, int span, int stride) {
+    return position < span ? 0 : (position - span) / stride + 1;
+}
+
+inline int last_window(int position, int stride, int windows) {
+    return min(position / stride, windows - 1);
+}
+
+// The tap at `offset`; -1 if there is none, between the taps of a dilated window.
+inline int tap_at(int offset, int dilation) {
+    if (dilation == 1) {
+        return offset;
+    }
+    const int tap = offset / dilation;
+    return tap * dilation == offset ? tap : -1;
 }

@@ -23,10 +23,10 @@ pub enum OpenClError {
         /// The beginning of the compiler's log.
         log: String,
     },
-    /// The driver has not come back from compiling.
-    BuildTime {
-        /// The file.
-        source: &'static str,
+    /// The driver has not come back.
+    Hangs {
+        /// From what: `compiling gemm.cl`.
+        work: String,
         /// How long it was waited for.
         limit: Duration,
     },
@@ -97,9 +97,9 @@ impl core::fmt::Display for OpenClError {
             Self::Build { source, log } => {
                 write!(f, "the driver cannot compile {source}: {log}")
             }
-            Self::BuildTime { source, limit } => write!(
+            Self::Hangs { work, limit } => write!(
                 f,
-                "the driver has not compiled {source} within {} s",
+                "the driver has not come back from {work} within {} s",
                 limit.as_secs_f32()
             ),
             Self::Memory { needed, limit } => write!(

@@ -112,8 +112,8 @@ impl Programs {
         options: &str,
         create: impl FnOnce(&Context, DeviceId) -> core::Result<Program> + Send + 'static,
     ) -> Result<Program, OpenClError> {
-        let too_late = OpenClError::BuildTime {
-            source,
+        let too_late = OpenClError::Hangs {
+            work: format!("compiling {source}"),
             limit: self.limit,
         };
         if self.hangs.load(Ordering::Relaxed) {

@@ -203,6 +203,30 @@ fn another_recipe_cannot_resume() {
 }
 
 #[test]
+fn another_kernel_set_resumes_only_when_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(SMALL);
+    assert!(run(&recipe, folder.path(), Start::New, 2).is_ok());
+    let on_reference = |start| {
+        let options = FitOptions {
+            kernels: &kinglet_kernels::Reference,
+            ..options(folder.path(), start)
+        };
+        run_with(&recipe, &options, 0)
+    };
+    let error = error(on_reference(Start::Resume));
+    assert!(
+        error.contains("computed by portable, now it would be by reference"),
+        "{error}"
+    );
+    complete(on_reference(Start::ResumeElsewhere));
+    assert_eq!(
+        Checkpoint::load(folder.path()).unwrap().kernels,
+        "reference"
+    );
+}
+
+#[test]
 fn damaged_checkpoints_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(SMALL);
