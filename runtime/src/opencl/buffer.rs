@@ -150,10 +150,11 @@ impl Executor {
     /// faulty in some drivers.
     fn clear(&self, buffer: &Buffer) -> Result<(), OpenClError> {
         const CHUNK: usize = 1 << 20;
-        let zeros = std::vec![0u8; CHUNK.min(buffer.len * buffer.element.size())];
+        let bytes = buffer.len * buffer.element.size();
+        let zeros = std::vec![0u8; CHUNK.min(bytes)];
         let mut done = 0;
-        while done < buffer.len * buffer.element.size() {
-            let rest = buffer.len * buffer.element.size() - done;
+        while done < bytes {
+            let rest = bytes - done;
             // SAFETY: the call blocks, and the bytes lie within the buffer.
             unsafe {
                 core::enqueue_write_buffer(

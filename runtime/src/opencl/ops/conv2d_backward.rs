@@ -311,20 +311,8 @@ impl Recording {
         input: Slice<'_>,
         columns: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        let (from, to) = (params.input(), params.output());
-        let pixels = samples * to.height * to.width;
-        let call = Call::new(&IM2COL, "im2col")
-            .slice(input)
-            .slice(columns)
-            .int(pixels);
-        let global = [from.channels, pixels, 1];
-        let call = window(call, from, to, params.window())
-            .int(params.groups())
-            .global(global)
-            .local(work_group(global));
-        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes the elements of
-        // one channel and pixel.
-        unsafe { self.push(call) }
+        let pixels = samples * params.output().height * params.output().width;
+        self.move_columns("im2col", params, pixels, input, columns)
     }
 
     fn col2im(
@@ -334,19 +322,31 @@ impl Recording {
         columns: Slice<'_>,
         d_input: Slice<'_>,
     ) -> Result<(), OpenClError> {
+        let pixels = samples * params.input().height * params.input().width;
+        self.move_columns("col2im", params, pixels, columns, d_input)
+    }
+
+    /// One of the two kernels between an input and its columns, which has a work-item for each channel of so many pixels.
+    fn move_columns(
+        &mut self,
+        kernel: &'static str,
+        params: &Conv2d,
+        pixels: usize,
+        source: Slice<'_>,
+        target: Slice<'_>,
+    ) -> Result<(), OpenClError> {
         let (from, to) = (params.input(), params.output());
-        let pixels = samples * from.height * from.width;
-        let call = Call::new(&IM2COL, "col2im")
-            .slice(columns)
-            .slice(d_input)
+        let call = Call::new(&IM2COL, kernel)
+            .slice(source)
+            .slice(target)
             .int(pixels);
         let global = [from.channels, pixels, 1];
         let call = window(call, from, to, params.window())
             .int(params.groups())
             .global(global)
             .local(work_group(global));
-        // SAFETY: the caller has cut both slices to what the samples take; each work-item writes an element of
-        // its own.
+        // SAFETY: the callers have cut both slices to what the samples take; each work-item writes the elements of one
+        // channel and pixel.
         unsafe { self.push(call) }
     }
 }
