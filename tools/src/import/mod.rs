@@ -1,9 +1,10 @@
 //! Networks that were trained elsewhere become a [`Graph`](crate::graph::Graph): one folder for each format.
 //!
 //! NCHW and OIHW end here. Whatever a file holds that kinglet does not compute is refused with the node's
-//! name; nothing is left out in silence.
+//! name; nothing is left out in silence. [`weights`] are of a network that a recipe describes.
 
 mod error;
 pub mod onnx;
+pub mod weights;
 
 pub use error::{GraphProblem, ImportError, NodeProblem};

@@ -102,6 +102,15 @@ impl Network {
         }
     }
 
+    /// The values of a tensor of this network, in kinglet's order, to be set.
+    pub fn values_mut(&mut self, tensor: &Tensor) -> &mut [f32] {
+        if tensor.role.is_statistic() {
+            &mut self.statistics[tensor.range.clone()]
+        } else {
+            &mut self.parameters[tensor.range.clone()]
+        }
+    }
+
     /// The values of a layer's tensor, if the layer has it.
     pub fn layer_values(&self, layer: usize, role: Role) -> Option<&[f32]> {
         self.tensor(layer, role).map(|tensor| self.values(tensor))
@@ -120,12 +129,7 @@ impl Network {
                 right: tensor.range.len(),
             });
         }
-        let own = if tensor.role.is_statistic() {
-            &mut self.statistics[tensor.range.clone()]
-        } else {
-            &mut self.parameters[tensor.range.clone()]
-        };
-        tensor.from_pytorch(values, own);
+        tensor.from_pytorch(values, self.values_mut(&tensor));
         Ok(())
     }
 
