@@ -14,6 +14,7 @@
 //! it is part of. So one sample's bits do not depend on its batch.
 
 mod bands;
+pub(crate) mod binary;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;
