@@ -39,6 +39,8 @@ pub enum ParamsError {
         /// Shape of the tensor.
         shape: Shape,
     },
+    /// Tensors that are to be concatenated differ in an extent along another axis.
+    Concat,
     /// A part of a tensor reaches beyond it.
     OutOfRange,
     /// An order of axes names one of them twice.
@@ -78,6 +80,10 @@ impl core::fmt::Display for ParamsError {
             Self::Broadcast { operand, shape } => write!(
                 f,
                 "an operand of {operand} cannot be spread over {shape}: each extent must be the same or 1"
+            ),
+            Self::Concat => write!(
+                f,
+                "concatenated tensors must have the same extents along the other axes"
             ),
             Self::OutOfRange => write!(f, "a part of a tensor reaches beyond it"),
             Self::Order => write!(f, "an order of axes must name each of them once"),

@@ -22,7 +22,7 @@ pub use error::ParamsError;
 pub use linear::Linear;
 pub use pool2d::{CountPadding, Pool2d};
 pub use pooled_conv2d::PooledConv2d;
-pub use strided_copy::{Axis, PerAxis, StridedCopy, Upsample, transposed};
+pub use strided_copy::{Axis, Concat, PerAxis, StridedCopy, Upsample, transposed};
 pub use window::{Padding, Rounding, Window};
 
 /// Largest value of any extent, kernel, stride, padding or dilation. It keeps every product of two

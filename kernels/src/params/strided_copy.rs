@@ -260,3 +260,90 @@ impl Upsample {
             })
     }
 }
+
+/// Tensors one after the other along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Concat {
+    /// Rows of the copies: what lies outside of the axis.
+    rows: usize,
+    /// Elements of a row that each input brings; 0 where there is no input.
+    lens: [usize; Self::MAX_INPUTS],
+    output: Shape,
+}
+
+impl Concat {
+    /// Most tensors of one concatenation; more are put together in several steps.
+    pub const MAX_INPUTS: usize = 4;
+
+    /// `inputs` along `axis`.
+    ///
+    /// # Errors
+    /// [`ParamsError::Zero`] if there are none, or an empty one; [`ParamsError::TooLarge`] if there are more
+    /// than [`Self::MAX_INPUTS`]; [`ParamsError::Concat`] if they differ in an extent along another axis.
+    pub fn new(axis: Axis, inputs: &[Shape]) -> Result<Self, ParamsError> {
+        let Some(first) = inputs.first() else {
+            return Err(ParamsError::Zero);
+        };
+        if inputs.len() > Self::MAX_INPUTS {
+            return Err(ParamsError::TooLarge);
+        }
+        let (mut extent, mut lens) = (0usize, [0; Self::MAX_INPUTS]);
+        for (len, shape) in lens.iter_mut().zip(inputs) {
+            if shape.is_empty() {
+                return Err(ParamsError::Zero);
+            }
+            let own = on(axis, [shape.height, shape.width, shape.channels]);
+            if with_extent(*first, axis, own) != *shape {
+                return Err(ParamsError::Concat);
+            }
+            extent = extent.saturating_add(own);
+            *len = match axis {
+                Axis::Height => shape.len(),
+                Axis::Width => shape.width.saturating_mul(shape.channels),
+                Axis::Channels => shape.channels,
+            };
+        }
+        let rows = match axis {
+            Axis::Height => 1,
+            Axis::Width => first.height,
+            Axis::Channels => first.height.saturating_mul(first.width),
+        };
+        Ok(Self {
+            rows,
+            lens,
+            output: with_extent(*first, axis, extent),
+        })
+    }
+
+    /// Shape of one output sample.
+    pub const fn output(&self) -> Shape {
+        self.output
+    }
+
+    /// The copies that make it up, one for each input.
+    pub fn copies(&self) -> impl Iterator<Item = StridedCopy> {
+        let whole = self
+            .lens
+            .iter()
+            .fold(0, |sum: usize, len| sum.wrapping_add(*len));
+        let output = Shape::new(self.rows, 1, whole);
+        let rows = self.rows;
+        let lens = self.lens.into_iter().take_while(|len| *len > 0);
+        lens.scan(0usize, move |at, len| {
+            let input = Shape::new(rows, 1, len);
+            let copy = StridedCopy::place(input, [0, 0, *at], output).ok();
+            *at = at.wrapping_add(len);
+            copy
+        })
+    }
+}
+
+/// `shape` with another extent along `axis`.
+const fn with_extent(shape: Shape, axis: Axis, extent: usize) -> Shape {
+    match axis {
+        Axis::Height => Shape::new(extent, shape.width, shape.channels),
+        Axis::Width => Shape::new(shape.height, extent, shape.channels),
+        Axis::Channels => Shape::new(shape.height, shape.width, extent),
+    }
+}
