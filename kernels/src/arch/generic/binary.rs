@@ -5,9 +5,8 @@ use super::Vector;
 use super::elementwise::{each, each_pair};
 use super::memory::{for_each_vector, load, store};
 use crate::lengths;
-use crate::params::{Activation, Binary, BinaryFunction, StridedCopy};
+use crate::params::{Activation, Binary, BinaryFunction};
 use crate::portable::binary::{Operand, for_each_run};
-use crate::portable::strided_copy;
 
 /// Turns each `x` of `data` into `f(x, o)`, limited to the range of `activation`.
 ///
@@ -131,30 +130,4 @@ pub(crate) unsafe fn channel_affine<V: Vector>(
             });
         }
     }
-}
-
-/// Copies the elements that `params` names.
-///
-/// # Safety
-/// The CPU can run `V`.
-#[inline(always)]
-pub(crate) unsafe fn strided_copy<V: Vector>(
-    params: &StridedCopy,
-    input: &[f32],
-    output: &mut [f32],
-) {
-    strided_copy::for_each_run(
-        params,
-        input,
-        output,
-        #[inline(always)]
-        |from, to| {
-            let len = from.len().min(to.len());
-            let (from, to) = (from.as_ptr(), to.as_mut_ptr());
-            for_each_vector!(V, len, |at, count| {
-                // SAFETY: `count` values from `at` are of both runs; as the caller vouches.
-                unsafe { store(load::<V>(from.add(at), count), to.add(at), count) }
-            });
-        },
-    );
 }

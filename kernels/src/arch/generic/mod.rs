@@ -28,6 +28,7 @@ pub(crate) mod peak;
 pub(crate) mod pool2d;
 mod set;
 mod sliding;
+pub(crate) mod strided_copy;
 mod vector;
 
 pub(crate) use set::simd_set;

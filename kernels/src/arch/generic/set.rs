@@ -82,7 +82,7 @@ macro_rules! simd_set {
                     params: &StridedCopy,
                     input: &[f32],
                     output: &mut [f32],
-                ) = generic::binary::strided_copy::<$vector>;
+                ) = generic::strided_copy::strided_copy::<$vector>;
             }
         }
 
