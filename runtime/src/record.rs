@@ -137,6 +137,16 @@ impl Operation {
         }
     }
 
+    /// The convolution, alone or with a pool.
+    #[cfg(feature = "opencl")]
+    pub(crate) fn conv2d(&self) -> Option<&Conv2d> {
+        match self {
+            Self::Conv2d { params, .. } => Some(params),
+            Self::PooledConv2d { params, .. } => Some(params.conv()),
+            _ => None,
+        }
+    }
+
     /// The convolution, with its weights and whether they are packed.
     pub(crate) fn convolution(&mut self) -> Option<(&Conv2d, &mut Span, &mut bool)> {
         match self {
@@ -156,16 +166,21 @@ impl Operation {
         }
     }
 
-    /// Trainable parameters: weights and bias.
-    pub(crate) fn parameters(&self) -> usize {
+    /// Where weights and bias lie, if the operation has any.
+    pub(crate) fn spans(&self) -> Option<(Span, Option<Span>)> {
         match self {
             Self::Conv2d { weights, bias, .. }
             | Self::PooledConv2d { weights, bias, .. }
-            | Self::Linear { weights, bias, .. } => {
-                weights.len.saturating_add(bias.map_or(0, |b| b.len))
-            }
-            _ => 0,
+            | Self::Linear { weights, bias, .. } => Some((*weights, *bias)),
+            _ => None,
         }
+    }
+
+    /// Trainable parameters: weights and bias.
+    pub(crate) fn parameters(&self) -> usize {
+        self.spans().map_or(0, |(weights, bias)| {
+            weights.len.saturating_add(bias.map_or(0, |b| b.len))
+        })
     }
 
     /// True for what may stand in a trainable suffix: linear layers and functions with a way back anywhere,

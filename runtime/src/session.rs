@@ -147,7 +147,7 @@ impl SessionMemory {
 }
 
 /// Resolves every node of a checked model: no item is an error.
-fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, LoadError>> {
+pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, LoadError>> {
     let tensors = model.tensors();
     let weights = model.weights().len();
     model
@@ -324,30 +324,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
     /// [`InputError`] if there are more or fewer pixels.
     pub fn set_image_u8(&mut self, pixels: &[u8]) -> Result<(), InputError> {
         let model = self.model;
-        let (mean, std) = (model.mean(), model.std());
-        let target = self.input_mut();
-        if pixels.len() != target.len() {
-            return Err(InputError {
-                expected: target.len(),
-                found: pixels.len(),
-            });
-        }
-        let mut pairs = target.iter_mut().zip(pixels);
-        if mean.is_empty() {
-            pairs.for_each(|(t, pixel)| *t = f32::from(*pixel) / 255.0);
-            return Ok(());
-        }
-        // One round per position: as many pairs as the input has channels. Lengths agree by the check at
-        // load, so the outer loop ends exactly when the pixels do.
-        let mut left = pixels.len();
-        while left > 0 {
-            for ((mean, std), (t, pixel)) in mean.words().iter().zip(std.words()).zip(&mut pairs) {
-                let (mean, std) = (f32::from_le_bytes(*mean), f32::from_le_bytes(*std));
-                *t = (f32::from(*pixel) / 255.0 - mean) / std;
-                left = left.saturating_sub(1);
-            }
-        }
-        Ok(())
+        model.normalize_image_u8(pixels, self.input_mut())
     }
 
     /// Computes the output of the whole batch and returns it, NHWC: for a classifier the logits of each
@@ -380,6 +357,11 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
     /// The tensor in `region`, after the node that writes it and before one that takes its place.
     pub(crate) fn tensor(&self, region: Region) -> &[f32] {
         f32s(self.activations, self.batch, region)
+    }
+
+    /// The tensor in `region`, to be written in place of the nodes before it.
+    pub(crate) fn tensor_mut(&mut self, region: Region) -> &mut [f32] {
+        f32s_mut(self.activations, self.batch, region)
     }
 
     fn input_offset(&self) -> usize {

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::{Dataset, Sample};
+use crate::device::HostSession;
+use crate::fine_tune::{Features, set_sample_or_features};
 
 /// The data do not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -91,7 +93,7 @@ pub(crate) fn set_sample(target: &mut impl Input, model: &Model<'_>, sample: Sam
 }
 
 /// `(x - mean) / std`, channel by channel.
-fn normalized(model: &Model<'_>, features: &[f32]) -> Vec<f32> {
+pub(crate) fn normalized(model: &Model<'_>, features: &[f32]) -> Vec<f32> {
     let statistics: Vec<(f32, f32)> = model.mean().iter().zip(model.std().iter()).collect();
     if statistics.is_empty() {
         return features.to_vec();
@@ -312,13 +314,65 @@ fn run_stretches<T: Send>(
     Ok(stretches.collect())
 }
 
-/// Runs a model with its trained head over the pictures of `data` named in `indices`.
+/// Samples of a batch in which a device evaluates: enough to keep it busy.
+pub const DEVICE_BATCH: usize = STRETCH;
+
+/// Evaluates as [`evaluate`], a batch at a time in `session`, which was made for `model`.
+///
+/// # Errors
+/// [`EvaluateError`] if the pictures do not fit.
+pub fn evaluate_in_batches(
+    session: &mut HostSession<'_>,
+    model: &Model<'_>,
+    data: &Dataset,
+    indices: &[usize],
+) -> Result<Evaluation, EvaluateError> {
+    check_fit(model, data)?;
+    let softmax = ends_in_softmax(model);
+    let classes = model.output().len();
+    let mut found = Evaluation::new(classes);
+    for batch in indices.chunks(session.batch()) {
+        set_batch(session, model, data, batch);
+        let outputs = session.run().chunks_exact(classes);
+        for (outputs, &index) in outputs.zip(batch) {
+            found.count(usize::from(data.label(index)), outputs, softmax);
+        }
+    }
+    Ok(found)
+}
+
+/// Hands a batch over; what is left of it is zeros.
+fn set_batch(session: &mut HostSession<'_>, model: &Model<'_>, data: &Dataset, batch: &[usize]) {
+    let len = session.batch() * model.input().len();
+    let (mut pixels, mut values) = (Vec::new(), Vec::new());
+    for &index in batch {
+        match data.sample(index) {
+            Sample::Image(image) => pixels.extend_from_slice(image),
+            Sample::Features(features) => values.extend(normalized(model, features)),
+        }
+    }
+    match data.is_images() {
+        true => {
+            pixels.resize(len, 0);
+            session.image(&pixels)
+        }
+        false => {
+            values.resize(len, 0.0);
+            session.input(&values)
+        }
+    }
+    .expect("the shape was checked");
+}
+
+/// Runs a model with its trained head over the pictures of `data` named in `indices`, from their `features` where they
+/// are known.
 ///
 /// # Errors
 /// [`EvaluateError`] if the pictures do not fit.
 pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
     tuner: &mut FineTuner<'_, OPS, K, O>,
     data: &Dataset,
+    features: Option<&Features>,
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
     let model = *tuner.model();
@@ -326,7 +380,7 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
     let softmax = ends_in_softmax(&model);
     let mut found = Evaluation::new(model.output().len());
     for &index in indices {
-        set_sample(tuner, &model, data.sample(index));
+        set_sample_or_features(tuner, data, features, index);
         found.count(usize::from(data.label(index)), tuner.run(), softmax);
     }
     Ok(found)

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cli;
 pub mod dataset;
+pub mod device;
 pub mod evaluate;
 pub mod export;
 pub mod file;

@@ -165,7 +165,7 @@ fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Wors
     let what = format!("{name}, {run}, {}", kernels.name());
     for (step, ((&start, &size), &right)) in starts.iter().zip(&sizes).zip(&losses).enumerate() {
         let indices: Vec<usize> = (start..start + size).collect();
-        let found = trainer.step(&samples, &indices, 0).mean_loss();
+        let found = trainer.step(&samples, &indices, 0).unwrap().mean_loss();
         let error = (found - f64::from(right)).abs() / f64::from(right);
         assert!(
             error < LOSS_BOUND,
@@ -174,7 +174,7 @@ fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Wors
         worst.loss = worst.loss.max(error);
         if step == 0 {
             for tensor in tensors.iter().filter(|tensor| !tensor.role.is_statistic()) {
-                let found = tensor.to_pytorch(&trainer.gradients()[tensor.range.clone()]);
+                let found = tensor.to_pytorch(&trainer.gradients().unwrap()[tensor.range.clone()]);
                 let right = golden.values(&format!("gradient/{}", tensor.name));
                 let zeros = vec![0.0; right.len()];
                 let error = distance(&difference(&found, &zeros), &difference(&right, &zeros));

@@ -27,6 +27,13 @@ typedef float storage;
 #define STORE16(v, p, i) vstore16((v), 0, (p) + (i))
 #endif
 
+// Every sum is a chain of these in the order of its terms, so that it has the same bits in any tile.
+#ifdef FP_FAST_FMAF
+#define MULTIPLY_ADD(a, b, sum) fma((a), (b), (sum))
+#else
+#define MULTIPLY_ADD(a, b, sum) mad((a), (b), (sum))
+#endif
+
 // Functions of one element, fused or alone. The numbers are the host's.
 #define IDENTITY 0
 #define RELU 1
@@ -53,4 +60,14 @@ static inline float activate(float x, int function, float slope) {
     default:
         return x;
     }
+}
+
+// A quotient and its remainder are computed as `q = i / n, r = i - q * n` in all files. With `%` LLVM makes an
+// instruction of the pair that Oclgrind's check for uninitialized values does not know.
+
+// The window that starts at `start`, counted from the first padded position, of `windows` with that stride; -1 if
+// none does. What a gradient gathers with: a tap of the window is fixed, its start follows.
+static inline int window_from(int start, int stride, int windows) {
+    const int window = start / stride;
+    return start < 0 || window * stride != start || window >= windows ? -1 : window;
 }

@@ -65,6 +65,16 @@ impl PooledConv2d {
         )
     }
 
+    /// Rows and columns of the pool's window.
+    pub const fn kernel(&self) -> (usize, usize) {
+        (self.kernel.0 as usize, self.kernel.1 as usize)
+    }
+
+    /// Rows and columns from one window of the pool to the next.
+    pub const fn stride(&self) -> (usize, usize) {
+        (self.stride.0 as usize, self.stride.1 as usize)
+    }
+
     /// The rows of the convolution's output that a row of the pool's sees.
     pub(crate) fn rows(&self, row: usize) -> core::ops::Range<usize> {
         seen(row, self.stride.0, self.kernel.0, self.conv.output.height)

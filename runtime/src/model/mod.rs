@@ -25,6 +25,7 @@ pub use encode::{EncodeError, encode, with_head};
 #[cfg(feature = "std")]
 pub use spec::{GraphSpec, NodeSpec, OperatorSpec};
 
+use crate::session::InputError;
 use kinglet_kernels::Shape;
 pub(crate) use prefix::{CRC, Prefix};
 use schema::{Extension, Node, Tensor};
@@ -143,6 +144,37 @@ impl<'a> Model<'a> {
     /// Standard deviation of each input channel.
     pub fn std(&self) -> List<'a, f32> {
         self.graph.std
+    }
+
+    /// Normalizes pictures as the file says: writes `(pixel / 255 - mean) / std` for each channel to `target`, NHWC, any
+    /// number of whole samples.
+    ///
+    /// # Errors
+    /// [`InputError`] if the lengths differ.
+    pub fn normalize_image_u8(&self, pixels: &[u8], target: &mut [f32]) -> Result<(), InputError> {
+        let (mean, std) = (self.mean(), self.std());
+        if pixels.len() != target.len() {
+            return Err(InputError {
+                expected: target.len(),
+                found: pixels.len(),
+            });
+        }
+        let mut pairs = target.iter_mut().zip(pixels);
+        if mean.is_empty() {
+            pairs.for_each(|(t, pixel)| *t = f32::from(*pixel) / 255.0);
+            return Ok(());
+        }
+        // One round per position: as many pairs as the input has channels. Lengths agree by the check at
+        // load, so the outer loop ends exactly when the pixels do.
+        let mut left = pixels.len();
+        while left > 0 {
+            for ((mean, std), (t, pixel)) in mean.words().iter().zip(std.words()).zip(&mut pairs) {
+                let (mean, std) = (f32::from_le_bytes(*mean), f32::from_le_bytes(*std));
+                *t = (f32::from(*pixel) / 255.0 - mean) / std;
+                left = left.saturating_sub(1);
+            }
+        }
+        Ok(())
     }
 
     /// Tensors: 0 is the input, `n + 1` the output of node `n`.

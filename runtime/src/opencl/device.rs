@@ -2,6 +2,7 @@
 
 use std::format;
 use std::string::{String, ToString};
+use std::sync::Mutex;
 use std::vec::Vec;
 
 use ocl::core::{
@@ -132,6 +133,9 @@ impl DeviceInfo {
 /// # Errors
 /// [`OpenClError`] if the library answers with an error. A platform that fails by itself is left out.
 pub fn devices() -> Result<Vec<DeviceInfo>, OpenClError> {
+    // Loader and drivers make themselves ready in the first call, and PoCL crashes where two threads make it.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     let platforms = core::get_platform_ids();
     let platforms = platforms.map_err(|e| OpenClError::driver("clGetPlatformIDs", &e))?;
     Ok(platforms

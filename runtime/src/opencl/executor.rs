@@ -12,7 +12,7 @@ use ocl::core::{self, CommandQueue, Context, Program};
 use super::cache::{Cache, Key};
 use super::program::Programs;
 use super::tuning::Findings;
-use super::{DeviceInfo, OpenClError, Tuning};
+use super::{DeviceInfo, OpenClError, Tuning, self_test};
 
 /// How a device is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,7 @@ impl Executor {
             cache,
             options,
         });
+        self_test::run(&executor)?;
         Ok(executor)
     }
 

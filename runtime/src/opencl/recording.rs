@@ -60,11 +60,6 @@ impl Recording {
         self.launches.is_empty()
     }
 
-    /// Appends the launches of `other`, which is for the same device.
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.launches.append(&mut other.launches);
-    }
-
     /// Enqueues all launches in order and waits for none.
     ///
     /// # Errors

@@ -93,10 +93,21 @@ pub struct Step {
     pub correct: bool,
 }
 
+/// Where the features of the current sample come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Features {
+    /// The session's frozen nodes, from its input.
+    Computed,
+    /// The caller has set them.
+    Set,
+}
+
 /// A session whose last layers learn.
 #[derive(Debug)]
 pub struct FineTuner<'a, const OPS: u64, K, O> {
     session: Session<'a, OPS, K>,
+    /// Whether what the suffix reads is there already.
+    features: Features,
     optimizer: O,
     /// Steps that made this head, those before it was saved and loaded included.
     steps: u32,
@@ -144,6 +155,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         let (values, gradients) = rest.split_at_mut_checked(rest.len() / 2).ok_or(too_small)?;
         let mut tuner = Self {
             session,
+            features: Features::Computed,
             optimizer,
             steps: 0,
             optimizer_steps: 0,
@@ -203,6 +215,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
     /// # Errors
     /// [`InputError`] if the number of pixels is wrong.
     pub fn set_image_u8(&mut self, pixels: &[u8]) -> Result<(), InputError> {
+        self.features = Features::Computed;
         self.session.set_image_u8(pixels)
     }
 
@@ -211,7 +224,29 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
     /// # Errors
     /// [`InputError`] if the length is wrong.
     pub fn set_input_f32(&mut self, input: &[f32]) -> Result<(), InputError> {
+        self.features = Features::Computed;
         self.session.set_input_f32(input)
+    }
+
+    /// Sets what the trainable suffix reads, as something else has computed it: the frozen body on a GPU, say. The
+    /// next [`run`](Self::run) or [`step`](Self::step) uses it up as it would the input.
+    ///
+    /// # Errors
+    /// [`InputError`] if the length is not that of the suffix's input.
+    pub fn set_features(&mut self, features: &[f32]) -> Result<(), InputError> {
+        let Some(first) = suffix(&self.session).first() else {
+            return Ok(());
+        };
+        let target = self.session.tensor_mut(first.input);
+        if features.len() != target.len() {
+            return Err(InputError {
+                expected: target.len(),
+                found: features.len(),
+            });
+        }
+        copy(features, target);
+        self.features = Features::Set;
+        Ok(())
     }
 
     /// Computes the output with the trained head. As with [`Session::run`], the input is used up: set it
@@ -323,6 +358,9 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
 
     /// Runs the frozen nodes.
     fn run_body(&mut self) {
+        if core::mem::replace(&mut self.features, Features::Computed) == Features::Set {
+            return;
+        }
         let nodes = self.session.records().len();
         let body = nodes.saturating_sub(suffix(&self.session).len());
         self.session.run_nodes(body, &mut NoProbe);

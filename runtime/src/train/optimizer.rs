@@ -111,9 +111,9 @@ impl Adam {
 #[derive(Debug, Clone, Copy)]
 pub struct AdamStep {
     /// `learning_rate / (1 - beta1^step)`.
-    step_size: f32,
+    pub(crate) step_size: f32,
     /// `sqrt(1 - beta2^step)`.
-    root_correction: f32,
+    pub(crate) root_correction: f32,
 }
 
 impl Optimizer for Adam {

@@ -59,11 +59,35 @@ pub fn layers<K: Kernels>(
             }
         }
     }
-    let stats: Vec<Stats> = watch
-        .times
-        .iter_mut()
-        .map(|times| Stats::of(times))
-        .collect();
+    of_times(&mut watch.times)
+}
+
+/// As [`layers`], of a session on a device, which is waited for after each layer.
+///
+/// # Errors
+/// [`OpenClError`](kinglet::opencl::OpenClError) if the device fails.
+#[cfg(feature = "opencl")]
+pub fn device_layers(
+    session: &mut kinglet::opencl::Session<'_>,
+    time: Duration,
+) -> Result<Vec<LayerTime>, kinglet::opencl::OpenClError> {
+    let mut times = vec![Vec::new(); session.model().nodes().len()];
+    for time in [time / 4, time] {
+        times.iter_mut().for_each(Vec::clear);
+        let start = Instant::now();
+        while times.iter().any(Vec::is_empty) || start.elapsed() < time {
+            let mut begun = Instant::now();
+            session.run_in_steps(|node| {
+                times[node].push(begun.elapsed());
+                begun = Instant::now();
+            })?;
+        }
+    }
+    Ok(of_times(&mut times))
+}
+
+fn of_times(times: &mut [Vec<Duration>]) -> Vec<LayerTime> {
+    let stats: Vec<Stats> = times.iter_mut().map(|times| Stats::of(times)).collect();
     let all: f64 = stats.iter().map(|stats| stats.median_us).sum();
     stats
         .into_iter()

@@ -9,7 +9,9 @@ mod rounds;
 mod stats;
 pub mod training;
 
+#[cfg(feature = "opencl")]
+pub use layers::device_layers;
 pub use layers::{LayerTime, layers};
 pub use peak::{Peak, peak};
-pub use rounds::{Contender, measure};
+pub use rounds::{Contender, Other, measure};
 pub use stats::{Stats, gmacs};

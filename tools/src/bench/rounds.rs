@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use super::Stats;
 
-/// One kernel set's result.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// One kernel set's result, or a device's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contender {
-    /// The set.
-    pub kernels: &'static str,
+    /// The set, or the device.
+    pub kernels: String,
     /// Of one run of a batch, over all threads.
     pub run: Stats,
     /// Samples in a second, all threads together: the median of the rounds.
@@ -30,8 +30,16 @@ const ROUNDS: u32 = 12;
 /// Most times that one thread keeps of one round: the quantiles need no more.
 const MAX_TIMES: usize = 1 << 16;
 
+/// Something beside the kernel sets that runs a batch.
+pub struct Other<'a> {
+    /// What it is called.
+    pub name: String,
+    /// One run.
+    pub run: Box<dyn FnMut() + 'a>,
+}
+
 /// Runs `model` on each of `sets`: `threads` sessions of `batch` samples each, for `time` per set in all, after
-/// a warm-up of one round. `input` is a batch, NHWC.
+/// a warm-up of one round. `input` is a batch, NHWC. `other` takes its turns after them.
 ///
 /// # Errors
 /// [`SessionError`] if a session cannot be made.
@@ -44,6 +52,7 @@ pub fn measure(
     (threads, batch): (usize, usize),
     input: &[f32],
     time: Duration,
+    mut other: Option<Other<'_>>,
 ) -> Result<Vec<Contender>, SessionError> {
     let mut memories: Vec<Vec<SessionMemory>> = sets
         .iter()
@@ -52,31 +61,34 @@ pub fn measure(
             (0..threads).map(|_| memory()).collect()
         })
         .collect();
-    let mut times = vec![Vec::new(); sets.len()];
-    let mut rates = vec![Vec::new(); sets.len()];
+    let mut names: Vec<String> = sets.iter().map(|set| set.name().to_owned()).collect();
+    names.extend(other.as_ref().map(|other| other.name.clone()));
+    let mut times = vec![Vec::new(); names.len()];
+    let mut rates = vec![Vec::new(); names.len()];
     for round in 0..=ROUNDS {
-        for (index, set) in sets.iter().enumerate() {
-            let rate = one_round(
-                model,
-                *set,
-                &mut memories[index],
-                input,
-                time / ROUNDS,
-                &mut times[index],
-            )?;
+        for index in 0..names.len() {
+            let times = &mut times[index];
+            let rate = match (sets.get(index), &mut other) {
+                (Some(set), _) => {
+                    let memories = &mut memories[index];
+                    one_round(model, *set, memories, input, time / ROUNDS, times)?
+                }
+                (None, Some(other)) => one_thread(&mut other.run, time / ROUNDS, times),
+                (None, None) => 0.0,
+            };
             if round == 0 {
-                times[index].clear();
+                times.clear();
             } else {
                 rates[index].push(rate * batch as f64);
             }
         }
     }
-    let results = sets.iter().zip(&mut times).zip(&mut rates);
+    let results = names.into_iter().zip(&mut times).zip(&mut rates);
     Ok(results
-        .map(|((set, times), rates)| {
+        .map(|((kernels, times), rates)| {
             rates.sort_unstable_by(f64::total_cmp);
             Contender {
-                kernels: set.name(),
+                kernels,
                 run: Stats::of(times),
                 samples_per_second: rates[rates.len() / 2],
             }
@@ -104,21 +116,14 @@ fn one_round(
     let work = |mut session: kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
         let mut times = Vec::new();
         begin.wait();
-        let (start, mut runs) = (Instant::now(), 0u64);
-        loop {
+        let set_input = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
             session.input_mut().copy_from_slice(input);
-            let run = Instant::now();
+        };
+        let run = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
             std::hint::black_box(session.run());
-            let run = run.elapsed();
-            runs += 1;
-            if times.len() < MAX_TIMES {
-                times.push(run);
-            }
-            let elapsed = start.elapsed();
-            if elapsed >= time {
-                return (times, runs as f64 / elapsed.as_secs_f64());
-            }
-        }
+        };
+        let rate = repeat(&mut session, set_input, run, time, &mut times);
+        (times, rate)
     };
     let mut rate = 0.0;
     thread::scope(|scope| {
@@ -133,6 +138,37 @@ fn one_round(
         }
     });
     Ok(rate)
+}
+
+/// Runs on this thread. Returns runs in a second.
+fn one_thread(run: &mut dyn FnMut(), time: Duration, times: &mut Vec<Duration>) -> f64 {
+    repeat(&mut (), |()| {}, |()| run(), time, times)
+}
+
+/// Runs for `time`, noting how long each run takes. Returns runs in a second, those `before` each included.
+fn repeat<S>(
+    state: &mut S,
+    before: impl Fn(&mut S),
+    mut run: impl FnMut(&mut S),
+    time: Duration,
+    times: &mut Vec<Duration>,
+) -> f64 {
+    let kept = times.len() + MAX_TIMES;
+    let (start, mut runs) = (Instant::now(), 0u64);
+    loop {
+        before(state);
+        let begin = Instant::now();
+        run(state);
+        let elapsed = begin.elapsed();
+        runs += 1;
+        if times.len() < kept {
+            times.push(elapsed);
+        }
+        let elapsed = start.elapsed();
+        if elapsed >= time {
+            return runs as f64 / elapsed.as_secs_f64();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -152,8 +188,15 @@ mod tests {
         let input = vec![0.5; 2 * model.input().len()];
         let sets: [&'static dyn BackwardKernels; 2] = [&Portable, &Reference];
         let time = Duration::from_millis(12);
-        let found = measure(&model, &sets, (3, 2), &input, time).unwrap();
-        assert_eq!(found.len(), 2);
+        let mut calls = 0;
+        let other = Other {
+            name: "other".to_owned(),
+            run: Box::new(|| calls += 1),
+        };
+        let found = measure(&model, &sets, (3, 2), &input, time, Some(other)).unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[2].kernels, "other");
+        assert!(calls > found[2].run.count, "the warm-up is not counted");
         for (contender, name) in found.iter().zip(["portable", "reference"]) {
             assert_eq!(contender.kernels, name);
             // Each of three threads runs at least once in each round.
@@ -162,7 +205,7 @@ mod tests {
             assert!(contender.run.p10_us <= contender.run.p90_us);
         }
         assert!(matches!(
-            measure(&model, &sets, (1, 0), &[], time),
+            measure(&model, &sets, (1, 0), &[], time, None),
             Err(SessionError::EmptyBatch)
         ));
     }

@@ -4,7 +4,7 @@ use kinglet::{AnySession, FineTuneError, FineTuner, Sgd};
 use kinglet_kernels::{BackwardKernels, Shape};
 
 use super::protocol::Work;
-use crate::train::{Source, Trainer};
+use crate::train::{Source, TrainError, Trainer};
 
 /// Samples that are all in memory, NHWC, with their classes.
 pub struct Samples {
@@ -51,10 +51,17 @@ pub trait Learn: Work {
     fn step(&mut self) -> Result<f32, Self::Error>;
 }
 
-/// The loss is not finite any more.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("the loss became {0}: try a smaller learning rate")]
-pub struct Diverged(f64);
+/// Why training cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The loss is not finite any more.
+    #[error("the loss became {0}: try a smaller learning rate")]
+    Diverged(f64),
+    /// The trainer failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
 
 /// Every layer, on a host: [`Trainer`] over one batch.
 pub struct Whole {
@@ -75,20 +82,21 @@ impl Whole {
 }
 
 impl Work for Whole {
-    type Error = Diverged;
+    type Error = StepError;
 
-    fn call(&mut self) -> Result<(), Diverged> {
+    fn call(&mut self) -> Result<(), StepError> {
         self.step().map(|_| ())
     }
 }
 
 impl Learn for Whole {
-    fn step(&mut self) -> Result<f32, Diverged> {
-        let loss = self.trainer.step(&self.samples, &self.batch, 1).mean_loss();
+    fn step(&mut self) -> Result<f32, StepError> {
+        let tally = self.trainer.step(&self.samples, &self.batch, 1)?;
+        let loss = tally.mean_loss();
         if loss.is_finite() {
             Ok(loss as f32)
         } else {
-            Err(Diverged(loss))
+            Err(StepError::Diverged(loss))
         }
     }
 }

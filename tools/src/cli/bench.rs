@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use kinglet::{Model, SessionMemory};
-use kinglet_kernels::BackwardKernels;
+use kinglet::SessionMemory;
 use kinglet_kernels::arch::sets;
 use serde::Serialize;
 
 use super::Failure;
+use super::bench_device::{DeviceSession, Queue};
 use crate::bench::{Contender, LayerTime, Peak, gmacs, layers, measure, peak};
+use crate::device::{DeviceChoice, Storage};
 use crate::inspect::{Report, Row, grouped};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
@@ -46,6 +47,17 @@ pub(super) struct Arguments {
     /// Seconds to measure each kernel set
     #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = seconds)]
     time: Duration,
+    /// Also measure this OpenCL device: gpu, or a part of a name from `kinglet devices`
+    #[arg(
+        long,
+        default_value = "cpu",
+        hide_default_value = true,
+        value_name = "DEVICE"
+    )]
+    device: DeviceChoice,
+    /// What weights and activations are stored in on the device
+    #[arg(long, value_enum, default_value_t)]
+    storage: Storage,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -72,6 +84,8 @@ struct SetReport {
     share_of_peak: f64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<LayerReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<Queue>,
 }
 
 /// One layer's numbers.
@@ -109,20 +123,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let peak = peak(PEAK_TIME);
     let table = Report::of_model(&model, file.bytes().len());
-    let found = measure(&model, &kernels, (threads, batch), &input, arguments.time)?;
+    let mut device = DeviceSession::open((&arguments.device, arguments.storage), &model, &input)?;
+    let other = device.as_mut().map(DeviceSession::contender);
+    let sizes = (threads, batch);
+    let found = measure(&model, &kernels, sizes, &input, arguments.time, other)?;
     let mut reports = Vec::new();
-    for (contender, set) in found.into_iter().zip(kernels) {
-        let macs = table.macs * (batch * threads) as u64;
+    for (index, contender) in found.into_iter().enumerate() {
+        let set = kernels.get(index);
+        // The device is one session, whatever the threads.
+        let sessions = if set.is_some() { threads } else { 1 };
+        let macs = table.macs * (batch * sessions) as u64;
         let gmacs = gmacs(macs, contender.run.median_us);
-        let rows = match arguments.layers {
-            true => layer_reports(&model, &table, set, peak, &input, arguments)?,
-            false => Vec::new(),
+        let times = match (arguments.layers, set, &mut device) {
+            (true, Some(set), _) => {
+                let mut memory = SessionMemory::new(&model, set, batch);
+                let mut session = memory.session(&model, *set)?;
+                layers(&mut session, &input, arguments.time)
+            }
+            (true, None, Some(device)) => device.layers(arguments.time)?,
+            _ => Vec::new(),
         };
         reports.push(SetReport {
             contender,
             gmacs,
-            share_of_peak: gmacs / (peak.gmacs * threads as f64),
-            layers: rows,
+            share_of_peak: gmacs / (peak.gmacs * sessions as f64),
+            layers: layer_reports(&table, times, peak, batch),
+            queue: match (set, &mut device) {
+                (None, Some(device)) => Some(device.queue()?),
+                _ => None,
+            },
         });
     }
     if arguments.json {
@@ -146,29 +175,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 const PEAK_TIME: Duration = Duration::from_millis(100);
 
 fn layer_reports(
-    model: &Model<'_>,
     table: &Report,
-    set: &'static dyn BackwardKernels,
+    times: Vec<LayerTime>,
     peak: Peak,
-    input: &[f32],
-    arguments: &Arguments,
-) -> Result<Vec<LayerReport>, Failure> {
-    let batch = arguments.batch as usize;
-    let mut memory = SessionMemory::new(model, &set, batch);
-    let mut session = memory.session(model, set)?;
-    let times = layers(&mut session, input, arguments.time);
+    batch: usize,
+) -> Vec<LayerReport> {
     let rows = table.layers.iter().cloned().zip(times);
-    Ok(rows
-        .map(|(row, time)| {
-            let gmacs = gmacs(row.macs * batch as u64, time.stats.median_us);
-            LayerReport {
-                row,
-                time,
-                gmacs,
-                share_of_peak: gmacs / peak.gmacs,
-            }
-        })
-        .collect())
+    rows.map(|(row, time)| {
+        let gmacs = gmacs(row.macs * batch as u64, time.stats.median_us);
+        LayerReport {
+            row,
+            time,
+            gmacs,
+            share_of_peak: gmacs / peak.gmacs,
+        }
+    })
+    .collect()
 }
 
 fn print(table: &Report, arguments: &Arguments, peak: Peak, reports: &[SetReport]) {
@@ -199,21 +221,33 @@ fn print(table: &Report, arguments: &Arguments, peak: Peak, reports: &[SetReport
             kernels,
             run,
             samples_per_second,
-        } = report.contender;
+        } = &report.contender;
         sets.add_row([
-            kernels.to_owned(),
+            kernels.clone(),
             format!("{:.1}", run.median_us),
             format!("{:.1}", run.p10_us),
             format!("{:.1}", run.p90_us),
             grouped(run.count as u64),
-            grouped(samples_per_second as u64),
+            grouped(*samples_per_second as u64),
             format!("{:.1}", report.gmacs),
             percent(report.share_of_peak),
         ]);
     }
     print_table(sets, 1);
+    for report in reports {
+        if let Some(queue) = report.queue {
+            println!(
+                "{}: {} launches a run, {:.1} us to enqueue each; nothing is waited for in between",
+                report.contender.kernels, queue.launches, queue.enqueue_us
+            );
+        }
+    }
     for report in reports.iter().filter(|report| !report.layers.is_empty()) {
-        println!("\nlayers with {}, on one thread", report.contender.kernels);
+        let how = match report.queue {
+            None => "on one thread",
+            Some(_) => "waiting for each, which a run does not",
+        };
+        println!("\nlayers with {}, {how}", report.contender.kernels);
         let mut layers = new_table([
             "layer",
             "output",

@@ -77,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         recipe_path: &recipe_path,
         folder: out,
         kernels,
+        device: None,
         threads: 0,
         start: Start::Replace,
         checkpoint_every: CHECKPOINT_EVERY,
@@ -216,14 +217,15 @@ impl Lesson<'_> {
         fine_tune(
             &mut tuner,
             &self.samples,
+            None,
             &indices,
             TUNING_EPOCHS,
             Order::Shuffled(1),
             |_| {},
         )?;
         let all: Vec<usize> = (0..self.test.len()).collect();
-        let new = evaluate_tuned(&mut tuner, self.inverted_test, &all)?;
-        let old = evaluate_tuned(&mut tuner, self.test, &all)?;
+        let new = evaluate_tuned(&mut tuner, self.inverted_test, None, &all)?;
+        let old = evaluate_tuned(&mut tuner, self.test, None, &all)?;
         println!(
             "   last {:<8} {:>7} bytes of training arena: {:.2} % on inverted photographs, {:.2} % on the old ones",
             layers(last),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use kinglet::SessionMemory;
 
+use super::device::{DeviceArguments, note, note_failure};
 use super::{DATA_HELP, Failure, Part, data, fit};
 use crate::dataset::ReadOptions;
-use crate::evaluate::{Evaluation, evaluate};
+use crate::device::HostSession;
+use crate::evaluate::{DEVICE_BATCH, Evaluation, evaluate, evaluate_in_batches};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 
@@ -35,6 +38,8 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,9 +56,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         pictures.invert()?;
     }
     let indices: Vec<usize> = (0..pictures.len()).collect();
+    let device = arguments.device.open()?;
+    let mut memory = None;
+    let mut on_device = match &device {
+        None => None,
+        Some(device) => {
+            let memory = memory.insert(SessionMemory::new(&model, &kernels, DEVICE_BATCH));
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let (session, said) = HostSession::new(memory, &model, kernels, Some(device), threads)?;
+            said.iter().for_each(|text| note(text));
+            // On the CPU all of its threads evaluate, each in a session of its own.
+            Some(session).filter(|session| session.device_name().is_some())
+        }
+    };
     let start = Instant::now();
-    let found = evaluate(&model, kernels, &pictures, &indices)?;
+    let found = match &mut on_device {
+        None => evaluate(&model, kernels, &pictures, &indices)?,
+        Some(session) => evaluate_in_batches(session, &model, &pictures, &indices)?,
+    };
     let seconds = start.elapsed().as_secs_f64();
+    on_device.iter_mut().for_each(note_failure);
+    let device_name = on_device.as_ref().and_then(HostSession::device_name);
 
     let label = |class: usize| {
         let named = model.label(class).map(str::to_owned);
@@ -72,6 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "data": collection.source,
             "part": arguments.part.to_string(),
             "kernels": kernels.name(),
+            "device": device_name,
             "accuracy": found.accuracy(),
             "loss": found.loss(),
             "correct": found.all().correct,
@@ -90,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         100.0 * found.accuracy(),
         found.loss(),
         found.all().total as f64 / seconds,
-        kernels.name()
+        device_name.unwrap_or(kernels.name())
     );
     print_classes("  ", &found, label);
     Ok(())

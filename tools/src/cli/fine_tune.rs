@@ -7,9 +7,10 @@ use kinglet::model::with_head;
 use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
 use serde::Serialize;
 
+use super::device::{DeviceArguments, note};
 use super::{DATA_HELP, Failure, Part, data, fit};
 use crate::dataset::ReadOptions;
-use crate::evaluate::{Evaluation, evaluate_tuned};
+use crate::evaluate::{Evaluation, check_fit, evaluate_tuned};
 use crate::file::{crc32, create_folder, write_atomic};
 use crate::fine_tune::{Epoch, Order, fine_tune};
 use crate::inspect::grouped;
@@ -74,6 +75,8 @@ pub(super) struct Arguments {
     /// Kernel set of the frozen layers: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Also write the pictures and settings as the firmware programs take them (implies --in-order)
     #[arg(long, value_name = "FILE")]
     firmware_samples: Option<PathBuf>,
@@ -127,7 +130,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut arena = HeapArena::new(training_bytes);
     let mut tuner = FineTuner::new(memory.session(&model, kernels)?, &mut arena, optimizer)?;
 
-    let before = evaluate_tuned(&mut tuner, &pictures, &evaluation)?;
+    let features = match arguments.device.open()? {
+        None => None,
+        Some(device) => {
+            check_fit(&model, &pictures)?;
+            let indices = training.iter().chain(&evaluation).copied();
+            let features = device.features(&model, &pictures, indices);
+            features.map_err(|failure| note(&failure)).ok()
+        }
+    };
+    let features = features.as_ref();
+    let before = evaluate_tuned(&mut tuner, &pictures, features, &evaluation)?;
     let order = match arguments.in_order || arguments.firmware_samples.is_some() {
         true => Order::AsGiven,
         false => Order::Shuffled(arguments.seed),
@@ -136,6 +149,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     fine_tune(
         &mut tuner,
         &pictures,
+        features,
         &training,
         arguments.epochs,
         order,
@@ -151,7 +165,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             epochs.push(epoch);
         },
     )?;
-    let after = evaluate_tuned(&mut tuner, &pictures, &evaluation)?;
+    let after = evaluate_tuned(&mut tuner, &pictures, features, &evaluation)?;
 
     let mut head = vec![0; tuner.head_len()];
     tuner.save_head(&mut head)?;

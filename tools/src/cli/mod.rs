@@ -2,7 +2,13 @@
 //! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
 
 mod bench;
+#[cfg(feature = "opencl")]
+mod bench_device;
+#[cfg(not(feature = "opencl"))]
+#[path = "bench_without_device.rs"]
+mod bench_device;
 mod demo;
+mod device;
 mod devices;
 mod eval;
 mod export;

@@ -3,6 +3,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::device::note;
 use crate::dataset::Collection;
 use crate::recipe::Recipe;
 use crate::train::{BatchProgress, EpochMetrics, Observer, Trainer};
@@ -38,6 +39,10 @@ impl Progress {
 }
 
 impl Observer for Progress {
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| note(text));
+    }
+
     fn start(&mut self, trainer: &Trainer, steps_left: usize) {
         let architecture = trainer.network().architecture();
         self.line(&format!(
@@ -107,6 +112,9 @@ fn rate(learning_rate: f64) -> String {
 pub(super) struct Silent;
 
 impl Observer for Silent {
+    fn note(&mut self, text: &str) {
+        note(text);
+    }
     fn start(&mut self, _: &Trainer, _: usize) {}
     fn batch(&mut self, _: &BatchProgress) {}
     fn epoch(&mut self, _: &EpochMetrics, _: bool) {}

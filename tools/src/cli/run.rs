@@ -6,8 +6,10 @@ use clap::Args;
 use kinglet::{Model, SessionMemory};
 use serde::Serialize;
 
+use super::device::{DeviceArguments, note, note_failure};
 use super::{Failure, fit};
-use crate::evaluate::argmax;
+use crate::device::HostSession;
+use crate::evaluate::{Input, argmax};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::{npy, picture};
@@ -22,6 +24,7 @@ use crate::{npy, picture};
   kinglet run model.kgl --input boot.png
   kinglet run model.kgl --input photograph.jpg --resize
   kinglet run model.kgl --input batch.npy --output logits.npy
+  kinglet run model.kgl --input batch.npy --output logits.npy --device gpu
   kinglet run model.kgl --input boot.png --kernels portable --json")]
 pub(super) struct Arguments {
     /// The model file (.kgl)
@@ -41,6 +44,8 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,30 +60,39 @@ struct Guess<'a> {
     output: f32,
 }
 
+/// What is run.
+enum Values {
+    /// To be normalized as the model says.
+    Pixels(Vec<u8>),
+    /// As they are.
+    Features(Vec<f32>),
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
     let is_npy = has_extension(&arguments.input, "npy");
-    let mut outputs = Vec::new();
     if is_npy && arguments.resize {
         return Err("--resize is for pictures; an array is taken as it is".into());
     }
-    let batch = if is_npy {
+    let (batch, input) = if is_npy {
         let (batch, values) = npy::read(&arguments.input, model.input())?;
-        let mut memory = SessionMemory::new(&model, &kernels, batch);
-        let mut session = memory.session(&model, kernels)?;
-        session.set_input_f32(&values)?;
-        outputs.extend_from_slice(session.run());
-        batch
+        (batch, Values::Features(values))
     } else {
         let pixels = picture::read(&arguments.input, model.input(), fit(arguments.resize))?;
-        let mut memory = SessionMemory::new(&model, &kernels, 1);
-        let mut session = memory.session(&model, kernels)?;
-        session.set_image_u8(&pixels)?;
-        outputs.extend_from_slice(session.run());
-        1
+        (1, Values::Pixels(pixels))
     };
+    let device = arguments.device.open()?;
+    let mut memory = SessionMemory::new(&model, &kernels, batch);
+    let (mut session, said) = HostSession::new(&mut memory, &model, kernels, device.as_ref(), 1)?;
+    said.iter().for_each(|text| note(text));
+    match &input {
+        Values::Pixels(pixels) => session.image(pixels)?,
+        Values::Features(values) => session.input(values)?,
+    }
+    let outputs = session.run().to_vec();
+    note_failure(&mut session);
     if let Some(path) = &arguments.output {
         npy::write(path, model.output(), &outputs)?;
     }
@@ -91,6 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "model": model.name(),
             "id": model.id().to_string(),
             "kernels": kernels.name(),
+            "device": session.device_name(),
             "batch": batch,
             "top": guesses,
         });

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
+use super::device::note;
 use super::progress::{Progress, Silent};
 use super::report::print_files;
 use super::{DATA_HELP, Failure, data};
 use crate::dataset::{Collection, ReadOptions};
+use crate::device::{self, DeviceChoice, Storage};
 use crate::kernel_set;
 use crate::recipe::Recipe;
 use crate::report::{self, Files};
@@ -21,7 +23,7 @@ use crate::train::{CHECKPOINT_EVERY, Checkpoint, Ended, FitOptions, Observer, Re
 /// Writes DIR/checkpoint.postcard after each epoch and each minute, DIR/metrics.csv, and at the end
 /// DIR/report.html. The best epoch is the one with the lowest validation loss (or, as the recipe says, the highest
 /// accuracy); `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current batch and leaves a
-/// checkpoint that --resume continues, bit for bit, and that can be exported too.
+/// checkpoint that --resume continues, on the same kernel set or device bit for bit, and that can be exported too.
 ///
 /// Pictures are transformed and normalized on other threads, ahead of the training. The line of an epoch shows its
 /// last learning rate, images trained in a second and, where it was not next to nothing, the time spent waiting for
@@ -50,6 +52,10 @@ pub(super) struct Arguments {
     /// Continue from DIR's checkpoint
     #[arg(long, conflicts_with = "force")]
     resume: bool,
+    /// Continue from DIR's checkpoint on another kernel set or device than it was begun on: from here on, results
+    /// differ in rounding
+    #[arg(long, conflicts_with_all = ["force", "resume"])]
+    resume_elsewhere: bool,
     /// Replace the run that is in DIR
     #[arg(long)]
     force: bool,
@@ -59,6 +65,13 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    /// auto, cpu, gpu, or a part of a name from `kinglet devices`
+    ///
+    /// auto measures a step on the first OpenCL GPU and on the CPU and takes the faster; without a GPU it is the CPU.
+    /// OpenCL devices that are CPUs (PoCL, llvmpipe) must be named. A device that cannot begin leaves the run to the
+    /// CPU; one that fails later ends the run, which --device cpu --resume-elsewhere continues.
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    device: DeviceChoice,
     /// Write no report at the end
     #[arg(long)]
     no_report: bool,
@@ -73,15 +86,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
     recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
     let collection = data(arguments.data.as_deref(), &ReadOptions::of_recipe(&recipe))?;
+    let (device, notes) = device::open(&arguments.device, Storage::F32)?;
+    notes.iter().for_each(|text| note(text));
     let options = FitOptions {
         recipe_path: &arguments.recipe,
         folder: &arguments.out,
         kernels: kernel_set::select(&arguments.kernels)?,
+        device: device.as_ref(),
         threads: arguments.threads,
-        start: match (arguments.resume, arguments.force) {
-            (true, _) => Start::Resume,
-            (false, true) => Start::Replace,
-            (false, false) => Start::New,
+        start: match arguments {
+            Arguments { resume: true, .. } => Start::Resume,
+            Arguments {
+                resume_elsewhere: true,
+                ..
+            } => Start::ResumeElsewhere,
+            Arguments { force: true, .. } => Start::Replace,
+            _ => Start::New,
         },
         checkpoint_every: CHECKPOINT_EVERY,
     };

@@ -53,6 +53,7 @@ fn run(collection: &Collection, layers: &str, epochs: usize, stopped: bool) -> C
     let recipe = Recipe::parse(&text, Path::new("noise.toml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = FitOptions {
+        device: None,
         recipe_path: Path::new("noise.toml"),
         folder: folder.path(),
         kernels: kernel_set::select("portable").unwrap(),

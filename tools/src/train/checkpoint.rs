@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::engine::Snapshot;
 use super::{EpochMetrics, Tally};
 use crate::file::{WriteError, crc32, write_atomic};
 use crate::network::Network;
@@ -68,6 +69,20 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What changed.
         what: &'static str,
+    },
+    /// The run was computed by something else.
+    #[error(
+        "{}: cannot resume: this run was computed by {then}, now it would be by {now}, whose results differ in \
+         rounding; go back to {then} (--kernels, --device), or take {now} from here on with --resume-elsewhere",
+        path.display()
+    )]
+    Kernels {
+        /// The file.
+        path: PathBuf,
+        /// The kernel set, or the device.
+        then: String,
+        /// What it would be now.
+        now: String,
     },
 }
 
@@ -130,7 +145,7 @@ pub struct Checkpoint {
     pub source: String,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// The kernel set.
+    /// The kernel set, or the device.
     pub kernels: String,
     pub(super) progress: Progress,
     /// The network now.
@@ -252,14 +267,29 @@ impl Checkpoint {
     pub fn best_network(&self) -> Result<Network, CheckpointError> {
         let mut network = self.network()?;
         let best = self.best.as_ref().map(|best| &best.values);
-        let values = best.or(self.average.as_ref()).unwrap_or(&self.values);
+        let values = best.unwrap_or(self.kept());
         network.parameters.clone_from(&values.parameters);
         network.statistics.clone_from(&values.statistics);
         Ok(network)
     }
 
-    /// Refuses to continue what was begun with another recipe, data set or kernel set. More epochs are welcome
-    /// where no learning rate so far depends on their number, and so is another patience.
+    /// What the next steps depend on.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            values: self.values.clone(),
+            average: self.average.clone(),
+            optimizer_steps: self.optimizer_steps,
+            optimizer_state: self.optimizer_state.clone(),
+        }
+    }
+
+    /// The values that training keeps: the average, where there is one, or the values themselves.
+    pub(super) fn kept(&self) -> &Values {
+        self.average.as_ref().unwrap_or(&self.values)
+    }
+
+    /// Refuses to continue what was begun with another recipe or data set. More epochs are welcome where no learning
+    /// rate so far depends on their number, and so is another patience.
     pub(super) fn check_resumable(
         &self,
         path: &Path,
@@ -292,7 +322,6 @@ impl Checkpoint {
             (then.train.ema == recipe.train.ema, "ema"),
             (self.classes == now.classes, "the classes"),
             (self.source == now.source, "the data set"),
-            (self.kernels == now.kernels, "the kernel set (--kernels)"),
         ];
         match checks.iter().find(|(same, _)| !same) {
             None => Ok(()),
@@ -301,6 +330,18 @@ impl Checkpoint {
                 what,
             }),
         }
+    }
+
+    /// Refuses to continue what something else has computed so far.
+    pub(super) fn check_kernels(&self, path: &Path, now: &str) -> Result<(), CheckpointError> {
+        if self.kernels == now {
+            return Ok(());
+        }
+        Err(CheckpointError::Kernels {
+            path: path.join(FILE_NAME),
+            then: self.kernels.clone(),
+            now: now.to_owned(),
+        })
     }
 
     /// Writes it into the folder of a run; the one before survives any failure. Returns the file.

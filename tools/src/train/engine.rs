@@ -1,262 +1,58 @@
-//! One step on the threads it runs on: buffers, forward, loss, backward, update.
-//!
-//! Every buffer is made once for the largest batch.
+//! What computes the steps of a [`Trainer`](super::Trainer): the CPU, or a device that keeps all values to itself.
 
-use kinglet_kernels::BackwardKernels;
-use kinglet_kernels::portable::cross_entropy_f32;
-use rayon::prelude::*;
+use std::borrow::Cow;
 
-use super::average::Average;
-use super::optimizer::Stepper;
-use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
-use super::{Batch, ClassTally, Source, Tally, TrainerOptions};
-use crate::evaluate::argmax;
+use super::{Batch, ClassTally, Rates, Tally, TrainError, Values};
 use crate::network::Network;
-use crate::recipe::OptimizerSettings;
 
-/// A network in training: all of it but the threads.
-pub(super) struct Engine {
-    kernels: &'static dyn BackwardKernels,
-    pub(super) network: Network,
-    pub(super) gradients: Vec<f32>,
-    pub(super) stepper: Stepper,
-    stages: Vec<Stage>,
-    /// Feature maps of the whole batch before the first stage, between stages, behind the last.
-    maps: Vec<Vec<f32>>,
-    /// Their gradients.
-    d_maps: Vec<Vec<f32>>,
-    /// Values of one sample in each of them.
-    map_lens: Vec<usize>,
-    /// The first stage that is trained: the gradient goes no further back.
-    first_trained: usize,
-    /// The classes of the batch.
-    labels: Vec<usize>,
-    batch_size: usize,
-    seed: u64,
-    pub(super) label_smoothing: f32,
-    pub(super) average: Option<Average>,
-    /// Whether parameters changed since the stages saw them.
-    pub(super) stale: bool,
+/// Whether a step is taken once its gradients are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// It is, unless a loss is not finite.
+    Step,
+    /// The gradients are all that is wanted.
+    Gradients,
 }
 
-impl Engine {
-    pub(super) fn new(
-        network: Network,
-        optimizer: &OptimizerSettings,
-        options: TrainerOptions,
-    ) -> Self {
-        let batch_size = options.batch_size.max(1);
-        // The loss contains the softmax.
-        let layers = network.architecture().logits_layers();
-        let stages = stage::build(&network, layers, batch_size, options.kernels);
-        let mut map_lens = vec![network.architecture().input.len()];
-        map_lens.extend(stages.iter().map(Stage::output_len));
-        let buffers = || {
-            map_lens
-                .iter()
-                .map(|len| vec![0.0; len * batch_size])
-                .collect()
-        };
-        Self {
-            kernels: options.kernels,
-            gradients: vec![0.0; network.parameters.len()],
-            stepper: Stepper::new(optimizer, &network),
-            first_trained: stages
-                .iter()
-                .position(Stage::has_parameters)
-                .unwrap_or(stages.len()),
-            maps: buffers(),
-            d_maps: buffers(),
-            map_lens,
-            stages,
-            network,
-            labels: Vec::new(),
-            batch_size,
-            seed: options.seed,
-            label_smoothing: 0.0,
-            average: None,
-            stale: true,
-        }
-    }
-
-    /// Reads the samples at `indices`, at most one batch of them.
-    pub(super) fn read(&mut self, source: &dyn Source, indices: &[usize]) {
-        let indices = &indices[..indices.len().min(self.batch_size)];
-        let input_len = self.map_lens[0];
-        let input = &mut self.maps[0][..indices.len() * input_len];
-        input
-            .par_chunks_mut(input_len)
-            .zip(indices)
-            .for_each(|(input, &index)| source.write(index, input));
-        self.labels.clear();
-        let labels = indices.iter().map(|&index| source.label(index));
-        self.labels.extend(labels);
-    }
-
-    /// Exchanges the input and the labels with those of a batch.
-    pub(super) fn exchange(&mut self, batch: &mut Batch) {
-        std::mem::swap(&mut self.maps[0], &mut batch.input);
-        std::mem::swap(&mut self.labels, &mut batch.labels);
-    }
-
-    /// Exchanges the values with their average, if there is one.
-    pub(super) fn exchange_average(&mut self) {
-        let average = self.average.as_mut();
-        if let Some(values) = average.and_then(|average| average.values.as_mut()) {
-            std::mem::swap(&mut self.network.parameters, &mut values.parameters);
-            std::mem::swap(&mut self.network.statistics, &mut values.statistics);
-            self.stale = true;
-        }
-    }
-
-    /// Forward pass over the first `samples` of what was read.
-    fn forward(&mut self, samples: usize, mode: Mode) {
-        let pass = Pass {
-            kernels: self.kernels,
-            mode,
-            parameters: &self.network.parameters,
-        };
-        let statistics = &mut self.network.statistics;
-        for (i, stage) in self.stages.iter_mut().enumerate() {
-            if self.stale {
-                stage.prepare(&pass);
-            }
-            let (before, behind) = self.maps.split_at_mut(i + 1);
-            let input = &before[i][..samples * self.map_lens[i]];
-            let output = &mut behind[0][..samples * self.map_lens[i + 1]];
-            stage.forward(&pass, statistics, input, output);
-        }
-        self.stale = false;
-    }
-
-    /// Losses of the last forward pass, their gradients, and what each sample came to: class, loss and hit.
-    fn loss(&mut self, label_smoothing: f32, mut each: impl FnMut(usize, f32, bool)) {
-        let last = self.maps.len() - 1;
-        let classes = self.map_lens[last];
-        let logits = self.maps[last].chunks(classes);
-        let d_logits = self.d_maps[last].chunks_mut(classes);
-        let share = 1.0 / self.labels.len() as f32;
-        for ((logits, d_logits), &label) in logits.zip(d_logits).zip(&self.labels) {
-            let mut loss = cross_entropy_f32(logits, label, d_logits);
-            if label_smoothing > 0.0 {
-                loss += smooth(label_smoothing, logits, label, d_logits);
-            }
-            d_logits.iter_mut().for_each(|d| *d *= share);
-            each(label, loss, argmax(logits) == label);
-        }
-    }
-
-    pub(super) fn gradient(&mut self, indices: &[usize], epoch: u64) -> Tally {
-        let indices = &indices[..indices.len().min(self.batch_size)];
-        let mode = Mode::Train(Keys {
-            seed: self.seed,
-            epoch,
-            samples: indices,
-        });
-        self.labels.truncate(indices.len());
-        self.forward(indices.len(), mode);
-        let mut tally = Tally::default();
-        self.loss(self.label_smoothing, |_, loss, correct| {
-            tally.add(loss, correct)
-        });
-        if tally.loss.is_finite() {
-            self.backward(indices.len(), mode);
-        }
-        tally
-    }
-
-    pub(super) fn step(&mut self, indices: &[usize], epoch: u64) -> Tally {
-        let tally = self.gradient(indices, epoch);
-        if tally.loss.is_finite() {
-            self.update();
-        }
-        tally
-    }
-
-    fn backward(&mut self, samples: usize, mode: Mode) {
-        let pass = Pass {
-            kernels: self.kernels,
-            mode,
-            parameters: &self.network.parameters,
-        };
-        for (i, stage) in self
-            .stages
-            .iter_mut()
-            .enumerate()
-            .skip(self.first_trained)
-            .rev()
-        {
-            let (d_before, d_behind) = self.d_maps.split_at_mut(i + 1);
-            let len = |map: usize| samples * self.map_lens[map];
-            let d_input = &mut d_before[i][..len(i)];
-            let of = Backward {
-                input: &self.maps[i][..len(i)],
-                output: &self.maps[i + 1][..len(i + 1)],
-                d_output: &mut d_behind[0][..len(i + 1)],
-                d_input: (i > self.first_trained).then_some(d_input),
-                gradients: &mut self.gradients,
-            };
-            stage.backward(&pass, of);
-        }
-    }
-
-    fn update(&mut self) {
-        self.stepper
-            .step(&mut self.network.parameters, &mut self.gradients);
-        if let Some(average) = &mut self.average {
-            average.add(&self.network);
-        }
-        self.stale = true;
-    }
-
-    pub(super) fn evaluate(
-        &mut self,
-        source: &dyn Source,
-        indices: &[usize],
-        go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Option<ClassTally> {
-        let mut tally = ClassTally::new(self.map_lens.last().copied().unwrap_or(0));
-        for batch in indices.chunks(self.batch_size) {
-            if !go_on() {
-                return None;
-            }
-            self.read(source, batch);
-            self.forward(batch.len(), Mode::Evaluate);
-            self.loss(0.0, |label, loss, correct| tally.add(label, loss, correct));
-        }
-        Some(tally)
-    }
+/// All that a network in training is at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Snapshot {
+    pub(super) values: Values,
+    /// None without an average, and before the first step.
+    pub(super) average: Option<Values>,
+    pub(super) optimizer_steps: u32,
+    /// For each chunk of parameters its slots one after the other.
+    pub(super) optimizer_state: Vec<f32>,
 }
 
-/// What label smoothing adds to the cross-entropy of one sample, and to its gradient: the target goes from 1 for the
-/// class to `1 - smoothing` for it and `smoothing` shared by all.
-fn smooth(smoothing: f32, logits: &[f32], label: usize, d_logits: &mut [f32]) -> f32 {
-    let Some(&of_class) = logits.get(label) else {
-        return 0.0;
-    };
-    let share = smoothing / logits.len() as f32;
-    d_logits.iter_mut().for_each(|d| *d -= share);
-    d_logits[label] += smoothing;
-    let mean = logits.iter().sum::<f32>() / logits.len() as f32;
-    smoothing * (of_class - mean)
-}
+/// A network in training.
+pub(super) trait Engine: Send {
+    /// The network. Values that a device has moved since are in a [`snapshot`](Self::snapshot) only.
+    fn network(&self) -> &Network;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn set_label_smoothing(&mut self, label_smoothing: f32);
 
-    #[test]
-    fn smoothed_losses_are_those_of_pytorch() {
-        // torch.nn.CrossEntropyLoss(label_smoothing=0.1) of these logits, and its gradient.
-        let (logits, label) = ([1.5_f32, -0.25, 0.75, -2.0], 2);
-        let mut d_logits = [0.0; 4];
-        let mut loss = cross_entropy_f32(&logits, label, &mut d_logits);
-        loss += smooth(0.1, &logits, label, &mut d_logits);
-        let right = 1.3416115_f32;
-        let gradient = [0.5715384_f32, 0.0786628_f32, -0.6432152_f32, -0.0069861_f32];
-        assert!((loss - right).abs() < 1e-6, "{loss}");
-        for (found, right) in d_logits.iter().zip(gradient) {
-            assert!((found - right).abs() < 1e-6, "{d_logits:?}");
-        }
-    }
+    /// Keeps an average of this decay from now on.
+    fn set_average(&mut self, decay: f32);
+
+    fn set_rates(&mut self, rates: Rates);
+
+    fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError>;
+
+    fn snapshot(&mut self) -> Result<Snapshot, TrainError>;
+
+    /// Continues from a snapshot; false if its optimizer is another.
+    fn restore(&mut self, snapshot: Snapshot) -> Result<bool, TrainError>;
+
+    /// The gradients of the last step, in the order of the parameters.
+    fn gradients(&mut self) -> Result<Cow<'_, [f32]>, TrainError>;
+
+    /// A step on `batch`, which comes back as it was. Returns the sums of the forward pass before the step.
+    fn step(&mut self, batch: &mut Batch, take: Take) -> Result<Tally, TrainError>;
+
+    /// Adds to `tally` what `batch` comes to: running statistics, no dropout, plain cross-entropy.
+    fn evaluate(&mut self, batch: &mut Batch, tally: &mut ClassTally) -> Result<(), TrainError>;
+
+    /// Exchanges the values that the next evaluations take with their average, if there is one.
+    fn exchange_average(&mut self);
 }

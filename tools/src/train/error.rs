@@ -42,6 +42,13 @@ pub enum TrainError {
         /// What the system said.
         source: rayon::ThreadPoolBuildError,
     },
+    /// The device failed, at the start or in the middle of a run.
+    #[cfg(feature = "opencl")]
+    #[error(
+        "the OpenCL device failed: {0}; on the CPU the run goes on from its last checkpoint with --device cpu \
+         --resume-elsewhere"
+    )]
+    Device(#[from] kinglet::opencl::OpenClError),
     /// Pictures of another shape than the network's input.
     #[error(
         "the recipe's input is {}, but the pictures of {source_name} are {} (channels, height, width): \

@@ -14,6 +14,7 @@ use super::{
     TrainerOptions,
 };
 use crate::dataset::{Collection, split};
+use crate::device::Device;
 use crate::file::{create_folder, remove_file, remove_partial};
 use crate::network::Network;
 use crate::recipe::Recipe;
@@ -29,6 +30,8 @@ pub struct FitOptions<'a> {
     pub folder: &'a Path,
     /// The kernel set.
     pub kernels: &'static dyn BackwardKernels,
+    /// The device that trains, if it is not the CPU. If it cannot even start, the CPU takes its place.
+    pub device: Option<&'a Device>,
     /// Number of threads; 0 for one on each core.
     pub threads: usize,
     /// What becomes of a run that is in the folder already.
@@ -42,14 +45,18 @@ pub struct FitOptions<'a> {
 pub enum Start {
     /// It is left alone: training is refused.
     New,
-    /// It is continued.
+    /// It is continued by what has computed it so far.
     Resume,
+    /// It is continued by whatever kernel set or device there is now.
+    ResumeElsewhere,
     /// It is removed.
     Replace,
 }
 
 /// Is told how a run goes.
 pub trait Observer: Send {
+    /// Something that is no error and still should be known.
+    fn note(&mut self, _text: &str) {}
     /// Before the first step.
     fn start(&mut self, trainer: &Trainer, steps_left: usize);
     /// After each batch.
@@ -126,33 +133,29 @@ pub fn fit(
     )?;
     let path = options.folder.join(checkpoint::FILE_NAME);
     prepare_folder(options, &path)?;
+    let network = Network::initialize(recipe.architecture.clone(), settings.seed);
+    let (mut trainer, kernels) = trainer(&network, recipe, options, observer)?;
     let subject = Subject {
         recipe,
         source: &collection.source,
         classes: &classes,
-        kernels: options.kernels.name(),
+        kernels: &kernels,
     };
-    let network = Network::initialize(recipe.architecture.clone(), settings.seed);
     let mut checkpoint = Checkpoint::new(&subject, &network);
-    let trainer_options = TrainerOptions {
-        kernels: options.kernels,
-        threads: options.threads,
-        batch_size: settings.batch_size,
-        seed: settings.seed,
-    };
-    let mut trainer = Trainer::new(network, &recipe.optimizer, trainer_options)?
-        .with_label_smoothing(settings.label_smoothing);
-    if let Some(decay) = settings.ema {
-        trainer = trainer.with_average(decay);
-    }
-    if options.start == Start::Resume {
+    if let Start::Resume | Start::ResumeElsewhere = options.start {
         checkpoint = Checkpoint::load(options.folder)?;
         checkpoint.check_resumable(options.folder, &subject)?;
+        if options.start == Start::Resume {
+            checkpoint.check_kernels(options.folder, &kernels)?;
+        } else if checkpoint.kernels != kernels {
+            let then = &checkpoint.kernels;
+            observer.note(&format!(
+                "{kernels} goes on with what {then} has begun: rounding differs from here on"
+            ));
+            checkpoint.kernels.clone_from(&kernels);
+        }
         checkpoint.train = settings;
-        trainer.set_values(&checkpoint.values.parameters, &checkpoint.values.statistics);
-        trainer.restore_average(checkpoint.average.clone());
-        let (steps, state) = (checkpoint.optimizer_steps, &checkpoint.optimizer_state);
-        if !trainer.restore_optimizer(steps, state) {
+        if !trainer.restore(checkpoint.snapshot())? {
             let problem = "the optimizer's state in the checkpoint is of another size";
             return Err(CheckpointError::Damaged { path, problem }.into());
         }
@@ -207,12 +210,15 @@ pub fn fit(
         .best
         .take()
         .map_or(checkpoint.values, |best| best.values);
-    trainer.set_values(&best.parameters, &best.statistics);
-    let test = collection.test.as_ref().and_then(|test| {
-        let all: Vec<usize> = (0..test.len()).collect();
-        let pictures = Pictures::new(test, &recipe.data.normalize);
-        trainer.evaluate(&pictures, &all, &|| true)
-    });
+    trainer.set_values(&best.parameters, &best.statistics)?;
+    let test = match &collection.test {
+        Some(test) => {
+            let all: Vec<usize> = (0..test.len()).collect();
+            let pictures = Pictures::new(test, &recipe.data.normalize);
+            trainer.evaluate(&pictures, &all, &|| true)?
+        }
+        None => None,
+    };
     Ok(Ended::Complete(Box::new(Report {
         network: trainer.network().clone(),
         best_epoch,
@@ -224,12 +230,64 @@ pub fn fit(
     })))
 }
 
+/// The trainer of a run, and the name of what computes in it.
+fn trainer(
+    network: &Network,
+    recipe: &Recipe,
+    options: &FitOptions,
+    observer: &mut dyn Observer,
+) -> Result<(Trainer, String), TrainError> {
+    let settings = recipe.train;
+    let trainer_options = TrainerOptions {
+        kernels: options.kernels,
+        threads: options.threads,
+        batch_size: settings.batch_size,
+        seed: settings.seed,
+    };
+    let configure = |trainer: Trainer| {
+        let trainer = trainer.with_label_smoothing(settings.label_smoothing);
+        match settings.ema {
+            Some(decay) => trainer.with_average(decay),
+            None => trainer,
+        }
+    };
+    let on_cpu =
+        || Trainer::new(network.clone(), &recipe.optimizer, trainer_options).map(configure);
+    #[cfg(feature = "opencl")]
+    if let Some(device) = options.device {
+        let name = device.name();
+        let started = || {
+            let network = network.clone();
+            let trainer = Trainer::on_device(network, &recipe.optimizer, trainer_options, device);
+            let mut trainer = trainer.map(configure)?;
+            let times = match device.measured {
+                true => Some([trainer.step_time()?, on_cpu()?.step_time()?]),
+                false => None,
+            };
+            Ok((trainer, times))
+        };
+        match started() {
+            Ok((_, Some([there, here]))) if here <= there => observer.note(&format!(
+                "the CPU trains: a step takes {there:.1?} on {name}, {here:.1?} on the CPU"
+            )),
+            Ok((trainer, _)) => return Ok((trainer, format!("opencl: {name}"))),
+            Err(TrainError::Device(error)) => {
+                observer.note(&format!("the CPU trains, since {name} cannot: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((on_cpu()?, options.kernels.name().to_owned()))
+}
+
 /// Decides about a run that is in the folder, and makes the folder.
 fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainError> {
     let path = || options.folder.to_owned();
     match (options.start, checkpoint.exists()) {
         (Start::New, true) => return Err(TrainError::FolderTaken { path: path() }),
-        (Start::Resume, false) => return Err(CheckpointError::Missing { path: path() }.into()),
+        (Start::Resume | Start::ResumeElsewhere, false) => {
+            return Err(CheckpointError::Missing { path: path() }.into());
+        }
         // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
         (Start::Replace, true) => remove_file(checkpoint)?,
         _ => {}

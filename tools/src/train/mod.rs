@@ -8,6 +8,9 @@
 
 mod average;
 mod checkpoint;
+mod cpu_engine;
+#[cfg(feature = "opencl")]
+mod device;
 mod engine;
 mod error;
 mod fit;

@@ -13,26 +13,29 @@ use crate::recipe::OptimizerSettings;
 /// hold the state in this order.
 const CHUNK: usize = 4096;
 
-/// An optimizer and its state for each parameter.
+/// One of the runtime's optimizers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum AnyOptimizer {
+    Sgd(Sgd),
+    Adam(Adam),
+}
+
+/// What a step does: all of an optimizer but its state, which lies where the step is computed.
 #[derive(Debug, Clone)]
-pub(super) struct Stepper {
+pub(super) struct Rule {
     settings: OptimizerSettings,
     /// What the next step takes instead of the settings' own.
     rates: Rates,
     /// The only parameters that decay, where not all do.
     decaying: Option<Vec<Range<usize>>>,
     /// Number of steps taken.
-    steps: u32,
-    /// For each chunk of parameters its slots one after the other.
-    state: Vec<f32>,
+    pub(super) steps: u32,
 }
 
-impl Stepper {
+impl Rule {
     pub(super) fn new(settings: &OptimizerSettings, network: &Network) -> Self {
-        let (slots, decay_bias) = match *settings {
-            OptimizerSettings::Sgd { decay_bias, .. } => (Sgd::SLOTS, decay_bias),
-            OptimizerSettings::Adam { decay_bias, .. } => (Adam::SLOTS, decay_bias),
-        };
+        let (OptimizerSettings::Sgd { decay_bias, .. }
+        | OptimizerSettings::Adam { decay_bias, .. }) = *settings;
         // Biases, and factor and summand of batch normalization, are the tensors of one axis.
         let decays =
             |tensor: &&Tensor| !tensor.role.is_statistic() && tensor.pytorch_shape().len() > 1;
@@ -48,7 +51,6 @@ impl Stepper {
             },
             decaying: (!decay_bias).then(decaying),
             steps: 0,
-            state: vec![0.0; slots * network.parameters.len()],
         }
     }
 
@@ -57,10 +59,16 @@ impl Stepper {
         self.rates = rates;
     }
 
-    /// Moves the parameters against their gradients. Where not all parameters decay, the decay is added to
-    /// `gradients`.
-    pub(super) fn step(&mut self, parameters: &mut [f32], gradients: &mut [f32]) {
-        self.steps = self.steps.saturating_add(1);
+    /// Elements of state for each parameter.
+    pub(super) fn slots(&self) -> usize {
+        match self.settings {
+            OptimizerSettings::Sgd { .. } => Sgd::SLOTS,
+            OptimizerSettings::Adam { .. } => Adam::SLOTS,
+        }
+    }
+
+    /// The optimizer as it is now, with the decay of those parameters that decay.
+    pub(super) fn optimizer(&self) -> AnyOptimizer {
         let learning_rate = self.rates.learning_rate as f32;
         let momentum = self.rates.momentum.map(|momentum| momentum as f32);
         match self.settings {
@@ -69,54 +77,83 @@ impl Stepper {
                 weight_decay,
                 nesterov,
                 ..
-            } => {
-                let sgd = Sgd {
-                    learning_rate,
-                    momentum: momentum.unwrap_or(own),
-                    weight_decay: self.decay(weight_decay, parameters, gradients),
-                    nesterov,
-                };
-                update(&sgd, self.steps, parameters, gradients, &mut self.state);
-            }
+            } => AnyOptimizer::Sgd(Sgd {
+                learning_rate,
+                momentum: momentum.unwrap_or(own),
+                weight_decay,
+                nesterov,
+            }),
             OptimizerSettings::Adam {
                 betas: [beta1, beta2],
                 epsilon,
                 weight_decay,
                 ..
-            } => {
-                let adam = Adam {
-                    learning_rate,
-                    beta1: momentum.unwrap_or(beta1),
-                    beta2,
-                    epsilon,
-                    weight_decay: self.decay(weight_decay, parameters, gradients),
-                };
-                update(&adam, self.steps, parameters, gradients, &mut self.state);
-            }
+            } => AnyOptimizer::Adam(Adam {
+                learning_rate,
+                beta1: momentum.unwrap_or(beta1),
+                beta2,
+                epsilon,
+                weight_decay,
+            }),
         }
     }
 
-    /// Adds the decay to the gradients of those parameters that decay, unless all do. Returns the decay that is
-    /// left to the optimizer.
-    fn decay(&self, weight_decay: f32, parameters: &[f32], gradients: &mut [f32]) -> f32 {
+    /// The parameters in runs that decay alike, each with whether it does.
+    #[cfg(feature = "opencl")]
+    pub(super) fn runs(&self, parameters: usize) -> Vec<(Range<usize>, bool)> {
         let Some(decaying) = &self.decaying else {
-            return weight_decay;
+            return vec![(0..parameters, true)];
         };
-        if weight_decay != 0.0 {
-            for range in decaying {
-                gradients[range.clone()]
-                    .par_iter_mut()
-                    .with_min_len(CHUNK)
-                    .zip(&parameters[range.clone()])
-                    .for_each(|(gradient, parameter)| *gradient += weight_decay * parameter);
-            }
+        let mut runs = Vec::new();
+        let mut end = 0;
+        for range in decaying {
+            runs.push((end..range.start, false));
+            runs.push((range.clone(), true));
+            end = range.end;
         }
-        0.0
+        runs.push((end..parameters, false));
+        runs.retain(|(range, _)| !range.is_empty());
+        runs
+    }
+}
+
+/// An optimizer and its state for each parameter.
+#[derive(Debug, Clone)]
+pub(super) struct Stepper {
+    pub(super) rule: Rule,
+    /// For each chunk of parameters its slots one after the other.
+    state: Vec<f32>,
+}
+
+impl Stepper {
+    pub(super) fn new(settings: &OptimizerSettings, network: &Network) -> Self {
+        let rule = Rule::new(settings, network);
+        Self {
+            state: vec![0.0; rule.slots() * network.parameters.len()],
+            rule,
+        }
     }
 
-    /// Steps taken and state, for a checkpoint.
-    pub(super) fn save(&self) -> (u32, &[f32]) {
-        (self.steps, &self.state)
+    /// Moves the parameters against their gradients. Where not all parameters decay, the decay is added to
+    /// `gradients`.
+    pub(super) fn step(&mut self, parameters: &mut [f32], gradients: &mut [f32]) {
+        self.rule.steps = self.rule.steps.saturating_add(1);
+        let (steps, state) = (self.rule.steps, &mut self.state);
+        match self.rule.optimizer() {
+            AnyOptimizer::Sgd(mut sgd) => {
+                sgd.weight_decay = decay(&self.rule, sgd.weight_decay, parameters, gradients);
+                update(&sgd, steps, parameters, gradients, state);
+            }
+            AnyOptimizer::Adam(mut adam) => {
+                adam.weight_decay = decay(&self.rule, adam.weight_decay, parameters, gradients);
+                update(&adam, steps, parameters, gradients, state);
+            }
+        }
+    }
+
+    /// The state, for a checkpoint.
+    pub(super) fn state(&self) -> &[f32] {
+        &self.state
     }
 
     /// Continues from a checkpoint. Returns false, and changes nothing, if the state is that of another
@@ -125,11 +162,57 @@ impl Stepper {
     pub(super) fn restore(&mut self, steps: u32, state: &[f32]) -> bool {
         let fits = state.len() == self.state.len();
         if fits {
-            self.steps = steps;
+            self.rule.steps = steps;
             self.state.copy_from_slice(state);
         }
         fits
     }
+}
+
+/// Adds the decay to the gradients of those parameters that decay, unless all do. Returns the decay that is left to
+/// the optimizer.
+fn decay(rule: &Rule, weight_decay: f32, parameters: &[f32], gradients: &mut [f32]) -> f32 {
+    let Some(decaying) = &rule.decaying else {
+        return weight_decay;
+    };
+    if weight_decay != 0.0 {
+        for range in decaying {
+            gradients[range.clone()]
+                .par_iter_mut()
+                .with_min_len(CHUNK)
+                .zip(&parameters[range.clone()])
+                .for_each(|(gradient, parameter)| *gradient += weight_decay * parameter);
+        }
+    }
+    0.0
+}
+
+/// The state as checkpoints hold it, of state whose slots each go over all parameters.
+#[cfg(feature = "opencl")]
+pub(super) fn to_chunks(slots: usize, state: &[f32]) -> Vec<f32> {
+    let parameters = state.len() / slots;
+    let starts = (0..parameters).step_by(CHUNK);
+    starts
+        .flat_map(|start| {
+            let len = CHUNK.min(parameters - start);
+            (0..slots).flat_map(move |slot| &state[slot * parameters + start..][..len])
+        })
+        .copied()
+        .collect()
+}
+
+/// The reverse of [`to_chunks`].
+#[cfg(feature = "opencl")]
+pub(super) fn from_chunks(slots: usize, chunks: &[f32]) -> Vec<f32> {
+    let parameters = chunks.len() / slots;
+    let mut state = vec![0.0; chunks.len()];
+    for (chunk, values) in chunks.chunks(slots * CHUNK).enumerate() {
+        let len = values.len() / slots;
+        for (slot, values) in values.chunks(len.max(1)).enumerate() {
+            state[slot * parameters + chunk * CHUNK..][..len].copy_from_slice(values);
+        }
+    }
+    state
 }
 
 fn update<O: Optimizer<Step: Send + Sync> + Sync>(
@@ -230,5 +313,18 @@ mod tests {
             }
         }
         assert_eq!(spared, ["0.bias", "1.weight", "1.bias", "3.bias"]);
+    }
+
+    #[cfg(feature = "opencl")]
+    #[test]
+    fn state_comes_back_from_chunks() {
+        for (slots, parameters) in [(1, 5), (2, 5), (2, CHUNK), (2, 2 * CHUNK + 3)] {
+            let state: Vec<f32> = (0..slots * parameters).map(|i| i as f32).collect();
+            let chunks = to_chunks(slots, &state);
+            let len = CHUNK.min(parameters);
+            assert_eq!(chunks[..len], state[..len]);
+            assert_eq!(chunks[(slots - 1) * len], state[(slots - 1) * parameters]);
+            assert_eq!(from_chunks(slots, &chunks), state);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::checkpoint::{Best, Checkpoint, Values};
+use super::checkpoint::{Best, Checkpoint};
 use super::loader::Loader;
 use super::metrics::to_csv;
 use super::{
@@ -59,7 +59,7 @@ impl Run<'_> {
             let seconds_before = self.checkpoint.progress.seconds;
             let complete = self.train_epoch(trainer, loader)?;
             let validated = if complete {
-                self.validate(trainer)
+                self.validate(trainer)?
             } else {
                 None
             };
@@ -93,7 +93,7 @@ impl Run<'_> {
             let progress = &mut self.checkpoint.progress;
             let rates = self.schedule.at(epoch * self.batches + progress.batches);
             trainer.set_rates(rates);
-            let tally = trainer.step_batch(&mut batch);
+            let tally = trainer.step_batch(&mut batch)?;
             loader.give_back(batch);
             if !tally.loss.is_finite() {
                 return Err(TrainError::Diverged {
@@ -123,19 +123,19 @@ impl Run<'_> {
     }
 
     /// The validation samples' tally, `Some(None)` if there are none; `None` if it was interrupted.
-    fn validate(&mut self, trainer: &mut Trainer) -> Option<Option<Tally>> {
+    fn validate(&mut self, trainer: &mut Trainer) -> Result<Option<Option<Tally>>, TrainError> {
         if self.validation.is_empty() {
-            return Some(None);
+            return Ok(Some(None));
         }
         let stop = self.stop;
         let go_on = || !stop.load(Ordering::Relaxed);
         let tally = trainer.evaluate_kept(self.pictures, &self.validation, &go_on)?;
-        Some(Some(tally.total()))
+        Ok(tally.map(|tally| Some(tally.total())))
     }
 
     fn finish_epoch(
         &mut self,
-        trainer: &Trainer,
+        trainer: &mut Trainer,
         validation: Option<Tally>,
         seconds: f64,
     ) -> Result<(), TrainError> {
@@ -155,6 +155,7 @@ impl Run<'_> {
         };
         self.checkpoint.progress.epochs = epochs;
         let best = self.is_best(&metrics);
+        self.take_snapshot(trainer)?;
         if best {
             self.checkpoint.best = Some(Best {
                 epoch: metrics.epoch,
@@ -162,13 +163,14 @@ impl Run<'_> {
                 accuracy: metrics
                     .validation_accuracy
                     .unwrap_or(metrics.train_accuracy),
-                values: trainer.kept(),
+                values: self.checkpoint.kept().clone(),
             });
         }
         self.checkpoint.history.push(metrics);
         self.observer.epoch(&metrics, best);
         self.write_metrics()?;
-        self.save(trainer)
+        self.checkpoint.save(self.options.folder)?;
+        Ok(())
     }
 
     /// Whether an epoch is better than the best before it. Without validation there is nothing to choose by: the
@@ -191,14 +193,18 @@ impl Run<'_> {
         Ok(write_atomic(&self.options.folder.join(METRICS), &csv)?)
     }
 
-    fn save(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
-        let (steps, state) = trainer.optimizer_state();
-        self.checkpoint.values = Values::of(trainer.network());
-        self.checkpoint.average = trainer.average().cloned();
-        self.checkpoint.optimizer_steps = steps;
-        self.checkpoint.optimizer_state.clear();
-        self.checkpoint.optimizer_state.extend_from_slice(state);
+    fn save(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        self.take_snapshot(trainer)?;
         self.checkpoint.save(self.options.folder)?;
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, trainer: &mut Trainer) -> Result<(), TrainError> {
+        let snapshot = trainer.snapshot()?;
+        self.checkpoint.values = snapshot.values;
+        self.checkpoint.average = snapshot.average;
+        self.checkpoint.optimizer_steps = snapshot.optimizer_steps;
+        self.checkpoint.optimizer_state = snapshot.optimizer_state;
         Ok(())
     }
 }

@@ -2,21 +2,33 @@
 //!
 //! The bits of the result depend on network, batches, keys and kernel set, not on the number of threads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+#[cfg(feature = "opencl")]
+use std::time::{Duration, Instant};
 
 use kinglet_kernels::BackwardKernels;
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::average::Average;
-use super::engine::Engine;
-use super::{Batch, ClassTally, Rates, Source, Tally, TrainError, Values};
+use super::cpu_engine::CpuEngine;
+#[cfg(feature = "opencl")]
+use super::device::DeviceEngine;
+use super::engine::{Engine, Snapshot, Take};
+use super::{Batch, ClassTally, Rates, Source, Tally, TrainError};
+use crate::device::Device;
 use crate::network::Network;
 use crate::recipe::OptimizerSettings;
 
 /// A network in training.
 pub struct Trainer {
     pool: Arc<ThreadPool>,
-    engine: Engine,
+    engine: Box<dyn Engine>,
+    /// Where the steps are taken: on the threads of the pool, or on a device by the thread that asks for them.
+    on_device: bool,
+    /// What samples are read into.
+    batch: Batch,
+    batch_size: usize,
 }
 
 /// What decides how a [`Trainer`] computes.
@@ -33,7 +45,7 @@ pub struct TrainerOptions {
 }
 
 impl Trainer {
-    /// Prepares to train `network`.
+    /// Prepares to train `network` on the CPU.
     ///
     /// # Errors
     /// [`TrainError::Threads`] if the system does not give that many threads.
@@ -42,31 +54,61 @@ impl Trainer {
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
     ) -> Result<Self, TrainError> {
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(options.threads)
-            .build();
-        let pool = pool.map_err(|source| TrainError::Threads {
-            threads: options.threads,
-            source,
-        })?;
+        let pool = pool(options.threads)?;
+        let engine = CpuEngine::new(network, optimizer, options);
         Ok(Self {
-            pool: Arc::new(pool),
-            engine: Engine::new(network, optimizer, options),
+            pool,
+            engine: Box::new(engine),
+            on_device: false,
+            batch: Batch::default(),
+            batch_size: options.batch_size.max(1),
         })
+    }
+
+    /// Prepares to train `network` on a device. The threads make batches ready.
+    ///
+    /// # Errors
+    /// [`TrainError::Threads`], or [`TrainError::Device`] if the device fails or has not enough memory.
+    pub fn on_device(
+        network: Network,
+        optimizer: &OptimizerSettings,
+        options: TrainerOptions,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let pool = pool(options.threads)?;
+        #[cfg(feature = "opencl")]
+        return Ok(Self {
+            engine: Box::new(DeviceEngine::new(
+                network,
+                optimizer,
+                options,
+                &device.executor,
+                &pool,
+            )?),
+            pool,
+            on_device: true,
+            batch: Batch::default(),
+            batch_size: options.batch_size.max(1),
+        });
+        #[cfg(not(feature = "opencl"))]
+        {
+            let _ = (network, optimizer, pool);
+            match *device {}
+        }
     }
 
     /// With `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of a sample's target is shared equally by
     /// all classes. Evaluation is without.
     #[must_use]
     pub fn with_label_smoothing(mut self, label_smoothing: f32) -> Self {
-        self.engine.label_smoothing = label_smoothing;
+        self.engine.set_label_smoothing(label_smoothing);
         self
     }
 
     /// With an exponential moving average of parameters and running statistics, of that decay.
     #[must_use]
     pub fn with_average(mut self, decay: f32) -> Self {
-        self.engine.average = Some(Average::new(decay));
+        self.engine.set_average(decay);
         self
     }
 
@@ -75,122 +117,187 @@ impl Trainer {
         self.pool.current_num_threads()
     }
 
-    /// The network as it is now.
+    /// The network. Of one that is trained on a device the values are those of [`Trainer::set_values`] or
+    /// [`Trainer::fetch`], whichever was last.
     pub fn network(&self) -> &Network {
-        &self.engine.network
+        self.engine.network()
+    }
+
+    /// The network as it is now.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    pub fn fetch(&mut self) -> Result<&Network, TrainError> {
+        self.engine.snapshot()?;
+        Ok(self.engine.network())
     }
 
     /// Changes the network's values, for example to those of a checkpoint.
-    pub fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) {
-        let network = &mut self.engine.network;
-        network.parameters.copy_from_slice(parameters);
-        network.statistics.copy_from_slice(statistics);
-        self.engine.stale = true;
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    pub fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError> {
+        self.engine.set_values(parameters, statistics)
     }
 
-    /// What training keeps: the average of the values, where there is one, or the values themselves.
-    pub(super) fn kept(&self) -> Values {
-        let average = self.average();
-        average.map_or_else(|| Values::of(self.network()), Values::clone)
+    /// All that the next steps depend on.
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
+        self.engine.snapshot()
     }
 
-    /// The average of the values, if there is one.
-    pub(super) fn average(&self) -> Option<&Values> {
-        self.engine.average.as_ref()?.values.as_ref()
-    }
-
-    /// Continues the average from a checkpoint.
-    pub(super) fn restore_average(&mut self, values: Option<Values>) {
-        if let Some(average) = &mut self.engine.average {
-            average.values = values;
-        }
+    /// Continues from a snapshot; false if its optimizer is another.
+    pub(super) fn restore(&mut self, snapshot: Snapshot) -> Result<bool, TrainError> {
+        self.engine.restore(snapshot)
     }
 
     /// Learning rate and momentum of the steps from now on, instead of the optimizer's own.
     pub fn set_rates(&mut self, rates: Rates) {
-        self.engine.stepper.set_rates(rates);
+        self.engine.set_rates(rates);
     }
 
     /// Gradients of the last step, in the order of the network's parameters.
-    pub fn gradients(&self) -> &[f32] {
-        &self.engine.gradients
-    }
-
-    /// Steps taken and the optimizer's state.
-    pub(super) fn optimizer_state(&self) -> (u32, &[f32]) {
-        self.engine.stepper.save()
-    }
-
-    /// Continues the optimizer from a state; false if it is another optimizer's.
-    #[must_use]
-    pub(super) fn restore_optimizer(&mut self, steps: u32, state: &[f32]) -> bool {
-        self.engine.stepper.restore(steps, state)
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    pub fn gradients(&mut self) -> Result<Cow<'_, [f32]>, TrainError> {
+        self.engine.gradients()
     }
 
     /// One step on the samples at `indices`: the mean of their losses is lowered. `epoch` is part of dropout's key.
     ///
     /// Returns the sums of the forward pass, before the step. If their loss is not finite, the step is not
     /// taken.
-    pub fn step(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
-        let engine = &mut self.engine;
-        self.pool.install(|| {
-            engine.read(source, indices);
-            engine.step(indices, epoch)
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    pub fn step(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        epoch: u64,
+    ) -> Result<Tally, TrainError> {
+        self.inside(|trainer| {
+            trainer.read(source, indices, epoch);
+            trainer.engine.step(&mut trainer.batch, Take::Step)
         })
     }
 
     /// One step as [`Trainer::step`], on a batch that is ready. Its input is used where it lies.
     ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    ///
     /// # Panics
     /// If the batch holds fewer values or labels than its samples need.
-    pub fn step_batch(&mut self, batch: &mut Batch) -> Tally {
-        let engine = &mut self.engine;
-        engine.exchange(batch);
-        let tally = self
-            .pool
-            .install(|| engine.step(&batch.samples, batch.epoch));
-        engine.exchange(batch);
-        tally
+    pub fn step_batch(&mut self, batch: &mut Batch) -> Result<Tally, TrainError> {
+        self.inside(|trainer| trainer.engine.step(batch, Take::Step))
     }
 
     /// Computes the gradients of a step without taking it.
-    pub fn gradient(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) -> Tally {
-        let engine = &mut self.engine;
-        self.pool.install(|| {
-            engine.read(source, indices);
-            engine.gradient(indices, epoch)
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
+    pub fn gradient(
+        &mut self,
+        source: &dyn Source,
+        indices: &[usize],
+        epoch: u64,
+    ) -> Result<Tally, TrainError> {
+        self.inside(|trainer| {
+            trainer.read(source, indices, epoch);
+            trainer.engine.step(&mut trainer.batch, Take::Gradients)
         })
     }
 
     /// Evaluates the samples at `indices`: running statistics, no dropout, plain cross-entropy. Stops between
     /// batches when `go_on` says no, and then returns nothing.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if the device fails.
     pub fn evaluate(
         &mut self,
         source: &dyn Source,
         indices: &[usize],
         go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Option<ClassTally> {
-        let engine = &mut self.engine;
-        self.pool
-            .install(|| engine.evaluate(source, indices, go_on))
+    ) -> Result<Option<ClassTally>, TrainError> {
+        self.inside(|trainer| {
+            let classes = trainer.network().architecture().output().len();
+            let mut tally = ClassTally::new(classes);
+            for indices in indices.chunks(trainer.batch_size) {
+                if !go_on() {
+                    return Ok(None);
+                }
+                trainer.read(source, indices, 0);
+                trainer.engine.evaluate(&mut trainer.batch, &mut tally)?;
+            }
+            Ok(Some(tally))
+        })
     }
 
-    /// Evaluates as [`Trainer::evaluate`] with the values that training keeps.
+    /// Evaluates as [`Trainer::evaluate`] with the values that training keeps: their average, where there is one.
     pub(super) fn evaluate_kept(
         &mut self,
         source: &dyn Source,
         indices: &[usize],
         go_on: &(dyn Fn() -> bool + Sync),
-    ) -> Option<ClassTally> {
+    ) -> Result<Option<ClassTally>, TrainError> {
         self.engine.exchange_average();
         let tally = self.evaluate(source, indices, go_on);
         self.engine.exchange_average();
         tally
     }
 
-    /// Runs `work` on the trainer's own threads: steps inside start without waking them.
+    /// How long a step takes, without taking it: the least of a few, on a batch of zeros.
+    #[cfg(feature = "opencl")]
+    pub(super) fn step_time(&mut self) -> Result<Duration, TrainError> {
+        const RUNS: usize = 4;
+        let network = self.network().clone();
+        let mut batch = Batch {
+            input: vec![0.0; self.batch_size * network.architecture().input.len()],
+            labels: vec![0; self.batch_size],
+            samples: (0..self.batch_size).collect(),
+            epoch: 0,
+        };
+        let mut least = Duration::MAX;
+        for _ in 0..RUNS {
+            let start = Instant::now();
+            self.inside(|trainer| trainer.engine.step(&mut batch, Take::Gradients))?;
+            least = least.min(start.elapsed());
+        }
+        // The running statistics have moved.
+        self.set_values(&network.parameters, &network.statistics)?;
+        Ok(least)
+    }
+
+    /// Reads the samples at `indices`, at most one batch of them.
+    fn read(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) {
+        let indices = &indices[..indices.len().min(self.batch_size)];
+        let len = self.network().architecture().input.len();
+        let batch = &mut self.batch;
+        batch.input.resize(self.batch_size * len, 0.0);
+        let inputs = batch.input.par_chunks_mut(len).zip(indices);
+        self.pool
+            .install(|| inputs.for_each(|(input, &index)| source.write(index, input)));
+        batch.labels.clear();
+        let labels = indices.iter().map(|&index| source.label(index));
+        batch.labels.extend(labels);
+        batch.samples.clear();
+        batch.samples.extend_from_slice(indices);
+        batch.epoch = epoch;
+    }
+
+    /// Runs `work` where the steps are taken: on the trainer's own threads, steps inside start without waking them.
     pub(super) fn inside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
+        if self.on_device {
+            return work(self);
+        }
         let pool = Arc::clone(&self.pool);
         pool.install(|| work(self))
     }
+}
+
+fn pool(threads: usize) -> Result<Arc<ThreadPool>, TrainError> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map(Arc::new)
+        .map_err(|source| TrainError::Threads { threads, source })
 }

@@ -7,8 +7,10 @@ mod arguments;
 mod cross;
 mod debian;
 mod demo;
+mod elf;
 mod firmware;
 mod fuzz;
+mod opencl;
 mod packages;
 mod process;
 mod sanitize;
@@ -63,6 +65,12 @@ const VERBS: &[Verb] = &[
         summary: "run the kernels' and the whole-path tests for other machines, emulated",
         help: cross::HELP,
         run: cross::verb,
+    },
+    Verb {
+        name: "opencl",
+        summary: "OpenCL without a GPU: no library, no drivers, PoCL, Oclgrind, a faulty driver",
+        help: opencl::HELP,
+        run: opencl::verb,
     },
     Verb {
         name: "sanitize",

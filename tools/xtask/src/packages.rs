@@ -13,7 +13,7 @@ pub(crate) struct Library {
     pub(crate) bare_metal: &'static [&'static str],
 }
 
-/// The libraries that run on devices. The other packages have their default features only.
+/// The packages that have features worth checking. The others have their default features only.
 pub(crate) const LIBRARIES: &[Library] = &[
     Library {
         name: "kinglet-kernels",
@@ -22,8 +22,18 @@ pub(crate) const LIBRARIES: &[Library] = &[
     },
     Library {
         name: "kinglet",
-        host: &["", "std"],
+        host: &["", "std", "opencl"],
         bare_metal: &["", "defmt"],
+    },
+    Library {
+        name: "kinglet-opencl-stub",
+        host: &["_faulty"],
+        bare_metal: &[],
+    },
+    Library {
+        name: "kinglet-tests",
+        host: &["opencl"],
+        bare_metal: &[],
     },
     Library {
         name: "kinglet-board-common",

@@ -1,7 +1,7 @@
 //! Memory checks of the code that holds `unsafe`: AddressSanitizer over every test of kernels and
 //! runtime, valgrind over the same tests without instrumentation.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -9,13 +9,14 @@ use crate::arguments::{Arguments, Slot};
 use crate::process::{run_and_read, target_dir};
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, host, unstable};
-use crate::{sets, setup};
+use crate::{opencl, sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask sanitize [--address] [--valgrind]
 
 Runs the tests of the kernels and of the runtime, and the whole-path tests, under AddressSanitizer,
-then under valgrind.
+then under valgrind. On Linux, those on an OpenCL device follow AddressSanitizer's, without a look at
+leaks: PoCL and the compiler in it leave megabytes.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
@@ -51,7 +52,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut steps = Steps::default();
     steps.run("setup", |_| setup::ensure());
     if both || only_address {
-        steps.run("address sanitizer", address);
+        check_addresses(&mut steps);
     }
     if both || only_valgrind {
         steps.run("valgrind", valgrind);
@@ -59,21 +60,47 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     Ok(steps.finish())
 }
 
-/// The tests under AddressSanitizer, leaks included.
-pub(crate) fn address(counts: &mut Counts) -> Result<()> {
+/// All tests under AddressSanitizer.
+pub(crate) fn check_addresses(steps: &mut Steps) {
+    steps.run("address sanitizer", address);
+    if cfg!(target_os = "linux") {
+        steps.run("address sanitizer: OpenCL", address_opencl);
+    }
+}
+
+/// The tests on the CPU, leaks included.
+fn address(counts: &mut Counts) -> Result<()> {
+    let mut cargo = sanitized_tests()?;
+    cargo
+        .args(["--lib", "--tests"])
+        .args(PACKAGES)
+        .args(FEATURES);
+    sets::require_here(&mut cargo);
+    run_and_read(&mut cargo, |line| counts.add_line(line))
+}
+
+/// The tests on an OpenCL device: what the runtime hands to the driver, and what the driver writes into its
+/// buffers. The kernels themselves are not instrumented; Oclgrind checks those.
+fn address_opencl(counts: &mut Counts) -> Result<()> {
+    let mut cargo = sanitized_tests()?;
+    cargo
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .args(["--package", "kinglet-tests", "--features", "opencl"])
+        .args(["--test", "opencl"]);
+    opencl::on_pocl(&mut cargo, counts)
+}
+
+/// `cargo test` for code with AddressSanitizer in it.
+fn sanitized_tests() -> Result<Command> {
     let mut cargo = unstable()?.cargo();
     cargo
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-Zsanitizer=address")
         // Other flags, another folder: the ordinary builds stay as they are.
         .env("CARGO_TARGET_DIR", target_dir().join("sanitize"))
-        .args(["test", "--no-fail-fast", "--lib", "--tests"])
-        .args(PACKAGES)
-        .args(FEATURES)
         // A named target keeps the flags away from build scripts and procedural macros.
-        .args(["--target", &host()?]);
-    sets::require_here(&mut cargo);
-    run_and_read(&mut cargo, |line| counts.add_line(line))
+        .args(["test", "--no-fail-fast", "--target", &host()?]);
+    Ok(cargo)
 }
 
 /// The tests under valgrind: reads of uninitialized memory are its part, which AddressSanitizer

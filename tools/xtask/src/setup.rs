@@ -1,6 +1,7 @@
 //! Installing what the other verbs need. Every need is checked before anything is done, so that a
 //! second run costs a moment and the other verbs can begin with it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ Installs what the other verbs need and is not there yet:
   - qemu-system-arm, the emulated microcontroller
   - qemu-aarch64 and aarch64-linux-gnu-gcc, for tests on 64-bit Arm; node, for tests on WebAssembly
   - valgrind
+  - on Linux: the OpenCL loader, PoCL, which runs OpenCL kernels on the CPU, and Oclgrind, which
+    checks them
 
 Packages are installed by apt-get, as root. Elsewhere the list of what is missing is
 printed and the exit code is 1.
@@ -31,51 +34,86 @@ Options:
 /// The target of the boards.
 pub(crate) const TARGET: &str = "thumbv7em-none-eabihf";
 
-/// A program that is needed, and the packages of Debian that bring it.
-struct Program {
+/// The file by which the OpenCL loader finds PoCL: it holds the name of a library.
+pub(crate) const POCL_ICD: &str = "/etc/OpenCL/vendors/pocl.icd";
+
+/// Oclgrind as a driver. Its package does not register it: no program must take it unasked.
+pub(crate) const OCLGRIND_ICD: &str = "/usr/lib/oclgrind/liboclgrind-rt-icd.so";
+
+/// A program or a library that is needed, and the packages of Debian that bring it.
+struct Need {
     name: &'static str,
     packages: &'static [&'static str],
     purpose: &'static str,
-    /// The architecture whose tests it serves; that machine itself does without.
-    machine: Option<&'static str>,
+    place: Place,
     is_there: fn(&str) -> bool,
 }
 
-const PROGRAMS: &[Program] = &[
-    Program {
+/// Which machines need something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Everywhere,
+    /// Those that emulate this architecture: all but that machine itself.
+    Emulating(&'static str),
+    Linux,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
         name: "qemu-system-arm",
         packages: &["qemu-system-arm"],
         purpose: "runs the firmware",
-        machine: None,
+        place: Place::Everywhere,
         is_there: is_installed,
     },
-    Program {
+    Need {
         name: "valgrind",
         packages: &["valgrind"],
         purpose: "checks memory accesses",
-        machine: None,
+        place: Place::Everywhere,
         is_there: is_installed,
     },
-    Program {
+    Need {
         name: "qemu-aarch64",
         packages: &["qemu-user"],
         purpose: "runs tests for 64-bit Arm",
-        machine: Some("aarch64"),
+        place: Place::Emulating("aarch64"),
         is_there: is_installed,
     },
-    Program {
+    Need {
         name: "aarch64-linux-gnu-gcc",
         packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         purpose: "links tests for 64-bit Arm",
-        machine: Some("aarch64"),
+        place: Place::Emulating("aarch64"),
         is_there: can_link_statically,
     },
-    Program {
+    Need {
         name: "node",
         packages: &["nodejs"],
         purpose: "runs tests for WebAssembly",
-        machine: Some("wasm32"),
+        place: Place::Emulating("wasm32"),
         is_there: is_installed,
+    },
+    Need {
+        name: "libOpenCL.so.1",
+        packages: &["ocl-icd-libopencl1"],
+        purpose: "finds the drivers of OpenCL",
+        place: Place::Linux,
+        is_there: is_library,
+    },
+    Need {
+        name: POCL_ICD,
+        packages: &["pocl-opencl-icd"],
+        purpose: "runs OpenCL kernels on the CPU",
+        place: Place::Linux,
+        is_there: is_file,
+    },
+    Need {
+        name: OCLGRIND_ICD,
+        packages: &["oclgrind"],
+        purpose: "checks what OpenCL kernels access",
+        place: Place::Linux,
+        is_there: is_file,
     },
 ];
 
@@ -94,8 +132,8 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     for target in targets() {
         println!("target {target}: {}", toolchain::for_target(target)?);
     }
-    for program in programs() {
-        println!("{}: {}", program.name, program.purpose);
+    for need in needs() {
+        println!("{}: {}", need.name, need.purpose);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,12 +143,12 @@ pub(crate) fn targets() -> impl Iterator<Item = &'static str> {
     std::iter::once(TARGET).chain(cross::machines().map(|machine| machine.target))
 }
 
-/// The programs that this machine needs.
-fn programs() -> impl Iterator<Item = &'static Program> {
-    PROGRAMS.iter().filter(|program| {
-        program
-            .machine
-            .is_none_or(|name| cross::machines().any(|machine| machine.name == name))
+/// What this machine needs beside the targets.
+fn needs() -> impl Iterator<Item = &'static Need> {
+    NEEDS.iter().filter(|need| match need.place {
+        Place::Everywhere => true,
+        Place::Emulating(name) => cross::machines().any(|machine| machine.name == name),
+        Place::Linux => cfg!(target_os = "linux"),
     })
 }
 
@@ -120,18 +158,16 @@ fn programs() -> impl Iterator<Item = &'static Program> {
 /// Something is missing and cannot be installed by this process: the message lists what to type.
 pub(crate) fn ensure() -> Result<()> {
     let mut missing = ensure_targets();
-    let programs: Vec<_> = programs()
-        .filter(|program| !(program.is_there)(program.name))
-        .collect();
-    if !programs.is_empty() {
-        let packages: Vec<_> = programs
+    let needs: Vec<_> = needs().filter(|need| !(need.is_there)(need.name)).collect();
+    if !needs.is_empty() {
+        let packages: Vec<_> = needs
             .iter()
-            .flat_map(|program| program.packages.iter().copied())
+            .flat_map(|need| need.packages.iter().copied())
             .collect();
         if debian::can_install() {
             debian::install(&packages)?;
         } else {
-            let names: Vec<_> = programs.iter().map(|program| program.name).collect();
+            let names: Vec<_> = needs.iter().map(|need| need.name).collect();
             missing.push(format!(
                 "install {} (Debian, as root: apt-get install --no-install-recommends {})",
                 names.join(" and "),
@@ -190,6 +226,19 @@ fn can_link_statically(name: &str) -> bool {
             .is_ok_and(|path| path.contains('/'))
 }
 
+/// True if programs find the shared library `name`.
+fn is_library(name: &str) -> bool {
+    // By its path: the `PATH` of ordinary users does not have the folder.
+    capture(command("/sbin/ldconfig").arg("-p")).is_ok_and(|list| {
+        list.lines()
+            .any(|line| line.split_whitespace().next() == Some(name))
+    })
+}
+
+fn is_file(path: &str) -> bool {
+    Path::new(path).is_file()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,15 +247,19 @@ mod tests {
     fn every_emulated_machine_has_what_runs_it() {
         for machine in cross::machines() {
             assert!(targets().any(|target| target == machine.target));
-            let serves = |program: &&Program| program.machine == Some(machine.name);
-            assert!(
-                programs().any(|program| serves(&program)),
-                "{}",
-                machine.name
-            );
+            let serves = |need: &Need| need.place == Place::Emulating(machine.name);
+            assert!(needs().any(serves), "{}", machine.name);
         }
-        for program in PROGRAMS {
-            assert!(!program.packages.is_empty(), "{}", program.name);
+        for need in NEEDS {
+            assert!(!need.packages.is_empty(), "{}", need.name);
+        }
+    }
+
+    #[test]
+    fn libraries_are_looked_up_by_their_whole_names() {
+        assert!(!is_library("libnowhere.so.7"));
+        if cfg!(all(target_os = "linux", target_env = "gnu")) {
+            assert!(is_library("libc.so.6"));
         }
     }
 

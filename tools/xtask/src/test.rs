@@ -11,7 +11,7 @@ use crate::process::{capture, root, run, run_and_read, target_dir};
 use crate::setup::TARGET;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, for_target};
-use crate::{cross, firmware, fuzz, sanitize, sets, setup};
+use crate::{cross, firmware, fuzz, opencl, sanitize, sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
@@ -22,6 +22,7 @@ Runs every check that continuous integration runs, in this order:
   format            cargo fmt --check, in every workspace
   clippy            warnings are errors; every listed set of features
   tests             unit and integration tests of the workspace; the kernel sets that must run are named
+  opencl            six steps without a GPU (see `cargo xtask opencl --help`)
   doc tests         the examples in the documentation
   documentation     rustdoc; warnings are errors
   bare metal        kernels and runtime for a microcontroller, without an allocator
@@ -52,6 +53,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("format", |_| format());
     steps.run("clippy", |_| clippy());
     steps.run("tests", |counts| tests(counts, "--all-targets"));
+    opencl::check(&mut steps);
     steps.run("doc tests", |counts| tests(counts, "--doc"));
     steps.run("documentation", |_| documentation());
     steps.run("bare metal", |_| bare_metal_builds());
@@ -61,7 +63,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
             steps.run(machine.name, |counts| machine.test(counts));
         }
         steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
-        steps.run("address sanitizer", sanitize::address);
+        sanitize::check_addresses(&mut steps);
         steps.run("valgrind", sanitize::valgrind);
     }
     Ok(steps.finish())

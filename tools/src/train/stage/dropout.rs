@@ -8,7 +8,7 @@ use crate::random::for_sample;
 
 /// A dropout layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Dropout {
+pub(in crate::train) struct Dropout {
     /// The layer's number in the network: part of the key.
     layer: usize,
     /// A random word below this drops its value.
@@ -20,14 +20,14 @@ pub(super) struct Dropout {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Granularity {
+pub(in crate::train) enum Granularity {
     Value,
     /// Whole channels of this many.
     Channel(usize),
 }
 
 impl Dropout {
-    pub(super) fn new(layer: usize, probability: f32, granularity: Granularity) -> Self {
+    pub(in crate::train) fn new(layer: usize, probability: f32, granularity: Granularity) -> Self {
         Self {
             layer,
             threshold: (f64::from(probability) * 2.0_f64.powi(32)) as u64,
@@ -37,7 +37,7 @@ impl Dropout {
     }
 
     /// Writes the factor of each value of sample `sample` of the batch.
-    pub(super) fn draw(&self, keys: &Keys, sample: usize, factors: &mut [f32]) {
+    pub(in crate::train) fn draw(&self, keys: &Keys, sample: usize, factors: &mut [f32]) {
         let sample = keys
             .samples
             .get(sample)

@@ -9,7 +9,7 @@
 //! kept for each shard, shards depend on the batch size alone, and their sums are added in their order.
 
 mod batch_norm;
-mod dropout;
+pub(super) mod dropout;
 mod linear;
 mod local;
 
@@ -128,13 +128,13 @@ impl Stage {
 
 /// Where a layer's weights and bias lie among the parameters.
 #[derive(Debug, Clone)]
-struct Place {
-    weights: Range<usize>,
-    bias: Option<Range<usize>>,
+pub(super) struct Place {
+    pub(super) weights: Range<usize>,
+    pub(super) bias: Option<Range<usize>>,
 }
 
 impl Place {
-    fn of(network: &Network, layer: usize) -> Self {
+    pub(super) fn of(network: &Network, layer: usize) -> Self {
         let range = |role| {
             network
                 .tensor(layer, role)
@@ -147,7 +147,7 @@ impl Place {
     }
 
     /// Weights and bias together: they lie one after the other.
-    fn range(&self) -> Range<usize> {
+    pub(super) fn range(&self) -> Range<usize> {
         self.weights.start..self.bias.as_ref().map_or(self.weights.end, |bias| bias.end)
     }
 
@@ -212,7 +212,7 @@ pub(super) fn build(
 }
 
 /// The activation that a convolution or linear layer can apply in passing, with the same bits.
-fn fused(function: Option<Unary>) -> kinglet_kernels::Activation {
+pub(super) fn fused(function: Option<Unary>) -> kinglet_kernels::Activation {
     match function {
         Some(Unary::Relu) => kinglet_kernels::Activation::Relu,
         Some(Unary::Relu6) => kinglet_kernels::Activation::Relu6,

@@ -93,12 +93,12 @@ fn check_gradients(mut trainer: Trainer) {
     let indices: Vec<usize> = (0..17).collect();
     let mean_loss = |trainer: &mut Trainer, parameters: &[f32]| {
         let statistics = trainer.network().statistics.clone();
-        trainer.set_values(parameters, &statistics);
-        trainer.gradient(&source, &indices, 3).mean_loss()
+        trainer.set_values(parameters, &statistics).unwrap();
+        trainer.gradient(&source, &indices, 3).unwrap().mean_loss()
     };
     let parameters = trainer.network().parameters.clone();
     mean_loss(&mut trainer, &parameters);
-    let gradients = trainer.gradients().to_vec();
+    let gradients = trainer.gradients().unwrap().to_vec();
     for tensor in trainer.network().tensors().to_vec() {
         if tensor.role.is_statistic() {
             continue;
@@ -172,7 +172,8 @@ fn a_batch_that_is_ready_takes_the_same_step() {
         .for_each(|(input, index)| source.write(index, input));
     let before = batch.clone();
     for _ in 0..2 {
-        assert_eq!(one.step(&source, &indices, 6), other.step_batch(&mut batch));
+        let tally = one.step(&source, &indices, 6).unwrap();
+        assert_eq!(tally, other.step_batch(&mut batch).unwrap());
         assert_eq!(one.network(), other.network());
     }
     assert_eq!(batch.input, before.input);
@@ -188,7 +189,7 @@ fn bits_after_steps(kernels: &'static dyn BackwardKernels, threads: usize) -> Ve
     let indices: Vec<usize> = (0..43).rev().collect();
     for epoch in 0..2 {
         for batch in indices.chunks(20) {
-            trainer.step(&source, batch, epoch);
+            trainer.step(&source, batch, epoch).unwrap();
         }
     }
     let network = trainer.network();
@@ -256,6 +257,7 @@ fn options(folder: &Path, start: Start) -> FitOptions<'_> {
         recipe_path: Path::new("test.toml"),
         folder,
         kernels: &Portable,
+        device: None,
         threads: 2,
         start,
         checkpoint_every: CHECKPOINT_EVERY,

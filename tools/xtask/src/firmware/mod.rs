@@ -4,7 +4,6 @@
 //! knows the names of its images. What an image prints goes to `expected/IMAGE.run`, what is measured
 //! to `expected/IMAGE.size`.
 
-mod elf;
 mod emulator;
 mod expected;
 
@@ -16,9 +15,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
 use crate::process::{root, run, target_dir};
-use crate::setup;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::for_target;
+use crate::{elf, setup};
 
 use self::emulator::Output;
 

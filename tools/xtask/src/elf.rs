@@ -1,5 +1,5 @@
-//! What can be read from an image without running it: the size of its parts, and whether any code that
-//! panics was linked.
+//! What can be read from a program without running it: the size of its parts, whether any code that panics
+//! was linked, and which libraries it does not start without.
 
 use std::fs;
 use std::path::Path;
@@ -87,6 +87,24 @@ fn panics<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         .collect()
 }
 
+/// The shared libraries without which the program at `path` does not start.
+pub(crate) fn libraries(path: &Path) -> Result<Vec<String>> {
+    let bytes = read(path)?;
+    let file = parse(&bytes, path)?;
+    let libraries = file.import_libraries()?;
+    let names = libraries.map(|library| Ok(String::from_utf8_lossy(library?.name()).into_owned()));
+    names.collect()
+}
+
+/// True if the program at `path` has code or data of its own under `name`.
+pub(crate) fn defines(path: &Path, name: &str) -> Result<bool> {
+    let bytes = read(path)?;
+    let file = parse(&bytes, path)?;
+    Ok(file
+        .symbols()
+        .any(|symbol| symbol.is_definition() && symbol.name() == Ok(name)))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -123,6 +141,20 @@ mod tests {
                 "{sizes:?}"
             );
             assert!(refuse_panics(&path).is_err());
+        }
+    }
+
+    #[test]
+    fn a_program_of_the_host_needs_the_library_of_c_and_defines_main() {
+        let path = std::env::current_exe().unwrap();
+        if cfg!(all(target_os = "linux", target_env = "gnu")) {
+            let libraries = libraries(&path).unwrap();
+            assert!(
+                libraries.iter().any(|name| name == "libc.so.6"),
+                "{libraries:?}"
+            );
+            assert!(defines(&path, "main").unwrap());
+            assert!(!defines(&path, "malloc").unwrap());
         }
     }
 }

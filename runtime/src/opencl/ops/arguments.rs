@@ -1,0 +1,58 @@
+//! What the calls of several kernels have in common.
+
+use std::format;
+
+use kinglet_kernels::{Shape, Unary, Window};
+
+use crate::opencl::recording::Call;
+use crate::opencl::{Element, OpenClError, Slice};
+
+/// The range of a matrix product without an activation.
+pub(super) const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+/// A work-group of 64 for work-items that run over `columns`, neighbours in memory, and rows: as wide as the columns.
+pub(super) fn plane(columns: usize) -> [usize; 3] {
+    let wide = columns.next_power_of_two().clamp(1, 64);
+    [wide, 64 / wide, 1]
+}
+
+/// The shapes and the window of a convolution or pool, as the kernels of gradients take them.
+pub(super) fn window<'a>(call: Call<'a>, from: Shape, to: Shape, window: &Window) -> Call<'a> {
+    call.int(from.height)
+        .int(from.width)
+        .int(from.channels)
+        .int(to.height)
+        .int(to.width)
+        .int(window.kernel_h)
+        .int(window.kernel_w)
+        .int(window.stride_h)
+        .int(window.stride_w)
+        .int(window.dilation_h)
+        .int(window.dilation_w)
+        .int(window.padding.top)
+        .int(window.padding.left)
+}
+
+/// A function's number in `prelude.cl`, and the slope of a leaky ReLU.
+pub(super) fn unary(function: Unary) -> (usize, f32) {
+    match function {
+        Unary::Relu => (1, 0.0),
+        Unary::Relu6 => (2, 0.0),
+        Unary::LeakyRelu { slope } => (3, slope),
+        Unary::Sigmoid => (4, 0.0),
+        Unary::Tanh => (5, 0.0),
+    }
+}
+
+/// `Ok` if all of `slices` hold `element`: kernels of training know no storage in f16.
+pub(super) fn expect(element: Element, slices: &[Slice<'_>]) -> Result<(), OpenClError> {
+    match slices.iter().find(|slice| slice.element() != element) {
+        None => Ok(()),
+        Some(slice) => Err(OpenClError::Unsupported {
+            reason: format!(
+                "{element:?} is needed, the buffer holds {:?}",
+                slice.element()
+            ),
+        }),
+    }
+}

@@ -1,0 +1,103 @@
+//! Gradients of functions of one element and of softmax, in place, and what dropout takes.
+#![allow(unsafe_code)]
+
+use kinglet_kernels::Unary;
+use kinglet_kernels::opencl::ELEMENTWISE_BACKWARD;
+
+use super::arguments::{expect, unary};
+use crate::opencl::recording::{Call, at_least};
+use crate::opencl::{Element, OpenClError, Recording, Slice};
+
+impl Recording {
+    /// Turns the gradient of the output, all of `d`, into that of the input, in place. `output` is what the forward
+    /// function returned.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn unary_f32_backward(
+        &mut self,
+        function: Unary,
+        output: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        expect(Element::F32, &[output, d])?;
+        at_least("unary_f32_backward: output", output, d.len())?;
+        let (number, slope) = unary(function);
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
+            .slice(output)
+            .slice(d)
+            .int(d.len())
+            .int(number)
+            .float(slope)
+            .global([d.len(), 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: both slices have every element, as was checked; each work-item reads and writes one of its own.
+        unsafe { self.push(call) }
+    }
+
+    /// Turns the gradient of softmax's output, all of `d`, into that of its input, in place.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn softmax_f32_backward(
+        &mut self,
+        channels: usize,
+        output: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        let rows = d.len() / channels.max(1);
+        expect(Element::F32, &[output, d])?;
+        at_least("softmax_f32_backward: output", output, d.len())?;
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "softmax_backward")
+            .slice(output)
+            .slice(d)
+            .int(rows)
+            .int(channels)
+            .global([rows, 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: both slices have every element, as was checked; each work-item reads and writes a row of its own.
+        unsafe { self.push(call) }
+    }
+
+    /// Copies all of `input`.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn copy_f32(&mut self, input: Slice<'_>, output: Slice<'_>) -> Result<(), OpenClError> {
+        expect(input.element(), &[output])?;
+        at_least("copy_f32: output", output, input.len())?;
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "copy")
+            .storage(input.element())
+            .slice(input)
+            .slice(output)
+            .int(input.len())
+            .global([input.len(), 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: both slices have every element, as was checked; each work-item writes one of its own.
+        unsafe { self.push(call) }
+    }
+
+    /// `output = input * factors`, all of `output`; it may be the same slice as `input`.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn multiply_f32(
+        &mut self,
+        input: Slice<'_>,
+        factors: Slice<'_>,
+        output: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        expect(Element::F32, &[input, factors, output])?;
+        at_least("multiply_f32: input", input, output.len())?;
+        at_least("multiply_f32: factors", factors, output.len())?;
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "multiply")
+            .slice(input)
+            .slice(factors)
+            .slice(output)
+            .int(output.len())
+            .global([output.len(), 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: the slices have every element, as was checked; each work-item reads and writes one of its own.
+        unsafe { self.push(call) }
+    }
+}

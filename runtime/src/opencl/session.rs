@@ -1,0 +1,351 @@
+//! A model on a device: weights and arena stay there, all nodes are enqueued at once, one read ends a run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+use super::{Buffer, Element, Executor, OpenClError, Recording, Slice};
+use crate::model::Model;
+use crate::record::{Operation, Record, Region, Span};
+use crate::session::{InputError, records};
+
+/// A model bound to a device, ready to run.
+///
+/// It runs the plan that is in the file, as a session on the CPU does, with offsets and sizes multiplied by the
+/// batch. Making one takes the tuning of each layer, where the cache does not know it yet, and a first run.
+#[derive(Debug)]
+pub struct Session<'a> {
+    model: Model<'a>,
+    batch: usize,
+    input: Vec<f32>,
+    output: Vec<f32>,
+    memory: Memory,
+    /// Where the input and the output lie in the arena.
+    places: [Place; 2],
+    recording: Recording,
+    /// For each node, the first launch that is its own.
+    first_launches: Vec<usize>,
+}
+
+/// What stays on the device.
+#[derive(Debug)]
+struct Memory {
+    arena: Buffer,
+    /// Weights in the kernels' order, and biases.
+    parameters: Buffer,
+}
+
+/// Elements of a buffer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    at: usize,
+    len: usize,
+}
+
+impl<'a> Session<'a> {
+    /// A session for `batch` samples at a time, with weights and activations stored in `storage`: sums are f32
+    /// either way, and with [`Element::F16`] results are good to about three digits.
+    ///
+    /// # Errors
+    /// [`OpenClError`] if the device has too little memory, lacks something the model needs, or fails.
+    pub fn new(
+        executor: &Arc<Executor>,
+        model: &Model<'a>,
+        batch: usize,
+        storage: Element,
+    ) -> Result<Self, OpenClError> {
+        Self::of_nodes(executor, model, batch, storage, model.nodes().len())
+    }
+
+    /// A session of the frozen nodes alone, whose output is what the trainable suffix reads: features for
+    /// [`FineTuner::set_features`](crate::FineTuner::set_features).
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn frozen_body(
+        executor: &Arc<Executor>,
+        model: &Model<'a>,
+        batch: usize,
+        storage: Element,
+    ) -> Result<Self, OpenClError> {
+        let nodes = model.nodes().len().saturating_sub(model.trainable_nodes());
+        Self::of_nodes(executor, model, batch, storage, nodes)
+    }
+
+    fn of_nodes(
+        executor: &Arc<Executor>,
+        model: &Model<'a>,
+        batch: usize,
+        storage: Element,
+        nodes: usize,
+    ) -> Result<Self, OpenClError> {
+        if storage == Element::U32 || batch == 0 {
+            return Err(OpenClError::Unsupported {
+                reason: std::format!("a session of {batch} samples in {storage:?}"),
+            });
+        }
+        // No item is an error: the model has been checked.
+        let records: Vec<Record> = records(model).flatten().take(nodes).collect();
+        let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
+        let memory = Memory {
+            arena: executor.buffer(model.sizes().activations() / 4 * batch, storage)?,
+            parameters,
+        };
+        let mut recording = Recording::new(executor);
+        let mut first_launches = Vec::with_capacity(nodes);
+        for (record, places) in records.iter().zip(parameter_places) {
+            first_launches.push(recording.len());
+            record_node(&mut recording, record, batch, places, &memory)?;
+        }
+        let of = |tensor: usize| {
+            let tensor = model.tensors().iter().nth(tensor);
+            tensor.map_or(Place::default(), |tensor| {
+                Place::of_batch(Region::of(&tensor), batch)
+            })
+        };
+        let places = [of(0), of(nodes)];
+        let mut session = Self {
+            model: *model,
+            batch,
+            input: std::vec![0.0; places[0].len],
+            output: std::vec![0.0; places[1].len],
+            memory,
+            places,
+            recording,
+            first_launches,
+        };
+        // Drivers put off a part of their work to the first launch; what they keep of it is saved now.
+        session.run()?;
+        executor.save();
+        Ok(session)
+    }
+
+    /// The model this session runs.
+    pub fn model(&self) -> &Model<'a> {
+        &self.model
+    }
+
+    /// The device it runs on.
+    pub fn executor(&self) -> &Arc<Executor> {
+        self.recording.executor()
+    }
+
+    /// Samples per run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Kernels that one run launches.
+    pub fn launches(&self) -> usize {
+        self.recording.len()
+    }
+
+    /// The input of the whole batch, NHWC. Unlike that of a session on the CPU, it stays as it is set.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        &mut self.input
+    }
+
+    /// The input as it was set.
+    pub fn input(&self) -> &[f32] {
+        &self.input
+    }
+
+    /// Copies `input`, the whole batch in NHWC, as it is.
+    ///
+    /// # Errors
+    /// [`InputError`] if it has another length.
+    pub fn set_input_f32(&mut self, input: &[f32]) -> Result<(), InputError> {
+        if input.len() != self.input.len() {
+            return Err(InputError {
+                expected: self.input.len(),
+                found: input.len(),
+            });
+        }
+        self.input.copy_from_slice(input);
+        Ok(())
+    }
+
+    /// Sets the input from pictures; see [`Session::set_image_u8`](crate::Session::set_image_u8).
+    ///
+    /// # Errors
+    /// [`InputError`] if there are more or fewer pixels.
+    pub fn set_image_u8(&mut self, pixels: &[u8]) -> Result<(), InputError> {
+        self.model.normalize_image_u8(pixels, &mut self.input)
+    }
+
+    /// What the last run computed.
+    pub fn output(&self) -> &[f32] {
+        &self.output
+    }
+
+    /// What weights and activations are stored in.
+    pub fn storage(&self) -> Element {
+        self.memory.arena.whole().element()
+    }
+
+    /// Computes the output of the whole batch and returns it, NHWC.
+    ///
+    /// # Errors
+    /// [`OpenClError::Driver`] if the device fails.
+    pub fn run(&mut self) -> Result<&[f32], OpenClError> {
+        let executor = self.recording.executor();
+        let [input, output] = self.places;
+        executor.write_f32(input.in_buffer(&self.memory.arena)?, &self.input)?;
+        self.recording.enqueue()?;
+        executor.read_f32(output.in_buffer(&self.memory.arena)?, &mut self.output)?;
+        Ok(&self.output)
+    }
+
+    /// How long it takes to enqueue one run, which waits for nothing; the run itself is waited for afterwards. For
+    /// measurements.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn time_to_enqueue(&self) -> Result<Duration, OpenClError> {
+        let start = Instant::now();
+        self.recording.enqueue()?;
+        let time = start.elapsed();
+        self.executor().finish()?;
+        Ok(time)
+    }
+
+    /// Runs as [`run`](Self::run), waiting for each node: `after` is called with its number when it is done. For
+    /// measurements; a run that does not wait is faster than the sum of these.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_in_steps(&mut self, mut after: impl FnMut(usize)) -> Result<(), OpenClError> {
+        let executor = self.recording.executor();
+        executor.write_f32(self.places[0].in_buffer(&self.memory.arena)?, &self.input)?;
+        let ends = self.first_launches.iter().skip(1).copied();
+        let ends = ends.chain([self.recording.len()]);
+        for (node, (first, end)) in self.first_launches.iter().copied().zip(ends).enumerate() {
+            self.recording.enqueue_part(first..end)?;
+            executor.finish()?;
+            after(node);
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn of_batch(region: Region, batch: usize) -> Self {
+        Self {
+            at: region.offset / 4 * batch,
+            len: region.len / 4 * batch,
+        }
+    }
+
+    fn in_buffer(self, buffer: &Buffer) -> Result<Slice<'_>, OpenClError> {
+        buffer.whole().part(self.at, self.len)
+    }
+}
+
+/// Where a node's parameters lie, prepared for the kernels.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parameters {
+    weights: Place,
+    bias: Option<Place>,
+}
+
+/// Brings the parameters of `records` to the device, weights in the order in which kernels read them. The file's own
+/// order is there for as long as this takes.
+fn load_parameters(
+    executor: &Arc<Executor>,
+    model: &Model<'_>,
+    records: &[Record],
+    storage: Element,
+) -> Result<(Buffer, Vec<Parameters>), OpenClError> {
+    let mut end = 0;
+    let mut take = |len: usize| {
+        let at = end;
+        end += len;
+        Place { at, len }
+    };
+    let places: Vec<Parameters> = records
+        .iter()
+        .map(|record| {
+            let Some((weights, bias)) = record.operation.spans() else {
+                return Parameters::default();
+            };
+            let packed_len = record
+                .operation
+                .conv2d()
+                .map(Recording::conv2d_f32_packed_len);
+            Parameters {
+                weights: take(packed_len.unwrap_or(weights.len)),
+                bias: bias.map(|bias| take(bias.len)),
+            }
+        })
+        .collect();
+    let file = executor.buffer(model.weights().len(), storage)?;
+    executor.write_f32(file.whole(), model.weights())?;
+    let prepared = executor.buffer(end, storage)?;
+    let mut packing = Recording::new(executor);
+    for (record, places) in records.iter().zip(&places) {
+        let Some((weights, bias)) = record.operation.spans() else {
+            continue;
+        };
+        let from = |span: Span| file.whole().part(span.offset, span.len);
+        let to = places.weights.in_buffer(&prepared)?;
+        match record.operation.conv2d() {
+            Some(params) => packing.conv2d_f32_pack(params, from(weights)?, to)?,
+            None => packing.copy_f32(from(weights)?, to)?,
+        }
+        if let (Some(bias), Some(place)) = (bias, places.bias) {
+            packing.copy_f32(from(bias)?, place.in_buffer(&prepared)?)?;
+        }
+    }
+    packing.enqueue()?;
+    executor.finish()?;
+    Ok((prepared, places))
+}
+
+/// Adds the launches of one node.
+fn record_node(
+    recording: &mut Recording,
+    record: &Record,
+    batch: usize,
+    places: Parameters,
+    memory: &Memory,
+) -> Result<(), OpenClError> {
+    let input = Place::of_batch(record.input, batch).in_buffer(&memory.arena)?;
+    let output = Place::of_batch(record.output, batch).in_buffer(&memory.arena)?;
+    let weights = places.weights.in_buffer(&memory.parameters)?;
+    let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
+    let bias = bias.transpose()?;
+    match &record.operation {
+        Operation::Conv2d { params, .. } => {
+            recording.conv2d_f32(params, batch, input, weights, bias, output)
+        }
+        Operation::PooledConv2d { params, .. } => {
+            recording.conv2d_max_pool2d_f32(params, batch, input, weights, bias, output)
+        }
+        Operation::Linear { params, .. } => {
+            recording.linear_f32(params, batch, input, weights, bias, output)
+        }
+        Operation::MaxPool2d(params) => recording.max_pool2d_f32(params, batch, input, output),
+        Operation::AvgPool2d(params) => recording.avg_pool2d_f32(params, batch, input, output),
+        Operation::Unary(function) => {
+            copy_unless_in_place(recording, record, input, output)?;
+            recording.unary_f32(*function, output)
+        }
+        Operation::Softmax { channels } => {
+            copy_unless_in_place(recording, record, input, output)?;
+            recording.softmax_f32(*channels, output)
+        }
+    }
+}
+
+/// Operators that work in place find their input where the output is to be.
+fn copy_unless_in_place(
+    recording: &mut Recording,
+    record: &Record,
+    input: Slice<'_>,
+    output: Slice<'_>,
+) -> Result<(), OpenClError> {
+    match record.input == record.output {
+        true => Ok(()),
+        false => recording.copy_f32(input, output),
+    }
+}

@@ -1,0 +1,98 @@
+//! Everything that a network in training has on the device, made once for the largest batch.
+
+use std::ops::Range;
+
+use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, Slice, StepRates};
+
+use super::layers::{Kind, Layers};
+
+pub(super) struct Memory {
+    /// What training moves.
+    pub(super) parameters: Buffer,
+    /// Running statistics.
+    pub(super) statistics: Buffer,
+    /// Averages of parameters and then of statistics; made when they are wanted.
+    pub(super) averages: Option<Buffer>,
+    pub(super) gradients: Buffer,
+    /// The optimizer's: each slot goes over all parameters.
+    pub(super) state: Buffer,
+    pub(super) rates: Buffer,
+    /// Whether all losses of the step are finite.
+    pub(super) finite: Buffer,
+    pub(super) labels: Buffer,
+    /// Losses and then hits.
+    pub(super) outcomes: Buffer,
+    /// What dropout multiplies by: all of one dropout, then of the next.
+    pub(super) factors: Buffer,
+    pub(super) packed: Buffer,
+    pub(super) moments: Buffer,
+    pub(super) scratch: Buffer,
+    maps: Vec<Buffer>,
+    /// Gradients of even and odd maps, of which two at a time are in use.
+    d_maps: [Buffer; 2],
+}
+
+impl Memory {
+    pub(super) fn new(
+        executor: &Executor,
+        layers: &Layers,
+        (parameters, statistics): (usize, usize),
+        slots: usize,
+        batch_size: usize,
+    ) -> Result<Self, OpenClError> {
+        let floats = |len: usize| executor.buffer(len, Element::F32);
+        let of_batch = |len: usize| floats(len.saturating_mul(batch_size));
+        let lens = &layers.map_lens;
+        let largest = lens[1..].iter().copied().max().unwrap_or(0);
+        Ok(Self {
+            parameters: floats(parameters)?,
+            statistics: floats(statistics)?,
+            averages: None,
+            gradients: floats(parameters)?,
+            state: floats(parameters.saturating_mul(slots))?,
+            rates: floats(StepRates::LEN)?,
+            finite: floats(1)?,
+            labels: executor.buffer(batch_size, Element::U32)?,
+            outcomes: of_batch(2)?,
+            factors: of_batch(layers.factors_len)?,
+            packed: floats(layers.packed_len)?,
+            moments: floats(layers.moments_len)?,
+            scratch: floats(scratch_len(layers, batch_size))?,
+            maps: lens
+                .iter()
+                .map(|&len| of_batch(len))
+                .collect::<Result<_, _>>()?,
+            d_maps: [of_batch(largest)?, of_batch(largest)?],
+        })
+    }
+
+    /// `len` values of map `map`.
+    pub(super) fn map(&self, map: usize, len: usize) -> Result<Slice<'_>, OpenClError> {
+        self.maps[map].whole().part(0, len)
+    }
+
+    /// The gradient of [`Memory::map`].
+    pub(super) fn d_map(&self, map: usize, len: usize) -> Result<Slice<'_>, OpenClError> {
+        self.d_maps[map % 2].whole().part(0, len)
+    }
+}
+
+/// The elements of `buffer` in `range`.
+pub(super) fn part<'b>(slice: Slice<'b>, range: &Range<usize>) -> Result<Slice<'b>, OpenClError> {
+    slice.part(range.start, range.len())
+}
+
+/// What the layer that needs the most scratch needs.
+fn scratch_len(layers: &Layers, batch_size: usize) -> usize {
+    let of_layer = layers.layers.iter().map(|layer| match &layer.kind {
+        Kind::Conv2d { params, .. } => {
+            Recording::conv2d_f32_backward_scratch_len(params, batch_size)
+        }
+        Kind::BatchNorm { channels, .. } => {
+            let rows = batch_size.saturating_mul(layers.map_lens[layer.from] / channels);
+            Recording::batch_norm_f32_scratch_len(rows, *channels)
+        }
+        _ => 0,
+    });
+    of_layer.max().unwrap_or(0)
+}

@@ -1,0 +1,341 @@
+//! Training on an OpenCL device: values, feature maps, gradients and the optimizer's state stay there.
+//!
+//! A step writes its batch, enqueues one recording and reads losses and hits, for which alone it waits. The CPU draws
+//! what dropout drops, as it would for itself. Values come back for checkpoints only.
+
+mod layers;
+mod memory;
+mod record;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, StepRates};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use self::layers::{Kind, Layers};
+use self::memory::Memory;
+use self::record::{Mode, Recorder, Values as DeviceValues};
+use super::engine::{Engine, Snapshot, Take};
+use super::optimizer::{AnyOptimizer, Rule, from_chunks, to_chunks};
+use super::stage::Keys;
+use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
+use crate::network::Network;
+use crate::recipe::OptimizerSettings;
+
+/// What a recording is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Step,
+    Gradients,
+    Evaluate,
+    /// With the average of the values.
+    EvaluateAverage,
+}
+
+/// A network in training on a device.
+pub(super) struct DeviceEngine {
+    executor: Arc<Executor>,
+    /// Draws what dropout drops.
+    pool: Arc<ThreadPool>,
+    /// The layers, and values as they were last brought or fetched.
+    network: Network,
+    layers: Layers,
+    memory: Memory,
+    rule: Rule,
+    /// By purpose and number of samples: full batches and the last of an epoch.
+    recordings: HashMap<(Purpose, usize), Recording>,
+    batch_size: usize,
+    seed: u64,
+    label_smoothing: f32,
+    /// The decay of the average, if there is one.
+    average: Option<f32>,
+    /// Whether a step has begun the average.
+    averaged: bool,
+    /// Whether evaluations take the average.
+    takes_average: bool,
+    labels: Vec<u32>,
+    factors: Vec<f32>,
+    outcomes: Vec<f32>,
+}
+
+impl DeviceEngine {
+    pub(super) fn new(
+        network: Network,
+        optimizer: &OptimizerSettings,
+        options: TrainerOptions,
+        executor: &Arc<Executor>,
+        pool: &Arc<ThreadPool>,
+    ) -> Result<Self, OpenClError> {
+        let batch_size = options.batch_size.max(1);
+        let layers = Layers::of(&network);
+        let rule = Rule::new(optimizer, &network);
+        let lens = (network.parameters.len(), network.statistics.len());
+        let memory = Memory::new(executor, &layers, lens, rule.slots(), batch_size)?;
+        let mut engine = Self {
+            executor: Arc::clone(executor),
+            pool: Arc::clone(pool),
+            layers,
+            memory,
+            rule,
+            recordings: HashMap::new(),
+            batch_size,
+            seed: options.seed,
+            label_smoothing: 0.0,
+            average: None,
+            averaged: false,
+            takes_average: false,
+            labels: Vec::new(),
+            factors: Vec::new(),
+            outcomes: Vec::new(),
+            network,
+        };
+        engine.write_values()?;
+        // Compiles everything now: a driver that cannot does not let a run begin.
+        engine.record(Purpose::Step, batch_size)?;
+        engine.recordings.clear();
+        Ok(engine)
+    }
+
+    fn write_values(&self) -> Result<(), OpenClError> {
+        let (executor, memory) = (&self.executor, &self.memory);
+        executor.write_f32(memory.parameters.whole(), &self.network.parameters)?;
+        executor.write_f32(memory.statistics.whole(), &self.network.statistics)
+    }
+
+    fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, OpenClError> {
+        let mut values = vec![0.0; buffer.len()];
+        self.executor.read_f32(buffer.whole(), &mut values)?;
+        Ok(values)
+    }
+
+    /// The averages, as one buffer.
+    fn averages(&mut self) -> Result<&Buffer, OpenClError> {
+        let memory = &mut self.memory;
+        let averages = match memory.averages.take() {
+            Some(averages) => averages,
+            None => {
+                let len = memory.parameters.len() + memory.statistics.len();
+                self.executor.buffer(len, Element::F32)?
+            }
+        };
+        Ok(memory.averages.insert(averages))
+    }
+
+    /// The recording for a purpose, made at its first use.
+    fn record(&mut self, purpose: Purpose, samples: usize) -> Result<&Recording, OpenClError> {
+        if self.average.is_some() {
+            self.averages()?;
+        }
+        let entry = match self.recordings.entry((purpose, samples)) {
+            Entry::Occupied(entry) => return Ok(entry.into_mut()),
+            Entry::Vacant(entry) => entry,
+        };
+        let memory = &self.memory;
+        let own = DeviceValues {
+            parameters: memory.parameters.whole(),
+            statistics: memory.statistics.whole(),
+        };
+        let values = match (&memory.averages, purpose) {
+            (Some(averages), Purpose::EvaluateAverage) => DeviceValues {
+                parameters: averages.whole().part(0, memory.parameters.len())?,
+                statistics: averages
+                    .whole()
+                    .part(memory.parameters.len(), memory.statistics.len())?,
+            },
+            _ => own,
+        };
+        let mut recorder = Recorder::new(&self.executor, &self.layers, memory, values, samples);
+        match purpose {
+            Purpose::Evaluate | Purpose::EvaluateAverage => {
+                recorder.forward(Mode::Evaluate, 0.0)?;
+            }
+            Purpose::Step | Purpose::Gradients => {
+                recorder.forward(Mode::Train, self.label_smoothing)?;
+                recorder.backward()?;
+            }
+        }
+        if purpose == Purpose::Step {
+            recorder.update(&self.rule)?;
+        }
+        Ok(entry.insert(recorder.finish()))
+    }
+
+    /// Brings the batch, computes, and fetches the outcomes of its samples: class, loss and hit.
+    fn compute(
+        &mut self,
+        purpose: Purpose,
+        batch: &Batch,
+        mut each: impl FnMut(usize, f32, bool),
+    ) -> Result<(), OpenClError> {
+        let samples = batch.samples.len().min(self.batch_size);
+        self.record(purpose, samples)?;
+        let input_len = samples * self.layers.map_lens[0];
+        let input = self.memory.map(0, input_len)?;
+        self.executor.write_f32(input, &batch.input[..input_len])?;
+        self.labels.clear();
+        let labels = batch.labels[..samples].iter();
+        self.labels
+            .extend(labels.map(|&label| u32::try_from(label).unwrap_or(u32::MAX)));
+        let labels = self.memory.labels.whole().part(0, samples)?;
+        self.executor.write_u32(labels, &self.labels)?;
+        if let Purpose::Step | Purpose::Gradients = purpose {
+            self.draw(batch, samples)?;
+        }
+        self.record(purpose, samples)?.enqueue()?;
+        self.outcomes.resize(2 * samples, 0.0);
+        let outcomes = self.memory.outcomes.whole().part(0, 2 * samples)?;
+        self.executor.read_f32(outcomes, &mut self.outcomes)?;
+        let (losses, hits) = self.outcomes.split_at(samples);
+        for ((&label, &loss), &hit) in batch.labels.iter().zip(losses).zip(hits) {
+            each(label, loss, hit != 0.0);
+        }
+        Ok(())
+    }
+
+    /// Draws what dropout multiplies by, and brings it.
+    fn draw(&mut self, batch: &Batch, samples: usize) -> Result<(), OpenClError> {
+        if self.layers.factors_len == 0 {
+            return Ok(());
+        }
+        let keys = Keys {
+            seed: self.seed,
+            epoch: batch.epoch,
+            samples: &batch.samples,
+        };
+        self.factors.resize(samples * self.layers.factors_len, 0.0);
+        for layer in &self.layers.layers {
+            if let Kind::Dropout { dropout, factors } = &layer.kind {
+                let len = factors.len();
+                let all = &mut self.factors[samples * factors.start..][..samples * len];
+                let samples = all.par_chunks_mut(len).enumerate();
+                self.pool.install(|| {
+                    samples.for_each(|(sample, factors)| dropout.draw(&keys, sample, factors));
+                });
+            }
+        }
+        let factors = self.memory.factors.whole().part(0, self.factors.len())?;
+        self.executor.write_f32(factors, &self.factors)
+    }
+
+    /// Brings what changes with each step.
+    fn write_rates(&self) -> Result<(), OpenClError> {
+        let rates = match self.rule.optimizer() {
+            AnyOptimizer::Sgd(sgd) => StepRates::of_sgd(&sgd),
+            AnyOptimizer::Adam(adam) => {
+                StepRates::of_adam(&adam, self.rule.steps.saturating_add(1))
+            }
+        };
+        let decay = self.average.filter(|_| self.averaged).unwrap_or(0.0);
+        let rates = rates.with_average_decay(decay).to_array();
+        self.executor.write_f32(self.memory.rates.whole(), &rates)
+    }
+}
+
+impl Engine for DeviceEngine {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn set_label_smoothing(&mut self, label_smoothing: f32) {
+        self.label_smoothing = label_smoothing;
+        self.recordings.clear();
+    }
+
+    fn set_average(&mut self, decay: f32) {
+        self.average = Some(decay);
+        self.recordings.clear();
+    }
+
+    fn set_rates(&mut self, rates: Rates) {
+        self.rule.set_rates(rates);
+    }
+
+    fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError> {
+        self.network.parameters.copy_from_slice(parameters);
+        self.network.statistics.copy_from_slice(statistics);
+        Ok(self.write_values()?)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
+        // What was compiled since the last one is there at the next start.
+        self.executor.save();
+        self.network.parameters = self.read(&self.memory.parameters)?;
+        self.network.statistics = self.read(&self.memory.statistics)?;
+        let averages = match (&self.memory.averages, self.averaged) {
+            (Some(averages), true) => Some(self.read(averages)?),
+            _ => None,
+        };
+        let average = averages.map(|mut parameters| {
+            let statistics = parameters.split_off(self.network.parameters.len());
+            Values {
+                parameters,
+                statistics,
+            }
+        });
+        Ok(Snapshot {
+            values: Values::of(&self.network),
+            average,
+            optimizer_steps: self.rule.steps,
+            optimizer_state: to_chunks(self.rule.slots(), &self.read(&self.memory.state)?),
+        })
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<bool, TrainError> {
+        if snapshot.optimizer_state.len() != self.memory.state.len() {
+            return Ok(false);
+        }
+        let Values {
+            parameters,
+            statistics,
+        } = &snapshot.values;
+        self.set_values(parameters, statistics)?;
+        let state = from_chunks(self.rule.slots(), &snapshot.optimizer_state);
+        self.executor.write_f32(self.memory.state.whole(), &state)?;
+        self.rule.steps = snapshot.optimizer_steps;
+        self.averaged = self.average.is_some() && snapshot.average.is_some();
+        if let (Some(mut values), true) = (snapshot.average, self.averaged) {
+            values.parameters.append(&mut values.statistics);
+            let executor = Arc::clone(&self.executor);
+            executor.write_f32(self.averages()?.whole(), &values.parameters)?;
+        }
+        Ok(true)
+    }
+
+    fn gradients(&mut self) -> Result<Cow<'_, [f32]>, TrainError> {
+        Ok(Cow::Owned(self.read(&self.memory.gradients)?))
+    }
+
+    fn step(&mut self, batch: &mut Batch, take: Take) -> Result<Tally, TrainError> {
+        let purpose = match take {
+            Take::Step => Purpose::Step,
+            Take::Gradients => Purpose::Gradients,
+        };
+        self.write_rates()?;
+        let mut tally = Tally::default();
+        self.compute(purpose, batch, |_, loss, hit| tally.add(loss, hit))?;
+        if take == Take::Step && tally.loss.is_finite() {
+            self.rule.steps = self.rule.steps.saturating_add(1);
+            self.averaged = self.average.is_some();
+        }
+        Ok(tally)
+    }
+
+    fn evaluate(&mut self, batch: &mut Batch, tally: &mut ClassTally) -> Result<(), TrainError> {
+        let purpose = match self.takes_average && self.averaged {
+            true => Purpose::EvaluateAverage,
+            false => Purpose::Evaluate,
+        };
+        self.compute(purpose, batch, |label, loss, hit| {
+            tally.add(label, loss, hit)
+        })?;
+        Ok(())
+    }
+
+    fn exchange_average(&mut self) {
+        self.takes_average = !self.takes_average;
+    }
+}
