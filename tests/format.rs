@@ -733,7 +733,7 @@ fn the_exporter_refuses_what_no_reader_would_take() {
     later.nodes[1].inputs = vec![2];
     assert_eq!(refused(&later), EncodeError::Input { node: 1 });
     later.nodes[1].inputs = vec![0, 1];
-    assert_eq!(refused(&later), EncodeError::Input { node: 1 });
+    assert_eq!(refused(&later), LoadError::Shape { node: 1 }.into());
     later.nodes[1].inputs = vec![];
     assert_eq!(refused(&later), EncodeError::Input { node: 1 });
 
