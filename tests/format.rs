@@ -9,8 +9,10 @@ use kinglet::model::{EncodeError, GraphSpec, OperatorSpec, encode};
 use kinglet::{Aligned, AlignedBytes, LoadError, Model, ModelId, Sgd, Sizes, include_model};
 use kinglet_kernels::params::MAX_EXTENT;
 use kinglet_kernels::{
-    Activation, CountPadding, Linear, Padding, ParamsError, Rounding, Shape, Unary, Window,
+    Activation, Axis, BinaryFunction, CountPadding, Linear, Padding, ParamsError, Rounding, Shape,
+    Unary, Window,
 };
+use kinglet_tests::branching::branching;
 use kinglet_tests::graphs::{chain, every_operator, file, tiny};
 use kinglet_tests::seal::{PREFIX_FIELDS, honest_prefix, open, seal};
 use serde::Deserialize;
@@ -151,6 +153,7 @@ fn variants_have_the_numbers_of_the_page() {
     let window = Window::new(1, 1);
     let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
     let (activation, weights, bias, groups) = (Activation::Identity, 0, None, 1);
+    let function = BinaryFunction::Add;
     let operators = [
         (
             "Conv2dF32",
@@ -209,6 +212,93 @@ fn variants_have_the_numbers_of_the_page() {
                 rounding,
             },
         ),
+        (
+            "BinaryF32",
+            bits::BINARY_F32,
+            Operator::BinaryF32 {
+                function,
+                activation,
+            },
+        ),
+        (
+            "BinaryConstantF32",
+            bits::BINARY_CONSTANT_F32,
+            Operator::BinaryConstantF32 {
+                function,
+                activation,
+                shape: Shape::vector(1),
+                operand: weights,
+            },
+        ),
+        (
+            "ChannelAffineF32",
+            bits::CHANNEL_AFFINE_F32,
+            Operator::ChannelAffineF32 {
+                activation,
+                scale: weights,
+                shift: weights,
+            },
+        ),
+        (
+            "ClipF32",
+            bits::CLIP_F32,
+            Operator::ClipF32 {
+                low: 0.0,
+                high: 1.0,
+            },
+        ),
+        ("EluF32", bits::ELU_F32, Operator::EluF32 { alpha: 1.0 }),
+        (
+            "HardSigmoidF32",
+            bits::HARD_SIGMOID_F32,
+            Operator::HardSigmoidF32 {
+                alpha: 0.2,
+                beta: 0.5,
+            },
+        ),
+        ("HardSwishF32", bits::HARD_SWISH_F32, Operator::HardSwishF32),
+        (
+            "LogSoftmaxF32",
+            bits::LOG_SOFTMAX_F32,
+            Operator::LogSoftmaxF32,
+        ),
+        (
+            "ConcatF32",
+            bits::CONCAT_F32,
+            Operator::ConcatF32 { axis: Axis::Height },
+        ),
+        (
+            "SliceF32",
+            bits::SLICE_F32,
+            Operator::SliceF32 {
+                start: [0; 3],
+                step: [1; 3],
+            },
+        ),
+        (
+            "PadF32",
+            bits::PAD_F32,
+            Operator::PadF32 {
+                before: [0; 3],
+                value: 0.0,
+            },
+        ),
+        (
+            "UpsampleF32",
+            bits::UPSAMPLE_F32,
+            Operator::UpsampleF32 {
+                factor_h: 1,
+                factor_w: 1,
+            },
+        ),
+        (
+            "TransposeF32",
+            bits::TRANSPOSE_F32,
+            Operator::TransposeF32 {
+                order: [Axis::Height, Axis::Width, Axis::Channels],
+            },
+        ),
+        ("ReshapeF32", bits::RESHAPE_F32, Operator::ReshapeF32),
     ];
     for (number, (name, bit, operator)) in operators.into_iter().enumerate() {
         assert_eq!(usize::from(first_byte(operator)), number, "{name}");
@@ -229,6 +319,23 @@ fn variants_have_the_numbers_of_the_page() {
     assert_eq!(number(postcard::to_stdvec(&Rounding::Ceil)), [1]);
     assert_eq!(number(postcard::to_stdvec(&CountPadding::Include)), [0]);
     assert_eq!(number(postcard::to_stdvec(&CountPadding::Exclude)), [1]);
+    let functions = [
+        BinaryFunction::Add,
+        BinaryFunction::Subtract,
+        BinaryFunction::ReverseSubtract,
+        BinaryFunction::Multiply,
+        BinaryFunction::Divide,
+        BinaryFunction::ReverseDivide,
+        BinaryFunction::Minimum,
+        BinaryFunction::Maximum,
+        BinaryFunction::PRelu,
+    ];
+    for (expected, function) in (0..).zip(functions) {
+        assert_eq!(number(postcard::to_stdvec(&function)), [expected]);
+    }
+    for (expected, axis) in (0..).zip([Axis::Height, Axis::Width, Axis::Channels]) {
+        assert_eq!(number(postcard::to_stdvec(&axis)), [expected]);
+    }
 }
 
 #[test]
@@ -382,12 +489,26 @@ mod page {
         Tanh,
         Softmax,
         Conv2dMaxPool2d(Window, u32, u8, u32, Option<u32>, Window, u8),
+        Binary(u8, u8),
+        BinaryConstant(u8, u8, [u32; 3], u32),
+        ChannelAffine(u8, u32, u32),
+        Clip(f32, f32),
+        Elu(f32),
+        HardSigmoid(f32, f32),
+        HardSwish,
+        LogSoftmax,
+        Concat(u8),
+        Slice([u32; 3], [u32; 3]),
+        Pad([u32; 3], f32),
+        Upsample(u32, u32),
+        Transpose([u8; 3]),
+        Reshape,
     }
 }
 
 #[test]
 fn the_page_alone_suffices_to_read_a_file() {
-    for spec in [tiny(), every_operator()] {
+    for spec in [tiny(), every_operator(), branching()] {
         let bytes = file(&spec);
         let model = Model::load(&bytes).expect("a valid file");
         let (read, rest): (page::File<'_>, _) =
@@ -434,6 +555,7 @@ fn the_page_alone_suffices_to_read_a_file() {
                 let padding = [p.top, p.bottom, p.left, p.right].map(|n| n as u32);
                 (kernel, stride, dilation, padding)
             };
+            let numbers = |values: [usize; 3]| values.map(|value| value as u32);
             use page::Operator as Page;
             let expected = match node.operator {
                 Operator::Conv2dF32 {
@@ -479,6 +601,40 @@ fn the_page_alone_suffices_to_read_a_file() {
                     words(pool),
                     rounding as u8,
                 ),
+                Operator::BinaryF32 {
+                    function,
+                    activation,
+                } => Page::Binary(function as u8, activation as u8),
+                Operator::BinaryConstantF32 {
+                    function,
+                    activation,
+                    shape:
+                        Shape {
+                            height,
+                            width,
+                            channels,
+                        },
+                    operand,
+                } => {
+                    let shape = numbers([height, width, channels]);
+                    Page::BinaryConstant(function as u8, activation as u8, shape, operand)
+                }
+                Operator::ChannelAffineF32 {
+                    activation,
+                    scale,
+                    shift,
+                } => Page::ChannelAffine(activation as u8, scale, shift),
+                Operator::ClipF32 { low, high } => Page::Clip(low, high),
+                Operator::EluF32 { alpha } => Page::Elu(alpha),
+                Operator::HardSigmoidF32 { alpha, beta } => Page::HardSigmoid(alpha, beta),
+                Operator::HardSwishF32 => Page::HardSwish,
+                Operator::LogSoftmaxF32 => Page::LogSoftmax,
+                Operator::ConcatF32 { axis } => Page::Concat(axis as u8),
+                Operator::SliceF32 { start, step } => Page::Slice(numbers(start), numbers(step)),
+                Operator::PadF32 { before, value } => Page::Pad(numbers(before), value),
+                Operator::UpsampleF32 { factor_h, factor_w } => Page::Upsample(factor_h, factor_w),
+                Operator::TransposeF32 { order } => Page::Transpose(order.map(|axis| axis as u8)),
+                Operator::ReshapeF32 => Page::Reshape,
             };
             assert_eq!(read.0, expected);
         }
@@ -577,7 +733,7 @@ fn the_exporter_refuses_what_no_reader_would_take() {
     later.nodes[1].inputs = vec![2];
     assert_eq!(refused(&later), EncodeError::Input { node: 1 });
     later.nodes[1].inputs = vec![0, 1];
-    assert_eq!(refused(&later), EncodeError::Input { node: 1 });
+    assert_eq!(refused(&later), LoadError::Shape { node: 1 }.into());
     later.nodes[1].inputs = vec![];
     assert_eq!(refused(&later), EncodeError::Input { node: 1 });
 

@@ -2,11 +2,13 @@
 //! not in the prefix itself) a prefix that agrees with it. Each is refused with the reason it deserves.
 
 use kinglet::model::schema::{
-    Extension, File, MAX_ELEMENTS, MAX_TENSORS, Operator, PREFIX_LEN, Prefix, Tensor,
+    Extension, File, MAX_ELEMENTS, MAX_TENSORS, Operator, PREFIX_LEN, Prefix, Tensor, bits,
 };
 use kinglet::model::{GraphSpec, OperatorSpec};
 use kinglet::{AlignedBytes, LoadError, Model};
-use kinglet_kernels::{Activation, Padding, ParamsError, Shape, Unary, Window};
+use kinglet_kernels::{
+    Activation, Axis, BinaryFunction, Padding, ParamsError, Shape, Unary, Window,
+};
 use kinglet_tests::graphs::{Bias, chain, file, linear, tiny};
 use kinglet_tests::seal::{
     PREFIX_FIELDS, changed, open, patched, repair_crcs, seal, set_file_len, unaries, with_body,
@@ -164,7 +166,11 @@ fn body_cases() -> Vec<Case> {
         ("name beyond the end", with_body(&[200, 1, b'x']), malformed),
         ("name that is not UTF-8", patch(1, 0xff), malformed),
         ("unknown dtype", patch(9, 1), malformed),
-        ("unknown operator", patch(33, 10), malformed),
+        (
+            "unknown operator",
+            patch(33, bits::ALL.count_ones() as u8),
+            malformed,
+        ),
         ("more tensors than bytes", patch(5, 0xff), malformed),
         (
             "list of 4 billion",
@@ -467,7 +473,7 @@ fn node_cases() -> Vec<Case> {
             unaries(1, |file| {
                 set_operator(file, 0, Operator::LeakyReluF32 { slope: f32::NAN })
             }),
-            params(ParamsError::TooLarge),
+            params(ParamsError::Function),
         ),
         (
             "misaligned weights",
@@ -498,6 +504,279 @@ fn node_cases() -> Vec<Case> {
             "a word less of weights",
             change(&|file| file.weights = &file.weights[..200]),
             LoadError::Weights { node: 2 },
+        ),
+    ]
+}
+
+/// Operators of several tensors, and those that move elements, over vectors of eight (see [`unaries`]).
+fn branch_cases() -> Vec<Case> {
+    let params = |node, reason| LoadError::Params { node, reason };
+    let shape = |node| LoadError::Shape { node };
+    let add = Operator::BinaryF32 {
+        function: BinaryFunction::Add,
+        activation: Activation::Identity,
+    };
+    let constant = |shape, operand| Operator::BinaryConstantF32 {
+        function: BinaryFunction::Multiply,
+        activation: Activation::Relu,
+        shape,
+        operand,
+    };
+    let affine = |scale, shift| Operator::ChannelAffineF32 {
+        activation: Activation::Identity,
+        scale,
+        shift,
+    };
+    let slice = |start, step| Operator::SliceF32 { start, step };
+    let one = |operator: Operator| unaries(1, move |file| set_operator(file, 0, operator));
+    // Somewhere else than the input, as what does not work in place must be.
+    let apart = |operator: Operator, output: Shape| {
+        unaries(1, move |file| {
+            set_operator(file, 0, operator);
+            file.graph.tensors[1].offset = 32;
+            file.graph.tensors[1].shape = output;
+        })
+    };
+    let sum = |change: &dyn Fn(&mut File<'_>)| {
+        unaries(2, |file| {
+            set_operator(file, 1, add);
+            set_inputs(file, 1, &[1, 0]);
+            file.graph.tensors[0].last_use = 1;
+            file.graph.tensors[1].offset = 32;
+            file.graph.tensors[2].offset = 32;
+            change(file);
+        })
+    };
+    assert_eq!(
+        refusal(&sum(&|_| {})),
+        None,
+        "what the lies below are about"
+    );
+    let eight = Shape::vector(8);
+    let height = Axis::Height;
+    vec![
+        ("a sum of one", one(add), shape(0)),
+        (
+            "a sum of three",
+            sum(&|file| set_inputs(file, 1, &[1, 0, 0])),
+            shape(1),
+        ),
+        (
+            "a sum with what is not there yet",
+            sum(&|file| set_inputs(file, 1, &[1, 2])),
+            LoadError::Lifetime { node: 1 },
+        ),
+        (
+            "a sum with what was released",
+            sum(&|file| file.graph.tensors[0].last_use = 0),
+            LoadError::Lifetime { node: 1 },
+        ),
+        (
+            "a sum over its second operand",
+            sum(&|file| file.graph.tensors[2].offset = 0),
+            LoadError::Overlap {
+                first: 0,
+                second: 2,
+            },
+        ),
+        (
+            "a tensor plus itself, written while it is read",
+            sum(&|file| set_inputs(file, 1, &[1, 1])),
+            LoadError::Overlap {
+                first: 1,
+                second: 2,
+            },
+        ),
+        (
+            "an operand that cannot be spread",
+            one(constant(Shape::vector(4), 0)),
+            params(
+                0,
+                ParamsError::Broadcast {
+                    operand: Shape::vector(4),
+                    shape: eight,
+                },
+            ),
+        ),
+        (
+            "an operand without elements",
+            one(constant(Shape::vector(0), 0)),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "an operand larger than anything",
+            one(constant(Shape::new(usize::MAX, 1, 8), 0)),
+            params(
+                0,
+                ParamsError::Broadcast {
+                    operand: Shape::new(usize::MAX, 1, 8),
+                    shape: eight,
+                },
+            ),
+        ),
+        (
+            "an operand beyond the weights",
+            one(constant(eight, 192)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "a shift beyond the weights",
+            one(affine(0, 192)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "a misaligned scale",
+            one(affine(4, 0)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "an empty range",
+            one(Operator::ClipF32 {
+                low: 1.0,
+                high: 0.5,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a range that is not a number",
+            one(Operator::ClipF32 {
+                low: 0.0,
+                high: f32::NAN,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "an infinite factor",
+            one(Operator::EluF32 {
+                alpha: f32::INFINITY,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a value at 0 that is not a number",
+            one(Operator::HardSigmoidF32 {
+                alpha: 0.2,
+                beta: f32::NAN,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a concatenation in place",
+            one(Operator::ConcatF32 { axis: height }),
+            LoadError::Overlap {
+                first: 0,
+                second: 1,
+            },
+        ),
+        (
+            "a concatenation of other extents",
+            sum(&|file| {
+                set_operator(file, 1, Operator::ConcatF32 { axis: height });
+                file.graph.tensors[0].shape = Shape::vector(4);
+                set_operator(
+                    file,
+                    0,
+                    Operator::PadF32 {
+                        before: [0; 3],
+                        value: 0.0,
+                    },
+                );
+            }),
+            params(1, ParamsError::Concat),
+        ),
+        (
+            "a concatenation longer than its parts",
+            apart(Operator::ConcatF32 { axis: height }, Shape::new(2, 1, 8)),
+            shape(0),
+        ),
+        (
+            "a slice from beyond the end",
+            apart(slice([0, 0, 8], [1; 3]), Shape::vector(1)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice that goes too far",
+            apart(slice([0, 0, 1], [1, 1, 3]), Shape::vector(4)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice whose reach overflows",
+            apart(slice([0, 0, 1], [1, 1, usize::MAX]), Shape::vector(4)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice that stands still",
+            apart(slice([0; 3], [1, 1, 0]), Shape::vector(4)),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "an input outside of its padding",
+            apart(
+                Operator::PadF32 {
+                    before: [0, 0, 3],
+                    value: 0.0,
+                },
+                Shape::vector(10),
+            ),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "no rows at all",
+            apart(
+                Operator::UpsampleF32 {
+                    factor_h: 0,
+                    factor_w: 1,
+                },
+                eight,
+            ),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "more columns than anything has",
+            apart(
+                Operator::UpsampleF32 {
+                    factor_h: 1,
+                    factor_w: u32::MAX,
+                },
+                eight,
+            ),
+            params(0, ParamsError::TooLarge),
+        ),
+        (
+            "an axis named twice",
+            apart(
+                Operator::TransposeF32 {
+                    order: [height, Axis::Channels, height],
+                },
+                eight,
+            ),
+            params(0, ParamsError::Order),
+        ),
+        (
+            "a transposition that does not turn",
+            apart(
+                Operator::TransposeF32 {
+                    order: [height, Axis::Channels, Axis::Width],
+                },
+                eight,
+            ),
+            shape(0),
+        ),
+        (
+            "another shape of fewer elements",
+            apart(Operator::ReshapeF32, Shape::vector(7)),
+            shape(0),
+        ),
+        (
+            "a function with no way back in the suffix",
+            {
+                let rng = &mut fastrand::Rng::with_seed(2);
+                let layer = linear(rng, 4, 4, Activation::Identity, Bias::Yes);
+                let swish = OperatorSpec::Unary(Unary::HardSwish);
+                let spec = chain("swish", Shape::vector(4), vec![layer, swish]);
+                changed(&spec, |file| file.graph.trainable_nodes = 2)
+            },
+            LoadError::Suffix { node: 1 },
         ),
     ]
 }
@@ -579,6 +858,7 @@ fn every_lie_is_found_out() {
         body_cases(),
         tensor_cases(),
         node_cases(),
+        branch_cases(),
         meaning_cases(),
     ];
     for (what, bytes, reason) in cases.concat() {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kinglet_kernels::{
-    Activation, BackwardKernels, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d,
-    Rounding, Shape, Unary, Window, arch,
+    Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, CountPadding,
+    Linear, Padding, ParamsError, Pool2d, Rounding, Shape, Unary, Window, arch,
 };
 
 fn main() -> Result<(), ParamsError> {
@@ -160,7 +160,7 @@ fn operations(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<()
     let params = Pool2d::new(shape, window, Rounding::Floor, CountPadding::Include)?;
     pools(bench, set, &params);
     elementwise(bench, set);
-    Ok(())
+    branches(bench, set)
 }
 
 fn conv2d(bench: &mut Bench, set: &'static dyn BackwardKernels, name: &str, params: &Conv2d) {
@@ -262,4 +262,40 @@ fn elementwise(bench: &mut Bench, set: &'static dyn BackwardKernels) {
         data.copy_from_slice(&input);
         set.softmax_f32_backward(10, &input, &mut data);
     });
+}
+
+/// What joins the branches of a graph, over the feature maps of a small residual network; in place, as above.
+fn branches(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), ParamsError> {
+    let shape = Shape::new(32, 32, 16);
+    let amount = Amount::Values(shape.len());
+    let (operand, mut data) = (values(shape.len()), values(shape.len()));
+    for (name, function, spread) in [
+        ("add_of_32x32x16", BinaryFunction::Add, shape),
+        (
+            "multiply_channels_of_32x32x16",
+            BinaryFunction::Multiply,
+            Shape::vector(16),
+        ),
+    ] {
+        let params = Binary::new(function, Activation::Relu, shape, spread)?;
+        bench.run(set, "binary", name, amount, || {
+            data.copy_from_slice(&operand);
+            set.binary_f32(&params, &operand[..spread.len()], &mut data);
+        });
+    }
+    let name = "32x32x16";
+    let (scale, shift) = (values(16), values(16));
+    bench.run(set, "channel_affine", name, amount, || {
+        data.copy_from_slice(&operand);
+        set.channel_affine_f32(Activation::Relu, &scale, &shift, &mut data);
+    });
+    let concat = Concat::new(Axis::Channels, &[shape, shape])?;
+    let mut joined = values(concat.output().len());
+    let amount = Amount::Values(joined.len());
+    bench.run(set, "concat", "2_of_32x32x16", amount, || {
+        for copy in concat.copies() {
+            set.strided_copy_f32(&copy, &operand, &mut joined);
+        }
+    });
+    Ok(())
 }

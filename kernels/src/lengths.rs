@@ -4,7 +4,7 @@
 //! slice it was, a release build computes nothing. Behind this check kernels rely on the lengths.
 
 use crate::Shape;
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d};
+use crate::params::{Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy};
 
 /// `true` if a slice has the length it should; stops a debug build if not.
 #[inline(always)]
@@ -137,6 +137,34 @@ pub(crate) fn same(what: &str, found: &[f32], like: &[f32]) -> bool {
 #[inline(always)]
 pub(crate) fn runs(channels: usize, data: &[f32]) -> bool {
     batch("data", data.len(), Shape::vector(channels)).is_some()
+}
+
+/// `true` if `data` are whole samples and `operand` is one sample for all of them or one for each.
+#[inline(always)]
+pub(crate) fn binary(params: &Binary, operand: &[f32], data: &[f32]) -> bool {
+    let Some(batch) = batch("data", data.len(), Shape::vector(params.len())) else {
+        return false;
+    };
+    let for_all = operand.len() == params.operand_len();
+    let for_each = batch.checked_mul(params.operand_len());
+    for_all || fits("operand", operand.len(), for_each)
+}
+
+/// `true` if `data` is a whole number of runs of channels, each of which has a scale and a shift.
+#[inline(always)]
+pub(crate) fn channel_affine(scale: &[f32], shift: &[f32], data: &[f32]) -> bool {
+    runs(scale.len(), data) && same("shift", shift, scale)
+}
+
+/// The batch of a copy.
+#[inline(always)]
+pub(crate) fn strided_copy(params: &StridedCopy, input: &[f32], output: &[f32]) -> Option<usize> {
+    samples(
+        Shape::vector(params.input_len()),
+        input,
+        Shape::vector(params.output_len()),
+        output,
+    )
 }
 
 /// `true` if per-channel values are given for each of `channels`.

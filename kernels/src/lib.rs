@@ -47,8 +47,8 @@ pub mod testing;
 
 pub use ops::{BackwardKernels, Kernels};
 pub use params::{
-    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, PooledConv2d, Rounding,
-    Unary, Window,
+    Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, CountPadding, Linear, Padding,
+    ParamsError, PerAxis, Pool2d, PooledConv2d, Rounding, StridedCopy, Unary, Upsample, Window,
 };
 pub use portable::Portable;
 pub use reference::Reference;

@@ -12,7 +12,7 @@
 //! 3. **No panic.** Slices that are too short are a caller's error: `debug_assert!`, and in release
 //!    builds some output is left as it was, but nothing is read or written out of bounds.
 
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
 use crate::portable;
 
 /// The forward operations of one kernel set.
@@ -112,6 +112,34 @@ pub trait Kernels: Sync {
     fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
         portable::softmax_f32(channels, data);
     }
+
+    /// The logarithm of softmax over each run of `channels` values, in place.
+    fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        portable::log_softmax_f32(channels, data);
+    }
+
+    /// A function of each element and the operand at its place, and the activation of the result, in place.
+    /// `operand` is one sample for the whole batch, or one for each sample. Every set gives the same bits.
+    fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+        portable::binary_f32(params, operand, data);
+    }
+
+    /// `activation(x * scale + shift)` of each element with the scale and shift of its channel, in place;
+    /// `[channels]` each. Every set gives the same bits.
+    fn channel_affine_f32(
+        &self,
+        activation: Activation,
+        scale: &[f32],
+        shift: &[f32],
+        data: &mut [f32],
+    ) {
+        portable::channel_affine_f32(activation, scale, shift, data);
+    }
+
+    /// Copies the elements that `params` names; others of the output are left as they are.
+    fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+        portable::strided_copy_f32(params, input, output);
+    }
 }
 
 /// The backward operations that training on a host uses. `d_x` is the gradient of the loss with respect
@@ -195,7 +223,7 @@ pub trait BackwardKernels: Kernels {
     }
 
     /// Turns the gradient of the output into that of the input, in place. `output` is what the forward
-    /// function returned: every [`Unary`] function's derivative can be had from it.
+    /// function returned. A function without [`Unary::has_backward`] leaves `d` as it is.
     fn unary_f32_backward(&self, function: Unary, output: &[f32], d: &mut [f32]) {
         portable::unary_f32_backward(function, output, d);
     }
@@ -274,6 +302,24 @@ macro_rules! forward_to_inner {
             }
             fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
                 (**self).softmax_f32(channels, data)
+            }
+            fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+                (**self).log_softmax_f32(channels, data)
+            }
+            fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+                (**self).binary_f32(params, operand, data)
+            }
+            fn channel_affine_f32(
+                &self,
+                activation: Activation,
+                scale: &[f32],
+                shift: &[f32],
+                data: &mut [f32],
+            ) {
+                (**self).channel_affine_f32(activation, scale, shift, data)
+            }
+            fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+                (**self).strided_copy_f32(params, input, output)
             }
         }
     )*};

@@ -3,10 +3,16 @@
 //! The check at load resolves every node once to see that it can be; a session resolves them again into
 //! the arena, so that running decodes nothing.
 
-use kinglet_kernels::{Conv2d, Linear, Pool2d, PooledConv2d, Shape, Unary};
+use kinglet_kernels::{
+    Activation, Binary, Concat, Conv2d, Linear, Pool2d, PooledConv2d, Shape, StridedCopy, Unary,
+    Upsample,
+};
 
 use crate::model::LoadError;
-use crate::model::schema::{Node, Operator, TENSOR_ALIGN, Tensor};
+use crate::model::schema::{MAX_INPUTS, Node, Operator, TENSOR_ALIGN, Tensor};
+
+/// The tensors that a node reads.
+pub(crate) type Inputs = heapless::Vec<Tensor, MAX_INPUTS>;
 
 /// A tensor's place in the arena, in bytes, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +82,35 @@ pub(crate) enum Operation {
     Softmax {
         channels: usize,
     },
+    LogSoftmax {
+        channels: usize,
+    },
+    Binary {
+        params: Binary,
+        operand: Region,
+    },
+    BinaryConstant {
+        params: Binary,
+        operand: Span,
+    },
+    ChannelAffine {
+        activation: Activation,
+        scale: Span,
+        shift: Span,
+    },
+    Concat {
+        params: Concat,
+        /// The inputs after the first.
+        others: [Region; MAX_INPUTS - 1],
+    },
+    Slice(StridedCopy),
+    Transpose(StridedCopy),
+    Pad {
+        copy: StridedCopy,
+        value: f32,
+    },
+    Upsample(Upsample),
+    Reshape,
 }
 
 impl Operation {
@@ -88,7 +123,17 @@ impl Operation {
             | Self::MaxPool2d(_)
             | Self::AvgPool2d(_)
             | Self::Unary(_)
-            | Self::Softmax { .. } => 0,
+            | Self::Softmax { .. }
+            | Self::LogSoftmax { .. }
+            | Self::Binary { .. }
+            | Self::BinaryConstant { .. }
+            | Self::ChannelAffine { .. }
+            | Self::Concat { .. }
+            | Self::Slice(_)
+            | Self::Transpose(_)
+            | Self::Pad { .. }
+            | Self::Upsample(_)
+            | Self::Reshape => 0,
         }
     }
 
@@ -138,11 +183,12 @@ impl Operation {
         })
     }
 
-    /// True for what may stand in a trainable suffix: linear layers and element-wise functions anywhere,
+    /// True for what may stand in a trainable suffix: linear layers and functions with a way back anywhere,
     /// softmax at its end.
     pub(crate) fn trainable(&self, last: bool) -> bool {
         match self {
-            Self::Linear { .. } | Self::Unary(_) => true,
+            Self::Linear { .. } => true,
+            Self::Unary(function) => function.has_backward(),
             Self::Softmax { .. } => last,
             _ => false,
         }
@@ -157,15 +203,25 @@ pub(crate) struct Record {
     pub(crate) output: Region,
 }
 
-/// Resolves node number `index`, which reads `input` and writes `output`, in a file with `weights` elements
+/// Resolves node number `index`, which reads `inputs` and writes `output`, in a file with `weights` elements
 /// of parameters.
 pub(crate) fn resolve(
     index: usize,
     node: &Node,
-    input: &Tensor,
+    inputs: &[Tensor],
     output: &Tensor,
     weights: usize,
 ) -> Result<Record, LoadError> {
+    let mismatch = LoadError::Shape { node: index };
+    let (input, others) = inputs.split_first().ok_or(mismatch)?;
+    let as_many_as_it_takes = match node.operator {
+        Operator::ConcatF32 { .. } => true,
+        Operator::BinaryF32 { .. } => others.len() == 1,
+        _ => others.is_empty(),
+    };
+    if !as_many_as_it_takes {
+        return Err(mismatch);
+    }
     let params = |reason| LoadError::Params {
         node: index,
         reason,
@@ -265,20 +321,121 @@ pub(crate) fn resolve(
             },
             input.shape,
         ),
-        Operator::ReluF32 => (Operation::Unary(Unary::Relu), input.shape),
-        Operator::Relu6F32 => (Operation::Unary(Unary::Relu6), input.shape),
-        Operator::LeakyReluF32 { slope } => {
-            (Operation::Unary(Unary::LeakyRelu { slope }), input.shape)
+        Operator::LogSoftmaxF32 => (
+            Operation::LogSoftmax {
+                channels: input.shape.channels,
+            },
+            input.shape,
+        ),
+        Operator::BinaryF32 {
+            function,
+            activation,
+        } => {
+            let operand = others.first().ok_or(mismatch)?;
+            let params =
+                Binary::new(function, activation, input.shape, operand.shape).map_err(params)?;
+            let operand = Region::of(operand);
+            (Operation::Binary { params, operand }, input.shape)
         }
-        Operator::SigmoidF32 => (Operation::Unary(Unary::Sigmoid), input.shape),
-        Operator::TanhF32 => (Operation::Unary(Unary::Tanh), input.shape),
+        Operator::BinaryConstantF32 {
+            function,
+            activation,
+            shape,
+            operand,
+        } => {
+            let params = Binary::new(function, activation, input.shape, shape).map_err(params)?;
+            let operand = span(operand, params.operand_len())?;
+            (Operation::BinaryConstant { params, operand }, input.shape)
+        }
+        Operator::ChannelAffineF32 {
+            activation,
+            scale,
+            shift,
+        } => {
+            let operation = Operation::ChannelAffine {
+                activation,
+                scale: span(scale, input.shape.channels)?,
+                shift: span(shift, input.shape.channels)?,
+            };
+            (operation, input.shape)
+        }
+        Operator::ConcatF32 { axis } => {
+            let mut shapes = [Shape::default(); MAX_INPUTS];
+            for (shape, input) in shapes.iter_mut().zip(inputs) {
+                *shape = input.shape;
+            }
+            let shapes = shapes.get(..inputs.len()).unwrap_or_default();
+            let params = Concat::new(axis, shapes).map_err(params)?;
+            let mut regions = [Region { offset: 0, len: 0 }; MAX_INPUTS - 1];
+            for (region, other) in regions.iter_mut().zip(others) {
+                *region = Region::of(other);
+            }
+            let operation = Operation::Concat {
+                params,
+                others: regions,
+            };
+            (operation, params.output())
+        }
+        Operator::SliceF32 { start, step } => {
+            let copy =
+                StridedCopy::slice(input.shape, start, step, output.shape).map_err(params)?;
+            (Operation::Slice(copy), output.shape)
+        }
+        Operator::TransposeF32 { order } => {
+            let copy = StridedCopy::transpose(input.shape, order).map_err(params)?;
+            let shape = kinglet_kernels::params::transposed(input.shape, order);
+            (Operation::Transpose(copy), shape)
+        }
+        Operator::PadF32 { before, value } => {
+            let copy = StridedCopy::place(input.shape, before, output.shape).map_err(params)?;
+            (Operation::Pad { copy, value }, output.shape)
+        }
+        Operator::UpsampleF32 { factor_h, factor_w } => {
+            let (factor_h, factor_w) = (factor_h as usize, factor_w as usize);
+            let params = Upsample::new(input.shape, factor_h, factor_w).map_err(params)?;
+            (Operation::Upsample(params), params.output())
+        }
+        Operator::ReshapeF32 if input.shape.len() == output.shape.len() => {
+            (Operation::Reshape, output.shape)
+        }
+        Operator::ReshapeF32 => return Err(mismatch),
+        Operator::ReluF32
+        | Operator::Relu6F32
+        | Operator::LeakyReluF32 { .. }
+        | Operator::SigmoidF32
+        | Operator::TanhF32
+        | Operator::ClipF32 { .. }
+        | Operator::EluF32 { .. }
+        | Operator::HardSigmoidF32 { .. }
+        | Operator::HardSwishF32 => {
+            let function = node.operator.unary().ok_or(mismatch)?;
+            (Operation::Unary(function), input.shape)
+        }
     };
     if shape != output.shape {
-        return Err(LoadError::Shape { node: index });
+        return Err(mismatch);
     }
     Ok(Record {
         operation,
         input: Region::of(input),
         output: Region::of(output),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record for each node lies in the arena of a microcontroller: no operation is larger than the joined
+    /// convolution and pool, which came first.
+    #[test]
+    fn the_joined_convolution_is_the_largest_operation() {
+        let joined = size_of::<(PooledConv2d, Span, Option<Span>)>();
+        let word = size_of::<usize>();
+        assert!(size_of::<Operation>() <= joined + 2 * word);
+        assert_eq!(
+            size_of::<Record>(),
+            size_of::<Operation>() + 2 * size_of::<Region>()
+        );
+    }
 }

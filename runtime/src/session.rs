@@ -4,13 +4,13 @@
 //! run touches is there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run
 //! allocates nothing and cannot fail.
 
-use kinglet_kernels::{Kernels, Unary};
+use kinglet_kernels::{Kernels, StridedCopy, Unary};
 
 use crate::arena::{ArenaMut, carve, initialize};
 use crate::model::schema::{TENSOR_ALIGN, bits, operator_name};
 use crate::model::{LoadError, Model};
 use crate::probe::{NoProbe, Probe};
-use crate::record::{Operation, Record, Region, Span, resolve};
+use crate::record::{Inputs, Operation, Record, Region, Span, resolve};
 
 /// Why a session could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,12 +156,13 @@ pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, 
         .zip(tensors.iter().skip(1))
         .enumerate()
         .map(move |(index, (node, output))| {
-            let input = node
-                .inputs
-                .first()
-                .and_then(|input| tensors.iter().nth(usize::from(*input)))
-                .ok_or(LoadError::Malformed)?;
-            resolve(index, &node, &input, &output, weights)
+            let mut inputs = Inputs::new();
+            for input in &node.inputs {
+                let tensor = tensors.iter().nth(usize::from(*input));
+                let tensor = tensor.ok_or(LoadError::Malformed)?;
+                inputs.push(tensor).map_err(|_| LoadError::Malformed)?;
+            }
+            resolve(index, &node, &inputs, &output, weights)
         })
 }
 
@@ -447,8 +448,68 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                 let data = in_place(self.activations, self.batch, *input, *output);
                 self.kernels.softmax_f32(*channels, data);
             }
+            Operation::LogSoftmax { channels } if OPS & bits::LOG_SOFTMAX_F32 != 0 => {
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels.log_softmax_f32(*channels, data);
+            }
+            Operation::Binary { params, operand } if OPS & bits::BINARY_F32 != 0 => {
+                in_place(self.activations, self.batch, *input, *output);
+                if let Some((operand, data)) =
+                    input_output(self.activations, self.batch, *operand, *output)
+                {
+                    self.kernels.binary_f32(params, operand, data);
+                }
+            }
+            Operation::BinaryConstant { params, operand }
+                if OPS & bits::BINARY_CONSTANT_F32 != 0 =>
+            {
+                let operand = operand.of(self.model.weights());
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels.binary_f32(params, operand, data);
+            }
+            Operation::ChannelAffine {
+                activation,
+                scale,
+                shift,
+            } if OPS & bits::CHANNEL_AFFINE_F32 != 0 => {
+                let weights = self.model.weights();
+                let (scale, shift) = (scale.of(weights), shift.of(weights));
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels
+                    .channel_affine_f32(*activation, scale, shift, data);
+            }
+            Operation::Concat { params, others } if OPS & bits::CONCAT_F32 != 0 => {
+                let inputs = core::iter::once(input).chain(others);
+                for (copy, input) in params.copies().zip(inputs) {
+                    self.strided_copy(&copy, *input, *output);
+                }
+            }
+            Operation::Slice(copy) if OPS & bits::SLICE_F32 != 0 => {
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Transpose(copy) if OPS & bits::TRANSPOSE_F32 != 0 => {
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Pad { copy, value } if OPS & bits::PAD_F32 != 0 => {
+                f32s_mut(self.activations, self.batch, *output).fill(*value);
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Upsample(params) if OPS & bits::UPSAMPLE_F32 != 0 => {
+                for copy in params.copies() {
+                    self.strided_copy(&copy, *input, *output);
+                }
+            }
+            Operation::Reshape if OPS & bits::RESHAPE_F32 != 0 => {
+                in_place(self.activations, self.batch, *input, *output);
+            }
             // An operator outside of `OPS`: refused when the session was made.
             _ => {}
+        }
+    }
+
+    fn strided_copy(&mut self, copy: &StridedCopy, input: Region, output: Region) {
+        if let Some((input, output)) = input_output(self.activations, self.batch, input, output) {
+            self.kernels.strided_copy_f32(copy, input, output);
         }
     }
 }
@@ -465,6 +526,12 @@ pub(crate) fn unary<const OPS: u64>(function: Unary, apply: impl FnOnce(Unary)) 
         }
         Unary::Sigmoid if OPS & bits::SIGMOID_F32 != 0 => apply(Unary::Sigmoid),
         Unary::Tanh if OPS & bits::TANH_F32 != 0 => apply(Unary::Tanh),
+        Unary::Clip { low, high } if OPS & bits::CLIP_F32 != 0 => apply(Unary::Clip { low, high }),
+        Unary::Elu { alpha } if OPS & bits::ELU_F32 != 0 => apply(Unary::Elu { alpha }),
+        Unary::HardSigmoid { alpha, beta } if OPS & bits::HARD_SIGMOID_F32 != 0 => {
+            apply(Unary::HardSigmoid { alpha, beta });
+        }
+        Unary::HardSwish if OPS & bits::HARD_SWISH_F32 != 0 => apply(Unary::HardSwish),
         _ => {}
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod branching;
 pub mod exercise;
 pub mod graphs;
 pub mod interpreter;

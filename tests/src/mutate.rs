@@ -2,7 +2,7 @@
 //! express. Most make no sense, some do.
 
 use kinglet::model::schema::{Graph, Node, Operator, PREFIX_LEN};
-use kinglet_kernels::{Activation, Padding, Shape, Window};
+use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Window};
 
 /// A change to one byte of a file, or the insertion or removal of one.
 ///
@@ -55,6 +55,71 @@ fn any_window(rng: &mut fastrand::Rng) -> Window {
     }
 }
 
+fn any_position(rng: &mut fastrand::Rng) -> PerAxis {
+    let mut number = || match rng.u8(0..12) {
+        0 => usize::MAX,
+        1 => 1 << 31,
+        _ => rng.usize(0..4),
+    };
+    [number(), number(), number()]
+}
+
+/// An operator that combines tensors or moves elements about.
+fn any_branch(rng: &mut fastrand::Rng, activation: Activation, offset: u32) -> Operator {
+    use BinaryFunction::{Add, Divide, Maximum, PRelu};
+    let function = *rng.choice(&[Add, Divide, Maximum, PRelu]).expect("some");
+    let axes = [Axis::Height, Axis::Width, Axis::Channels];
+    let mut axis = || *rng.choice(&axes).expect("some");
+    let order = [axis(), axis(), axis()];
+    let number = f32::from_bits(rng.u32(..));
+    match rng.u8(0..14) {
+        0 | 1 => Operator::BinaryF32 {
+            function,
+            activation,
+        },
+        2 => {
+            let [height, width, channels] = any_position(rng);
+            Operator::BinaryConstantF32 {
+                function,
+                activation,
+                shape: Shape::new(height, width, channels),
+                operand: offset,
+            }
+        }
+        3 => Operator::ChannelAffineF32 {
+            activation,
+            scale: offset,
+            shift: 16,
+        },
+        4 => Operator::ClipF32 {
+            low: number,
+            high: 6.0,
+        },
+        5 => Operator::EluF32 { alpha: number },
+        6 => Operator::HardSigmoidF32 {
+            alpha: 0.2,
+            beta: number,
+        },
+        7 => Operator::HardSwishF32,
+        8 => Operator::LogSoftmaxF32,
+        9 => Operator::ConcatF32 { axis: order[0] },
+        10 => Operator::SliceF32 {
+            start: any_position(rng),
+            step: any_position(rng),
+        },
+        11 => Operator::PadF32 {
+            before: any_position(rng),
+            value: number,
+        },
+        12 => Operator::UpsampleF32 {
+            factor_h: rng.u32(0..3),
+            factor_w: rng.u32(0..3),
+        },
+        _ if rng.bool() => Operator::TransposeF32 { order },
+        _ => Operator::ReshapeF32,
+    }
+}
+
 /// A change to the graph that the schema can express, often one that makes no sense.
 pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let offset = 16 * rng.u32(0..40) + if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
@@ -63,7 +128,7 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
         .choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
         .expect("some");
     let kind = rng.u8(0..14);
-    let operator = match rng.u8(0..13) {
+    let operator = match rng.u8(0..26) {
         0 | 1 => Operator::LinearF32 {
             activation,
             weights: offset,
@@ -100,7 +165,8 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
             pool: any_window(rng),
             rounding,
         },
-        _ => Operator::ReluF32,
+        11 | 12 => Operator::ReluF32,
+        _ => any_branch(rng, activation, offset),
     };
     let nodes = graph.nodes.len();
     match kind {
@@ -133,7 +199,7 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
             }
         }
         8 => {
-            let inputs: Vec<u16> = (0..rng.usize(0..3)).map(|_| rng.u16(0..14)).collect();
+            let inputs: Vec<u16> = (0..rng.usize(0..5)).map(|_| rng.u16(0..14)).collect();
             if let Some(node) = some(rng, &mut graph.nodes) {
                 node.inputs = inputs.into_iter().collect();
             }

@@ -8,13 +8,16 @@
 //! `exp`, `log`, `sqrt` and `tanh` are those of the pinned `libm`.
 
 pub mod batch_norm;
+mod binary;
 mod conv2d;
 mod cross_entropy;
 mod linear;
 mod pool2d;
 mod softmax;
+mod strided_copy;
 mod unary;
 
+pub use binary::{binary_f32, channel_affine_f32};
 pub use conv2d::{
     conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights, conv2d_max_pool2d_f32,
 };
@@ -23,11 +26,12 @@ pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weig
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub use softmax::{softmax_f32, softmax_f32_backward};
+pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
+pub use strided_copy::strided_copy_f32;
 pub use unary::{unary_f32, unary_f32_backward};
 
 use crate::ops::{BackwardKernels, Kernels};
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
 
 /// The oracle as a kernel set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +91,28 @@ impl Kernels for Reference {
 
     fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
         softmax_f32(channels, data);
+    }
+
+    fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        log_softmax_f32(channels, data);
+    }
+
+    fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+        binary_f32(params, operand, data);
+    }
+
+    fn channel_affine_f32(
+        &self,
+        activation: Activation,
+        scale: &[f32],
+        shift: &[f32],
+        data: &mut [f32],
+    ) {
+        channel_affine_f32(activation, scale, shift, data);
+    }
+
+    fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+        strided_copy_f32(params, input, output);
     }
 }
 

@@ -8,6 +8,7 @@
 //! Agreement within a bound is `|found - reference| <= k * EPSILON * sum of |terms|` where `k` is the
 //! number of terms of the sum: what two different orders of summation, fused or not, can at most differ by.
 
+mod binary;
 mod conv2d;
 mod elementwise;
 mod guarded;
@@ -15,14 +16,17 @@ mod linear;
 mod peak;
 mod pool2d;
 mod random;
+mod strided_copy;
 
+pub use binary::{binary, channel_affine};
 pub use conv2d::conv2d;
-pub use elementwise::{softmax, unary};
+pub use elementwise::{log_softmax, softmax, unary};
 pub use guarded::Guarded;
 pub use linear::linear;
 pub use peak::peak;
 pub use pool2d::pool2d;
 pub use random::Random;
+pub use strided_copy::strided_copy;
 
 use core::fmt::Debug;
 
@@ -125,7 +129,7 @@ pub fn required_sets() -> Vec<String> {
 macro_rules! kernel_suite {
     ($name:ident, $kernels:expr, $agreement:ident) => {
         $crate::kernel_suite!(@tests $name, $kernels, $agreement,
-            conv2d, linear, pool2d, unary, softmax, peak);
+            conv2d, linear, pool2d, unary, softmax, log_softmax, binary, channel_affine, strided_copy, peak);
     };
     (@tests $name:ident, $kernels:expr, $agreement:ident, $($operation:ident),*) => {
         mod $name {

@@ -1,12 +1,10 @@
 //! The one check of a graph. What passes can be run without errors: every number that a session will rely
 //! on is looked at here, in time quadratic in the (capped) number of tensors.
 
-use kinglet_kernels::{ParamsError, Unary};
-
-use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN, Tensor};
+use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN};
 use super::view::GraphView;
 use super::{LoadError, Prefix};
-use crate::record::{Operation, Region, resolve};
+use crate::record::{Inputs, Operation, Region, resolve};
 
 pub(crate) fn check(
     prefix: &Prefix,
@@ -109,25 +107,19 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
     };
     let outputs = graph.tensors.iter().skip(1);
     for (index, (node, output)) in graph.nodes.iter().zip(outputs).enumerate() {
-        let input = input_of(graph, index, &node)?;
+        let inputs = inputs_of(graph, index, &node)?;
         let released = usize::from(output.last_use) < index
             || usize::from(output.last_use) >= nodes
             || (index.saturating_add(1) == nodes && usize::from(output.last_use) != index);
         if released {
             return Err(LoadError::Lifetime { node: index });
         }
-        let record = resolve(index, &node, &input, &output, weights)?;
-        if let Operation::Unary(Unary::LeakyRelu { slope }) = record.operation {
-            if !slope.is_finite() {
-                return Err(LoadError::Params {
-                    node: index,
-                    reason: ParamsError::TooLarge,
-                });
-            }
-            // The way back through it tells the sides apart by the sign of the output.
-            if slope < 0.0 && index >= suffix {
-                return Err(LoadError::Suffix { node: index });
-            }
+        let record = resolve(index, &node, &inputs, &output, weights)?;
+        if let Operation::Unary(function) = record.operation {
+            function.check().map_err(|reason| LoadError::Params {
+                node: index,
+                reason,
+            })?;
         }
         totals.scratch = totals.scratch.max(record.operation.scratch_bytes());
         totals.operators |= node.operator.bit();
@@ -149,19 +141,19 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
     Ok(totals)
 }
 
-/// The tensor that node number `index` reads: it must have been written, and not be released.
-fn input_of(graph: &GraphView<'_>, index: usize, node: &Node) -> Result<Tensor, LoadError> {
-    let [input] = node.inputs.as_slice() else {
-        return Err(LoadError::Shape { node: index });
-    };
-    let input = usize::from(*input);
-    let tensor = graph.tensor(input);
-    // Tensor `n` is written before node `n` runs.
-    if input <= index && usize::from(tensor.last_use) >= index {
-        Ok(tensor)
-    } else {
-        Err(LoadError::Lifetime { node: index })
+/// The tensors that node number `index` reads: they must have been written, and not be released.
+fn inputs_of(graph: &GraphView<'_>, index: usize, node: &Node) -> Result<Inputs, LoadError> {
+    let mut inputs = Inputs::new();
+    for input in &node.inputs {
+        let input = usize::from(*input);
+        let tensor = graph.tensor(input);
+        // Tensor `n` is written before node `n` runs.
+        let lives = input <= index && usize::from(tensor.last_use) >= index;
+        if !lives || inputs.push(tensor).is_err() {
+            return Err(LoadError::Lifetime { node: index });
+        }
     }
+    Ok(inputs)
 }
 
 /// No two tensors that live at the same time share a byte, unless one takes the other's place.
@@ -178,10 +170,10 @@ fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
             }
             let takes_its_place = last_use == written_by
                 && region == other_region
-                && node.as_ref().is_some_and(|node| {
-                    node.operator.in_place()
-                        && node.inputs.first().map(|t| usize::from(*t)) == Some(earlier)
-                });
+                && node
+                    .as_ref()
+                    .and_then(Node::replaces)
+                    .is_some_and(|replaced| usize::from(replaced) == earlier);
             if !takes_its_place {
                 return Err(LoadError::Overlap {
                     first: earlier,

@@ -8,8 +8,12 @@ mod check;
 #[cfg(feature = "std")]
 mod encode;
 mod error;
+#[cfg(feature = "std")]
+mod parameters;
 mod prefix;
 pub mod schema;
+#[cfg(feature = "std")]
+mod spec;
 mod view;
 
 pub use error::LoadError;
@@ -17,7 +21,9 @@ pub use prefix::{ModelId, Sizes};
 pub use view::List;
 
 #[cfg(feature = "std")]
-pub use encode::{EncodeError, GraphSpec, NodeSpec, OperatorSpec, encode, with_head};
+pub use encode::{EncodeError, encode, with_head};
+#[cfg(feature = "std")]
+pub use spec::{GraphSpec, NodeSpec, OperatorSpec};
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;

@@ -2,7 +2,9 @@
 //! prose. Field order and variant order *are* the format; variants are only ever appended.
 
 use heapless::Vec;
-use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
+use kinglet_kernels::{
+    Activation, Axis, BinaryFunction, Concat, CountPadding, PerAxis, Rounding, Shape, Unary, Window,
+};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of every model file.
@@ -19,7 +21,7 @@ pub const TENSOR_ALIGN: usize = 16;
 /// file can cost.
 pub const MAX_TENSORS: usize = 1024;
 /// Most inputs of one node.
-pub const MAX_INPUTS: usize = 4;
+pub const MAX_INPUTS: usize = Concat::MAX_INPUTS;
 /// Most elements of one tensor.
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
@@ -138,6 +140,90 @@ pub enum Operator {
         /// Which way the pool's output size was rounded.
         rounding: Rounding,
     },
+    /// A function of each element of the first input and the element of the second at its place. The second has
+    /// the shape of the first, or 1 along any axis.
+    BinaryF32 {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+    },
+    /// The same with an operand of the file.
+    BinaryConstantF32 {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+        /// Shape of the operand.
+        shape: Shape,
+        /// `[height, width, channels]` of that shape.
+        operand: WeightsOffset,
+    },
+    /// `x * scale + shift`, channel by channel.
+    ChannelAffineF32 {
+        /// Applied to each output.
+        activation: Activation,
+        /// `[channels]`.
+        scale: WeightsOffset,
+        /// `[channels]`.
+        shift: WeightsOffset,
+    },
+    /// `min(max(x, low), high)`.
+    ClipF32 {
+        /// Smallest output; may be minus infinity.
+        low: f32,
+        /// Largest output; may be infinite.
+        high: f32,
+    },
+    /// `x`, or `alpha * (exp(x) - 1)` where not positive.
+    EluF32 {
+        /// Factor of the curved side.
+        alpha: f32,
+    },
+    /// `min(max(alpha * x + beta, 0), 1)`.
+    HardSigmoidF32 {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `x * min(max(x / 6 + 1/2, 0), 1)`.
+    HardSwishF32,
+    /// Logarithm of softmax over the channels of each position.
+    LogSoftmaxF32,
+    /// The inputs one after the other along an axis.
+    ConcatF32 {
+        /// Along which.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on, as many as the output has.
+    SliceF32 {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+    },
+    /// The input within a larger tensor that is `value` everywhere else.
+    PadF32 {
+        /// Rows above, columns to the left and channels before; the output's shape tells what is behind.
+        before: PerAxis,
+        /// What surrounds the input.
+        value: f32,
+    },
+    /// Each row and column repeated.
+    UpsampleF32 {
+        /// How often each row.
+        factor_h: u32,
+        /// How often each column.
+        factor_w: u32,
+    },
+    /// The axes in another order.
+    TransposeF32 {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// The same elements in another shape.
+    ReshapeF32,
 }
 
 /// Bits of the operator bitmap.
@@ -164,8 +250,36 @@ pub mod bits {
     pub const SOFTMAX_F32: u64 = 1 << 9;
     /// `Conv2dMaxPool2dF32`.
     pub const CONV2D_MAX_POOL2D_F32: u64 = 1 << 10;
+    /// `BinaryF32`.
+    pub const BINARY_F32: u64 = 1 << 11;
+    /// `BinaryConstantF32`.
+    pub const BINARY_CONSTANT_F32: u64 = 1 << 12;
+    /// `ChannelAffineF32`.
+    pub const CHANNEL_AFFINE_F32: u64 = 1 << 13;
+    /// `ClipF32`.
+    pub const CLIP_F32: u64 = 1 << 14;
+    /// `EluF32`.
+    pub const ELU_F32: u64 = 1 << 15;
+    /// `HardSigmoidF32`.
+    pub const HARD_SIGMOID_F32: u64 = 1 << 16;
+    /// `HardSwishF32`.
+    pub const HARD_SWISH_F32: u64 = 1 << 17;
+    /// `LogSoftmaxF32`.
+    pub const LOG_SOFTMAX_F32: u64 = 1 << 18;
+    /// `ConcatF32`.
+    pub const CONCAT_F32: u64 = 1 << 19;
+    /// `SliceF32`.
+    pub const SLICE_F32: u64 = 1 << 20;
+    /// `PadF32`.
+    pub const PAD_F32: u64 = 1 << 21;
+    /// `UpsampleF32`.
+    pub const UPSAMPLE_F32: u64 = 1 << 22;
+    /// `TransposeF32`.
+    pub const TRANSPOSE_F32: u64 = 1 << 23;
+    /// `ReshapeF32`.
+    pub const RESHAPE_F32: u64 = 1 << 24;
     /// Every operator this crate has: what hosts take.
-    pub const ALL: u64 = (1 << 11) - 1;
+    pub const ALL: u64 = (1 << 25) - 1;
 }
 
 /// Name of the operator at a position of the bitmap.
@@ -182,6 +296,20 @@ pub const fn operator_name(bit: u32) -> &'static str {
         8 => "TanhF32",
         9 => "SoftmaxF32",
         10 => "Conv2dMaxPool2dF32",
+        11 => "BinaryF32",
+        12 => "BinaryConstantF32",
+        13 => "ChannelAffineF32",
+        14 => "ClipF32",
+        15 => "EluF32",
+        16 => "HardSigmoidF32",
+        17 => "HardSwishF32",
+        18 => "LogSoftmaxF32",
+        19 => "ConcatF32",
+        20 => "SliceF32",
+        21 => "PadF32",
+        22 => "UpsampleF32",
+        23 => "TransposeF32",
+        24 => "ReshapeF32",
         _ => "unknown",
     }
 }
@@ -201,6 +329,20 @@ impl Operator {
             Self::TanhF32 => bits::TANH_F32,
             Self::SoftmaxF32 => bits::SOFTMAX_F32,
             Self::Conv2dMaxPool2dF32 { .. } => bits::CONV2D_MAX_POOL2D_F32,
+            Self::BinaryF32 { .. } => bits::BINARY_F32,
+            Self::BinaryConstantF32 { .. } => bits::BINARY_CONSTANT_F32,
+            Self::ChannelAffineF32 { .. } => bits::CHANNEL_AFFINE_F32,
+            Self::ClipF32 { .. } => bits::CLIP_F32,
+            Self::EluF32 { .. } => bits::ELU_F32,
+            Self::HardSigmoidF32 { .. } => bits::HARD_SIGMOID_F32,
+            Self::HardSwishF32 => bits::HARD_SWISH_F32,
+            Self::LogSoftmaxF32 => bits::LOG_SOFTMAX_F32,
+            Self::ConcatF32 { .. } => bits::CONCAT_F32,
+            Self::SliceF32 { .. } => bits::SLICE_F32,
+            Self::PadF32 { .. } => bits::PAD_F32,
+            Self::UpsampleF32 { .. } => bits::UPSAMPLE_F32,
+            Self::TransposeF32 { .. } => bits::TRANSPOSE_F32,
+            Self::ReshapeF32 => bits::RESHAPE_F32,
         }
     }
 
@@ -209,9 +351,18 @@ impl Operator {
         operator_name(self.bit().trailing_zeros())
     }
 
-    /// True when the output may take the place of the input.
+    /// True when the output may take the place of the first input.
     pub const fn in_place(&self) -> bool {
-        self.unary().is_some() || matches!(self, Self::SoftmaxF32)
+        self.unary().is_some()
+            || matches!(
+                self,
+                Self::SoftmaxF32
+                    | Self::LogSoftmaxF32
+                    | Self::BinaryF32 { .. }
+                    | Self::BinaryConstantF32 { .. }
+                    | Self::ChannelAffineF32 { .. }
+                    | Self::ReshapeF32
+            )
     }
 
     /// The element-wise function, if the operator is one.
@@ -222,6 +373,10 @@ impl Operator {
             Self::LeakyReluF32 { slope } => Some(Unary::LeakyRelu { slope }),
             Self::SigmoidF32 => Some(Unary::Sigmoid),
             Self::TanhF32 => Some(Unary::Tanh),
+            Self::ClipF32 { low, high } => Some(Unary::Clip { low, high }),
+            Self::EluF32 { alpha } => Some(Unary::Elu { alpha }),
+            Self::HardSigmoidF32 { alpha, beta } => Some(Unary::HardSigmoid { alpha, beta }),
+            Self::HardSwishF32 => Some(Unary::HardSwish),
             _ => None,
         }
     }
@@ -234,6 +389,15 @@ pub struct Node {
     pub operator: Operator,
     /// Tensors it reads, in the operator's order.
     pub inputs: Vec<u16, MAX_INPUTS>,
+}
+
+impl Node {
+    /// The tensor whose place the output may take, once nobody reads it any more. Not one that is read twice: it
+    /// would change while it is read.
+    pub fn replaces(&self) -> Option<u16> {
+        let (first, others) = self.inputs.split_first()?;
+        (self.operator.in_place() && !others.contains(first)).then_some(*first)
+    }
 }
 
 /// Something a later version added. A reader that does not know a required one refuses the file.

@@ -1,13 +1,14 @@
 //! A network as a table: layer by layer its output, parameters, multiply-accumulates and memory, and what
 //! a device needs for all of it.
 
+mod node;
+
 use kinglet::Model;
-use kinglet::kernels::{Activation, Conv2d, Shape, Window};
-use kinglet::model::schema::{Node, Operator};
+use kinglet::kernels::Shape;
 use kinglet::plan::{self, Plan};
+use node::{counts, describe, reads};
 use serde::Serialize;
 
-use crate::graph::unary_name;
 use crate::network::Architecture;
 
 /// One layer of the table.
@@ -15,6 +16,9 @@ use crate::network::Architecture;
 pub struct Row {
     /// What it computes.
     pub layer: String,
+    /// The rows whose outputs it reads, counted from 1, 0 for the input; empty if that is the row before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<usize>,
     /// Shape of its output without the batch: `[channels, height, width]`, or `[features]`.
     pub output: Vec<usize>,
     /// Values that training changes.
@@ -23,6 +27,19 @@ pub struct Row {
     pub macs: u64,
     /// Bytes of its output for one sample.
     pub output_bytes: usize,
+}
+
+impl Row {
+    /// The layer, and what it reads where that is not the row before it.
+    fn text(&self) -> String {
+        match self.reads.as_slice() {
+            [] => self.layer.clone(),
+            reads => {
+                let reads: Vec<String> = reads.iter().map(usize::to_string).collect();
+                format!("{} of {}", self.layer, reads.join(", "))
+            }
+        }
+    }
 }
 
 /// What a device needs to run a model, in bytes.
@@ -88,6 +105,7 @@ impl Report {
     ) -> Self {
         let layers = architecture.layers.iter().map(|layer| Row {
             layer: layer.text.clone(),
+            reads: vec![],
             output: channels_first(layer.output),
             parameters: layer.parameters(),
             macs: layer.macs(),
@@ -110,6 +128,7 @@ impl Report {
             }
             Row {
                 layer,
+                reads: reads(index, &node),
                 output: channels_first(output),
                 parameters,
                 macs,
@@ -153,107 +172,6 @@ impl Report {
     }
 }
 
-/// Parameters and multiply-accumulates of a node.
-fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
-    let with_bias =
-        |weights: usize, bias: Option<u32>| weights + bias.map_or(0, |_| output.channels);
-    match node.operator {
-        Operator::Conv2dF32 {
-            window,
-            groups,
-            bias,
-            ..
-        } => {
-            let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
-            let macs = output.len() as u64 * taps as u64;
-            (with_bias(output.channels * taps, bias), macs)
-        }
-        Operator::Conv2dMaxPool2dF32 {
-            window,
-            groups,
-            bias,
-            activation,
-            ..
-        } => {
-            let groups = groups as usize;
-            let conv = Conv2d::new(input, output.channels, window, groups, activation);
-            // The model was loaded, so it is one.
-            let (weights, macs) = conv.map_or((0, 0), |conv| (conv.weights_len(), conv.macs()));
-            (with_bias(weights, bias), macs)
-        }
-        Operator::LinearF32 { bias, .. } => {
-            let weights = input.len() * output.len();
-            (with_bias(weights, bias), weights as u64)
-        }
-        _ => (0, 0),
-    }
-}
-
-/// An operator in a few words.
-fn describe(operator: &Operator) -> String {
-    let activation = |activation| match activation {
-        Activation::Identity => "",
-        Activation::Relu => " + ReLU",
-        Activation::Relu6 => " + ReLU6",
-    };
-    match operator {
-        Operator::Conv2dF32 {
-            window,
-            groups,
-            activation: a,
-            ..
-        }
-        | Operator::Conv2dMaxPool2dF32 {
-            window,
-            groups,
-            activation: a,
-            ..
-        } => {
-            let groups = match groups {
-                1 => String::new(),
-                groups => format!(" groups {groups}"),
-            };
-            let pool = match operator {
-                Operator::Conv2dMaxPool2dF32 { pool, .. } => {
-                    format!(" + MaxPool2d {}", geometry(pool))
-                }
-                _ => String::new(),
-            };
-            let activation = activation(*a);
-            format!("Conv2d {}{groups}{activation}{pool}", geometry(window))
-        }
-        Operator::LinearF32 { activation: a, .. } => format!("Linear{}", activation(*a)),
-        Operator::MaxPool2dF32 { window, .. } => format!("MaxPool2d {}", geometry(window)),
-        Operator::AvgPool2dF32 { window, .. } => format!("AvgPool2d {}", geometry(window)),
-        Operator::SoftmaxF32 => "Softmax".to_owned(),
-        other => other.unary().map_or("?", unary_name).to_owned(),
-    }
-}
-
-/// `3x3`, and stride, dilation and padding where they are not the usual.
-fn geometry(window: &Window) -> String {
-    let mut text = format!("{}x{}", window.kernel_h, window.kernel_w);
-    let pair = |h: usize, w: usize| match h == w {
-        true => h.to_string(),
-        false => format!("{h}x{w}"),
-    };
-    if (window.stride_h, window.stride_w) != (1, 1) {
-        text += &format!(" stride {}", pair(window.stride_h, window.stride_w));
-    }
-    if (window.dilation_h, window.dilation_w) != (1, 1) {
-        text += &format!(" dilation {}", pair(window.dilation_h, window.dilation_w));
-    }
-    let p = &window.padding;
-    if !p.is_zero() {
-        let symmetric = p.top == p.bottom && p.left == p.right;
-        text += &match symmetric {
-            true => format!(" padding {}", pair(p.top, p.left)),
-            false => format!(" padding {},{},{},{}", p.top, p.bottom, p.left, p.right),
-        };
-    }
-    text
-}
-
 /// Digits in groups of three.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -281,9 +199,14 @@ impl std::fmt::Display for Report {
         let rule = LineStyle::none().fill('-').junction('-');
         table.load_style(TableStyle::new().header_separator(rule));
         table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
-        for row in &self.layers {
+        // Rows have numbers where rows speak of each other.
+        let branches = self.layers.iter().any(|row| !row.reads.is_empty());
+        for (index, row) in self.layers.iter().enumerate() {
             table.add_row([
-                row.layer.clone(),
+                match branches {
+                    true => format!("{:>3}  {}", index + 1, row.text()),
+                    false => row.text(),
+                },
                 format!("{:?}", row.output),
                 grouped(row.parameters as u64),
                 grouped(row.macs),
@@ -350,14 +273,5 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1000), "1,000");
         assert_eq!(grouped(12345678), "12,345,678");
-    }
-
-    #[test]
-    fn windows_say_what_is_unusual() {
-        assert_eq!(geometry(&Window::new(3, 3)), "3x3");
-        let strided = Window::new(5, 3).with_stride(2, 2).with_dilation(1, 2);
-        assert_eq!(geometry(&strided), "5x3 stride 2 dilation 1x2");
-        let padded = Window::new(3, 3).with_padding(kinglet::kernels::Padding::symmetric(1, 1));
-        assert_eq!(geometry(&padded), "3x3 padding 1");
     }
 }

@@ -1,0 +1,184 @@
+//! One row of the table from one node of a model file.
+
+use kinglet::kernels::{Activation, Axis, Conv2d, PerAxis, Shape, Window};
+use kinglet::model::schema::{Node, Operator};
+
+use super::channels_first;
+use crate::graph::unary_name;
+
+/// Parameters and multiply-accumulates of a node.
+pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
+    let with_bias =
+        |weights: usize, bias: Option<u32>| weights + bias.map_or(0, |_| output.channels);
+    match node.operator {
+        Operator::Conv2dF32 {
+            window,
+            groups,
+            bias,
+            ..
+        } => {
+            let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
+            let macs = output.len() as u64 * taps as u64;
+            (with_bias(output.channels * taps, bias), macs)
+        }
+        Operator::Conv2dMaxPool2dF32 {
+            window,
+            groups,
+            bias,
+            activation,
+            ..
+        } => {
+            let groups = groups as usize;
+            let conv = Conv2d::new(input, output.channels, window, groups, activation);
+            // The model was loaded, so it is one.
+            let (weights, macs) = conv.map_or((0, 0), |conv| (conv.weights_len(), conv.macs()));
+            (with_bias(weights, bias), macs)
+        }
+        Operator::LinearF32 { bias, .. } => {
+            let weights = input.len() * output.len();
+            (with_bias(weights, bias), weights as u64)
+        }
+        Operator::BinaryConstantF32 { shape, .. } => (shape.len(), 0),
+        Operator::ChannelAffineF32 { .. } => (2 * input.channels, output.len() as u64),
+        _ => (0, 0),
+    }
+}
+
+/// An operator in a few words.
+pub(super) fn describe(operator: &Operator) -> String {
+    let activation = |activation| match activation {
+        Activation::Identity => "",
+        Activation::Relu => " + ReLU",
+        Activation::Relu6 => " + ReLU6",
+    };
+    match operator {
+        Operator::Conv2dF32 {
+            window,
+            groups,
+            activation: a,
+            ..
+        }
+        | Operator::Conv2dMaxPool2dF32 {
+            window,
+            groups,
+            activation: a,
+            ..
+        } => {
+            let groups = match groups {
+                1 => String::new(),
+                groups => format!(" groups {groups}"),
+            };
+            let pool = match operator {
+                Operator::Conv2dMaxPool2dF32 { pool, .. } => {
+                    format!(" + MaxPool2d {}", geometry(pool))
+                }
+                _ => String::new(),
+            };
+            let activation = activation(*a);
+            format!("Conv2d {}{groups}{activation}{pool}", geometry(window))
+        }
+        Operator::LinearF32 { activation: a, .. } => format!("Linear{}", activation(*a)),
+        Operator::MaxPool2dF32 { window, .. } => format!("MaxPool2d {}", geometry(window)),
+        Operator::AvgPool2dF32 { window, .. } => format!("AvgPool2d {}", geometry(window)),
+        Operator::SoftmaxF32 => "Softmax".to_owned(),
+        Operator::LogSoftmaxF32 => "LogSoftmax".to_owned(),
+        Operator::BinaryF32 {
+            function,
+            activation: a,
+        } => format!("{function:?}{}", activation(*a)),
+        Operator::BinaryConstantF32 {
+            function,
+            activation: a,
+            shape,
+            ..
+        } => format!(
+            "{function:?} constant {:?}{}",
+            channels_first(*shape),
+            activation(*a)
+        ),
+        Operator::ChannelAffineF32 { activation: a, .. } => {
+            format!("ChannelAffine{}", activation(*a))
+        }
+        Operator::ConcatF32 { axis } => format!("Concat {}", axis_name(*axis)),
+        Operator::SliceF32 { start, step } => match step {
+            [1, 1, 1] => format!("Slice from {:?}", first_channels(*start)),
+            step => format!(
+                "Slice from {:?} step {:?}",
+                first_channels(*start),
+                first_channels(*step)
+            ),
+        },
+        Operator::PadF32 { before, value } => {
+            format!("Pad {:?} with {value}", first_channels(*before))
+        }
+        Operator::UpsampleF32 { factor_h, factor_w } => format!("Upsample {factor_h}x{factor_w}"),
+        Operator::TransposeF32 { order } => {
+            let [height, width, channels] = order.map(axis_name);
+            format!("Transpose to {channels}, {height}, {width}")
+        }
+        Operator::ReshapeF32 => "Reshape".to_owned(),
+        other => other.unary().map_or("?", unary_name).to_owned(),
+    }
+}
+
+/// `3x3`, and stride, dilation and padding where they are not the usual.
+fn geometry(window: &Window) -> String {
+    let mut text = format!("{}x{}", window.kernel_h, window.kernel_w);
+    let pair = |h: usize, w: usize| match h == w {
+        true => h.to_string(),
+        false => format!("{h}x{w}"),
+    };
+    if (window.stride_h, window.stride_w) != (1, 1) {
+        text += &format!(" stride {}", pair(window.stride_h, window.stride_w));
+    }
+    if (window.dilation_h, window.dilation_w) != (1, 1) {
+        text += &format!(" dilation {}", pair(window.dilation_h, window.dilation_w));
+    }
+    let p = &window.padding;
+    if !p.is_zero() {
+        let symmetric = p.top == p.bottom && p.left == p.right;
+        text += &match symmetric {
+            true => format!(" padding {}", pair(p.top, p.left)),
+            false => format!(" padding {},{},{},{}", p.top, p.bottom, p.left, p.right),
+        };
+    }
+    text
+}
+
+/// The name of an axis.
+fn axis_name(axis: Axis) -> &'static str {
+    match axis {
+        Axis::Height => "height",
+        Axis::Width => "width",
+        Axis::Channels => "channels",
+    }
+}
+
+/// One number for each axis in the order of shapes: channels, height, width.
+fn first_channels([height, width, channels]: PerAxis) -> PerAxis {
+    [channels, height, width]
+}
+
+/// The rows that node `index` reads, counted from 1, 0 for the input; empty if it reads what comes before it.
+pub(super) fn reads(index: usize, node: &Node) -> Vec<usize> {
+    let inputs: Vec<usize> = node
+        .inputs
+        .iter()
+        .map(|input| usize::from(*input))
+        .collect();
+    if inputs == [index] { vec![] } else { inputs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_say_what_is_unusual() {
+        assert_eq!(geometry(&Window::new(3, 3)), "3x3");
+        let strided = Window::new(5, 3).with_stride(2, 2).with_dilation(1, 2);
+        assert_eq!(geometry(&strided), "5x3 stride 2 dilation 1x2");
+        let padded = Window::new(3, 3).with_padding(kinglet::kernels::Padding::symmetric(1, 1));
+        assert_eq!(geometry(&padded), "3x3 padding 1");
+    }
+}
