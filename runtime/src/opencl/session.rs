@@ -106,7 +106,15 @@ impl<'a> Session<'a> {
                 Some(0) => Source::Input,
                 _ => Source::Arena,
             };
-            record_node(&mut recording, record, source, batch, places, &memory)?;
+            let name = node.operator.name();
+            record_node(
+                &mut recording,
+                (name, record),
+                source,
+                batch,
+                places,
+                &memory,
+            )?;
         }
         let last = model.tensors().iter().nth(nodes);
         let output_place = last.map_or(Place::default(), |tensor| {
@@ -323,7 +331,7 @@ enum Source {
 /// Adds the launches of one node.
 fn record_node(
     recording: &mut Recording,
-    record: &Record,
+    (name, record): (&str, &Record),
     source: Source,
     batch: usize,
     places: Parameters,
@@ -362,5 +370,8 @@ fn record_node(
             }
             recording.softmax_f32(*channels, output)
         }
+        _ => Err(OpenClError::Unsupported {
+            reason: std::format!("there is no OpenCL kernel for {name}"),
+        }),
     }
 }

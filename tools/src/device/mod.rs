@@ -115,7 +115,10 @@ impl<'a> HostSession<'a> {
             #[cfg(feature = "opencl")]
             Some(device) => device.session(cpu, threads),
             #[cfg(not(feature = "opencl"))]
-            Some(device) => match *device {},
+            Some(device) => {
+                let _ = threads;
+                match *device {}
+            }
         })
     }
 

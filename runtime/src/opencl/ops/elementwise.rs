@@ -18,7 +18,7 @@ impl Recording {
         if data.is_empty() {
             return Ok(());
         }
-        let (number, slope) = unary(function);
+        let (number, slope) = unary(function)?;
         let call = Call::new(&ELEMENTWISE, "unary")
             .storage(common_element(&[data])?)
             .slice(data)

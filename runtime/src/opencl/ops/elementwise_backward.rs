@@ -22,7 +22,7 @@ impl Recording {
     ) -> Result<(), OpenClError> {
         expect(Element::F32, &[output, d])?;
         at_least("unary_f32_backward: output", output, d.len())?;
-        let (number, slope) = unary(function);
+        let (number, slope) = unary(function)?;
         let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
             .slice(output)
             .slice(d)
