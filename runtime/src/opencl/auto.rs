@@ -72,6 +72,8 @@ impl Comparison {
                 .set(name, u32::try_from(tenths).unwrap_or(u32::MAX));
         }
         executor.save();
+        // As the next start reads it, rounded alike.
+        let comparison = Self::known(executor, &names).unwrap_or(comparison);
         Ok((
             comparison,
             comparison.device_wins(threads).then_some(device),

@@ -84,9 +84,11 @@ fn address(counts: &mut Counts) -> Result<()> {
 fn address_opencl(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
     cargo
-        .env("ASAN_OPTIONS", "detect_leaks=0")
+        // PoCL's compiler gives threads signal stacks of its own, which AddressSanitizer would take for its.
+        .env("ASAN_OPTIONS", "detect_leaks=0:use_sigaltstack=0")
         .args(["--package", "kinglet-tests", "--features", "opencl"])
-        .args(["--test", "opencl"]);
+        // What the host does differs little from one kernel's variant to the next.
+        .args(["--test", "opencl", "--", "model", "damaged", "variant_0"]);
     opencl::on_pocl(&mut cargo, counts)
 }
 
