@@ -1,6 +1,6 @@
 //! From layers as a recipe has them, with their trained values, to a graph.
 
-use kinglet_kernels::Unary;
+use kinglet_kernels::{Activation, Unary};
 
 use super::{Graph, Node, Operation};
 use crate::network::{Bias, Network, Operation as Layer, Role};
@@ -75,7 +75,11 @@ pub(crate) fn channel_affine(
         .zip(&scale)
         .map(|((b, m), s)| b - m * s)
         .collect();
-    Operation::ChannelAffine { scale, shift }
+    Operation::ChannelAffine {
+        activation: Activation::Identity,
+        scale,
+        shift,
+    }
 }
 
 /// The name of an element-wise function in PyTorch.

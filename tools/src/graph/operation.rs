@@ -1,0 +1,216 @@
+//! What a node of a graph computes.
+
+use kinglet_kernels::params::transposed;
+use kinglet_kernels::{
+    Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, Linear, ParamsError, PerAxis, Pool2d,
+    PooledConv2d, Shape, StridedCopy, Unary, Upsample,
+};
+
+/// What a node computes, with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Convolution; weights OHWI.
+    Conv2d {
+        /// Geometry and activation.
+        params: Conv2d,
+        /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: Vec<f32>,
+        /// `[out_channels]`.
+        bias: Option<Vec<f32>>,
+        /// The max pool that follows, joined with it.
+        pool: Option<Pool2d>,
+    },
+    /// Linear layer over the input as one vector in NHWC order.
+    Linear {
+        /// Sizes and activation.
+        params: Linear,
+        /// `[out_features, in_features]`.
+        weights: Vec<f32>,
+        /// `[out_features]`.
+        bias: Option<Vec<f32>>,
+    },
+    /// Largest value of each window.
+    MaxPool2d(Pool2d),
+    /// Mean of each window.
+    AvgPool2d(Pool2d),
+    /// A function of each element.
+    Unary(Unary),
+    /// Softmax over the channels.
+    Softmax,
+    /// Logarithm of softmax over the channels.
+    LogSoftmax,
+    /// `scale * x + shift`, channel by channel: what batch normalization is once trained.
+    ChannelAffine {
+        /// Applied to each output.
+        activation: Activation,
+        /// Factor of each channel.
+        scale: Vec<f32>,
+        /// Added to each channel.
+        shift: Vec<f32>,
+    },
+    /// A function of each element of the first input and the element of the second at its place.
+    Binary {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+    },
+    /// The same with an operand that is the network's.
+    BinaryConstant {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+        /// The input's shape, or 1 along any axis.
+        shape: Shape,
+        /// The operand, in that shape.
+        operand: Vec<f32>,
+    },
+    /// The inputs one after the other.
+    Concat {
+        /// Along which axis.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on.
+    Slice {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+        /// How many.
+        output: Shape,
+    },
+    /// The input within a larger tensor.
+    Pad {
+        /// Rows above, columns to the left, channels before.
+        before: PerAxis,
+        /// Rows below, columns to the right, channels behind.
+        after: PerAxis,
+        /// What surrounds the input.
+        value: f32,
+    },
+    /// Each row and column repeated.
+    Upsample {
+        /// How often each row.
+        factor_h: usize,
+        /// How often each column.
+        factor_w: usize,
+    },
+    /// The axes in another order.
+    Transpose {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// The same elements, in the same order, in another shape.
+    Reshape {
+        /// The output's shape.
+        output: Shape,
+    },
+    /// Passes its input on: dropout once trained, flatten in NHWC.
+    Identity,
+}
+
+impl Operation {
+    /// Shape of the output for inputs of the shapes `inputs`, of which there is at least one.
+    ///
+    /// # Errors
+    /// [`ParamsError`] if the parameters do not fit the inputs.
+    pub fn output(&self, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+        let input = *inputs.first().ok_or(ParamsError::Zero)?;
+        let fits = |expected: Shape| match input == expected {
+            true => Ok(()),
+            false => Err(ParamsError::OutOfRange),
+        };
+        Ok(match self {
+            Self::Conv2d { params, pool, .. } => {
+                fits(params.input())?;
+                match pool {
+                    Some(pool) => {
+                        PooledConv2d::new(*params, *pool.window(), pool.rounding())?.output()
+                    }
+                    None => params.output(),
+                }
+            }
+            Self::Linear { params, .. } => {
+                if params.in_features() != input.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                Shape::vector(params.out_features())
+            }
+            Self::MaxPool2d(params) | Self::AvgPool2d(params) => {
+                fits(params.input())?;
+                params.output()
+            }
+            Self::Unary(_) | Self::Softmax | Self::LogSoftmax | Self::Identity => input,
+            Self::ChannelAffine { scale, shift, .. } => {
+                if scale.len() != input.channels || shift.len() != input.channels {
+                    return Err(ParamsError::OutOfRange);
+                }
+                input
+            }
+            Self::Binary {
+                function,
+                activation,
+            } => {
+                let operand = *inputs.get(1).ok_or(ParamsError::Zero)?;
+                Binary::new(*function, *activation, input, operand)?;
+                input
+            }
+            Self::BinaryConstant {
+                function,
+                activation,
+                shape,
+                operand,
+            } => {
+                Binary::new(*function, *activation, input, *shape)?;
+                if operand.len() != shape.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                input
+            }
+            Self::Concat { axis } => concatenated(*axis, inputs)?,
+            Self::Slice {
+                start,
+                step,
+                output,
+            } => {
+                StridedCopy::slice(input, *start, *step, *output)?;
+                *output
+            }
+            Self::Pad { before, after, .. } => {
+                let extent = |axis: usize, extent: usize| {
+                    let sum = before[axis].saturating_add(extent);
+                    sum.saturating_add(after[axis])
+                };
+                let output = Shape::new(
+                    extent(0, input.height),
+                    extent(1, input.width),
+                    extent(2, input.channels),
+                );
+                StridedCopy::place(input, *before, output)?;
+                output
+            }
+            Self::Upsample { factor_h, factor_w } => {
+                Upsample::new(input, *factor_h, *factor_w)?.output()
+            }
+            Self::Transpose { order } => {
+                StridedCopy::transpose(input, *order)?;
+                transposed(input, *order)
+            }
+            Self::Reshape { output } => {
+                if output.len() != input.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                *output
+            }
+        })
+    }
+}
+
+/// Shape of any number of tensors one after the other; a pass splits what is too long for one node.
+fn concatenated(axis: Axis, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+    let (first, others) = inputs.split_first().ok_or(ParamsError::Zero)?;
+    others.iter().try_fold(*first, |sum, input| {
+        Ok(Concat::new(axis, &[sum, *input])?.output())
+    })
+}
