@@ -27,7 +27,7 @@ impl Probe for Stopwatch {
         self.begun = Instant::now();
     }
 
-    fn after(&mut self, node: usize, _output: &[f32]) {
+    fn after(&mut self, node: usize, _output: kinglet::probe::Output<'_>) {
         let time = self.begun.elapsed();
         self.times[node].push(time);
     }

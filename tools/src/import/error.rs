@@ -92,7 +92,7 @@ pub enum GraphProblem {
         right: usize,
     },
     /// More or fewer outputs than one.
-    #[error("the graph has {found} outputs ({names}); choose one: --value NAME")]
+    #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
     Outputs {
         /// How many there are.
         found: usize,
@@ -141,7 +141,7 @@ pub enum NodeProblem {
     },
     /// An operator that makes labels of scores.
     #[error(
-        "a model's output is its scores, of which it makes labels; --value {scores} takes what it reads as the output"
+        "a model's output is its scores, of which it makes labels; --output-name {scores} takes what it reads as the output"
     )]
     Labels {
         /// The value it reads.

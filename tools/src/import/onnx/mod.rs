@@ -102,6 +102,11 @@ pub fn parse(bytes: &[u8], path: &Path, options: &Options) -> Result<Imported, I
     Ok(best.expect("every tensor has a layout").1)
 }
 
+/// The operators that can be imported, in alphabetical order.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    operators::names()
+}
+
 /// How many transpositions are left of a graph.
 fn transpositions(graph: &Graph) -> usize {
     let mut graph = graph.clone();

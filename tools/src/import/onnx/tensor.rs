@@ -171,7 +171,7 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
 /// How many elements a tensor of these dimensions has; None if more than a model may have.
 pub(super) fn elements(dims: &[usize]) -> Option<usize> {
     // A dimension of 0 would let the others be as large as they like.
-    let nonzero = dims.iter().filter(|d| **d > 0);
+    let mut nonzero = dims.iter().filter(|d| **d > 0);
     let bound = nonzero.try_fold(1usize, |len, d| len.checked_mul(*d))?;
     (bound <= MAX_ELEMENTS).then(|| dims.iter().product())
 }
@@ -286,7 +286,7 @@ fn integers(dims: &[usize], values: impl Iterator<Item = i64>) -> Values {
 }
 
 /// The caller has counted the values.
-pub(super) fn array<T>(dims: &[usize], values: impl Iterator<Item = T>) -> Array<T> {
+pub(super) fn array<T: Clone>(dims: &[usize], values: impl Iterator<Item = T>) -> Array<T> {
     let array = ArrayD::from_shape_vec(dims, values.collect());
     array.expect("as many values as the dimensions say").into_shared()
 }

@@ -140,6 +140,11 @@ const OPERATORS: &[Operator] = &[
     row("Upsample", &["mode", "scales"], resize::upsample),
 ];
 
+/// The names of the table.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().map(|row| row.name)
+}
+
 /// The operator of a node.
 pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
     if matches!(node.op_type.as_str(), "ArgMax" | "TopK" | "Hardmax") {
@@ -150,9 +155,9 @@ pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
     let found = OPERATORS.iter().find(|row| row.name == node.op_type);
     let found = found.filter(|_| super::is_standard(&node.domain));
     let operator = found.ok_or_else(|| {
-        let names: Vec<&str> = OPERATORS.iter().map(|row| row.name).collect();
+        let known: Vec<&str> = names().collect();
         NodeProblem::Operator {
-            known: names.join(", "),
+            known: known.join(", "),
         }
     })?;
     let known = |name: &String| operator.attributes.contains(&name.as_str());
