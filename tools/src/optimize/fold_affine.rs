@@ -76,26 +76,30 @@ impl Affine {
 
 /// Scales and shifts the outputs of an operation, if they are sums with weights.
 fn fold(operation: &mut Operation, affine: Affine) -> bool {
-    let (weights, bias) = match operation {
+    let (weights, weight_scale, bias) = match operation {
         Operation::Conv2d {
             params,
             weights,
+            weight_scale,
             bias,
             pool: None,
         } if params.activation() == Activation::Identity => {
             *params = params.with_activation(affine.activation);
-            (weights, bias)
+            (weights, weight_scale, bias)
         }
         Operation::Linear {
             params,
             weights,
+            weight_scale,
             bias,
         } if params.activation() == Activation::Identity => {
             *params = params.with_activation(affine.activation);
-            (weights, bias)
+            (weights, weight_scale, bias)
         }
         _ => return false,
     };
+    // Whole multiples of a scale they are no more.
+    *weight_scale = None;
     let Affine { scale, shift, .. } = affine;
     let row = weights.len() / scale.len();
     for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
