@@ -98,12 +98,14 @@ fn fold(operation: &mut Operation, affine: Affine) -> bool {
         }
         _ => return false,
     };
-    // Whole multiples of a scale they are no more.
-    *weight_scale = None;
     let Affine { scale, shift, .. } = affine;
-    let row = weights.len() / scale.len();
-    for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
-        row.iter_mut().for_each(|weight| *weight *= factor);
+    if scale.iter().any(|factor| *factor != 1.0) {
+        let row = weights.len() / scale.len();
+        for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
+            row.iter_mut().for_each(|weight| *weight *= factor);
+        }
+        // Whole multiples of a scale they are no more.
+        *weight_scale = None;
     }
     let old = bias.take().unwrap_or_else(|| vec![0.0; scale.len()]);
     let sums = old.iter().zip(&scale).zip(&shift);

@@ -128,10 +128,21 @@ fn a_linear_layer_is_joined_behind_a_transposition() {
             let operation = Operation::Linear {
                 params: Linear::new(len, 4, Activation::Identity).unwrap(),
                 weights,
-                weight_scale: Some(scale),
+                weight_scale: Some(scale.clone()),
                 bias: None,
             };
-            builder.push("linear", operation, &[turned]).unwrap()
+            let linear = builder.push("linear", operation, &[turned]).unwrap();
+            // A bias that stands by itself, as exporters write it.
+            let sums = scale
+                .iter()
+                .map(|scale| dice.below(500) as f32 * (0.017 * scale));
+            let operation = Operation::BinaryConstant {
+                function: BinaryFunction::Add,
+                activation: Activation::Identity,
+                shape: Shape::vector(4),
+                operand: sums.collect(),
+            };
+            builder.push("bias", operation, &[linear]).unwrap()
         });
         let (joined, steps, _) = join(&graph, &input, output.scale);
         assert!(steps < 1.5, "seed {seed}: {steps} steps");
