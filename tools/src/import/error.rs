@@ -73,12 +73,20 @@ pub enum GraphProblem {
         /// Their names.
         names: String,
     },
-    /// An input of another type or of unknown sizes.
-    #[error("input {name} is {found}; float32 with known sizes is right: --input-shape gives them")]
+    /// An input of another type.
+    #[error("input {name} is {found}; float32, or quantized uint8 or int8, is right")]
+    InputType {
+        /// The input.
+        name: String,
+        /// Its data type.
+        found: String,
+    },
+    /// An input of unknown sizes.
+    #[error("input {name} is {found}; known sizes are right: --input-shape gives them")]
     InputShape {
         /// The input.
         name: String,
-        /// Its shape, and its data type if that is wrong, as the file has them.
+        /// Its shape as the file has it.
         found: String,
     },
     /// An input shape of another number of axes was asked for.
@@ -106,6 +114,12 @@ pub enum GraphProblem {
         name: String,
         /// Those that the file has.
         names: String,
+    },
+    /// A node has the output, but it is not computed here.
+    #[error("the output {name} is one that is not computed here; --output-name chooses another value")]
+    AbsentOutput {
+        /// The output.
+        name: String,
     },
     /// The output is the same for every input.
     #[error("the output {name} does not depend on the input")]

@@ -11,8 +11,19 @@ pub enum Layout {
     AsInFile,
 }
 
+/// What the 8-bit numbers of a tensor of the file mean: `scale * (number - zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Numbers {
+    /// The real distance of neighboring numbers.
+    pub scale: f32,
+    /// The number that means 0.
+    pub zero_point: i16,
+    /// Whether they are int8, or else uint8.
+    pub signed: bool,
+}
+
 /// The input or the output of an imported network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Door {
     /// What the file calls it.
     pub name: String,
@@ -20,6 +31,8 @@ pub struct Door {
     pub dims: Vec<usize>,
     /// How it lies in the model.
     pub layout: Layout,
+    /// What its numbers mean, where they are 8-bit ones in the file; the model's are real.
+    pub numbers: Option<Numbers>,
 }
 
 impl Door {
@@ -95,6 +108,7 @@ mod tests {
             name: "x".into(),
             dims: vec![1, 2, 2, 3],
             layout: Layout::ChannelsFirst,
+            numbers: None,
         };
         let values: Vec<f32> = (0..24u8).map(f32::from).collect();
         let nhwc = door.to_model(&values);

@@ -100,7 +100,7 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
         .iter()
         .filter_map(|operand| match operand {
             Operand::Constant(tensor) => Some(tensor),
-            Operand::Value(_) => None,
+            Operand::Value(_) | Operand::Quantized(..) => None,
         })
         .collect();
     let floats: Option<Vec<_>> = tensors.iter().map(|t| super::operand::float_view(t)).collect();

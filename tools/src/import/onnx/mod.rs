@@ -20,7 +20,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub use door::{Door, Layout};
+pub use door::{Door, Layout, Numbers};
 use prost::Message;
 use tract_onnx::pb::{ModelProto, NodeProto};
 
@@ -145,10 +145,11 @@ impl Reader<'_> {
         output: Option<Layout>,
     ) -> Result<(Imported, &'static [Layout]), ImportError> {
         let selection = &self.selection;
-        let input = Door {
+        let mut input = Door {
             name: selection.input.to_owned(),
             dims: selection.input_dims.clone(),
             layout: input,
+            numbers: None,
         };
         let of_graph = |problem| ImportError::Graph {
             path: self.path.to_owned(),
@@ -171,19 +172,23 @@ impl Reader<'_> {
                 dims: input.dims.clone(),
             },
         };
-        let mut values = HashMap::from([(selection.input, Operand::Value(first))]);
-        self.translate(&mut builder, &mut values)?;
-        let value = match values.remove(selection.output.as_str()) {
-            Some(Operand::Value(value)) => value,
+        let first = match selection.input_is_quantized {
+            true => Operand::Quantized(first, None),
+            false => Operand::Value(first),
+        };
+        let mut values = HashMap::from([(selection.input, first)]);
+        input.numbers = self.translate(&mut builder, &mut values)?;
+        let (value, numbers) = match values.remove(selection.output.as_str()) {
+            Some(Operand::Value(value)) => (value, None),
+            Some(Operand::Quantized(value, numbers)) => (value, numbers),
             Some(Operand::Constant(_)) => {
                 return Err(of_graph(GraphProblem::ConstantOutput {
                     name: selection.output.clone(),
                 }));
             }
             None => {
-                return Err(of_graph(GraphProblem::UnknownOutput {
+                return Err(of_graph(GraphProblem::AbsentOutput {
                     name: selection.output.clone(),
-                    names: selection.output.clone(),
                 }));
             }
         };
@@ -192,6 +197,7 @@ impl Reader<'_> {
             name: selection.output.clone(),
             dims: value.dims.clone(),
             layout: output.unwrap_or(*usual),
+            numbers,
         };
         let number = match output.layout {
             Layout::ChannelsFirst => builder.channels_last(&output.name, &value),
@@ -212,12 +218,14 @@ impl Reader<'_> {
         ))
     }
 
-    /// Adds each node to the graph; `values` has the network's input by its name, and all others afterwards.
+    /// Adds each node to the graph; `values` has the network's input by its name, and all others afterwards. Returns
+    /// what the numbers of a quantized input mean.
     fn translate<'b>(
         &'b self,
         builder: &mut Builder,
         values: &mut HashMap<&'b str, Operand>,
-    ) -> Result<(), ImportError> {
+    ) -> Result<Option<Numbers>, ImportError> {
+        let mut input_numbers = None;
         let mut budget = Budget::of_file(self.file_len);
         // Outputs that are there in the file but not computed here.
         let mut absent: HashMap<&str, &str> = HashMap::new();
@@ -231,6 +239,7 @@ impl Reader<'_> {
                     opset: self.selection.opset,
                     inputs,
                     builder: &mut *builder,
+                    input_numbers: &mut input_numbers,
                     budget: &mut budget,
                 };
                 (operator.translate)(&mut node)
@@ -249,7 +258,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(input_numbers)
     }
 
     /// What a node reads.

@@ -19,6 +19,8 @@ pub(super) struct Selection<'a> {
     pub(super) initializers: HashMap<&'a str, &'a TensorProto>,
     pub(super) input: &'a str,
     pub(super) input_dims: Vec<usize>,
+    /// Whether its elements are 8-bit numbers.
+    pub(super) input_is_quantized: bool,
     pub(super) output: String,
     /// The nodes that lead to the output, in the order of the file.
     pub(super) nodes: Vec<&'a NodeProto>,
@@ -64,6 +66,7 @@ pub(super) fn select<'a>(
     Ok(Selection {
         opset,
         input_dims: input_dims(input, options)?,
+        input_is_quantized: is_quantized(input)?,
         initializers,
         input: &input.name,
         output,
@@ -118,29 +121,35 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
     Ok(nodes.filter(|(_, needed)| **needed).map(|(node, _)| node).collect())
 }
 
+/// Whether the input is of 8-bit numbers; real ones are the other type there is.
+fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
+    let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let data_type = tensor.map_or(0, |type_proto::Value::TensorType(tensor)| tensor.elem_type);
+    match DataType::try_from(data_type) {
+        Ok(DataType::Float) => Ok(false),
+        Ok(DataType::Int8 | DataType::Uint8) => Ok(true),
+        found => Err(GraphProblem::InputType {
+            name: input.name.clone(),
+            found: match found {
+                Ok(other) => other.as_str_name().to_lowercase(),
+                Err(_) => format!("of data type {data_type}"),
+            },
+        }),
+    }
+}
+
 /// The dimensions of the input: as asked for, or as the file has them. A batch that is left open is 1.
 fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let (data_type, shape) = match tensor {
-        Some(type_proto::Value::TensorType(tensor)) => (tensor.elem_type, tensor.shape.as_ref()),
-        None => (0, None),
-    };
+    let shape = tensor.and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_ref());
     let dims = shape.map(|shape| shape.dim.as_slice());
     let wrong = || {
         let dims: Vec<String> = dims.unwrap_or_default().iter().map(describe).collect();
-        let data_type = match DataType::try_from(data_type) {
-            Ok(DataType::Float) => String::new(),
-            Ok(other) => format!(" of {}", other.as_str_name().to_lowercase()),
-            Err(_) => format!(" of data type {data_type}"),
-        };
         GraphProblem::InputShape {
             name: input.name.clone(),
-            found: format!("[{}]{data_type}", dims.join(", ")),
+            found: format!("[{}]", dims.join(", ")),
         }
     };
-    if data_type != DataType::Float as i32 {
-        return Err(wrong());
-    }
     let found = match (&options.input_shape, dims) {
         (Some(wanted), Some(dims)) if wanted.len() != dims.len() => {
             return Err(GraphProblem::InputAxes {

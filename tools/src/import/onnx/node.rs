@@ -2,6 +2,7 @@
 
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
+use super::door::Numbers;
 use super::operand::{Budget, Operand};
 use super::tensor::Tensor;
 use crate::import::NodeProblem;
@@ -20,6 +21,8 @@ pub(super) struct Node<'a> {
     /// What it reads; None for an optional input that is left out.
     pub(super) inputs: Vec<Option<Operand>>,
     pub(super) builder: &'a mut Builder,
+    /// What the numbers of a quantized input of the network mean, once that is known.
+    pub(super) input_numbers: &'a mut Option<Numbers>,
     pub(super) budget: &'a mut Budget,
 }
 
@@ -122,6 +125,11 @@ impl<'a> Node<'a> {
                 found: format!("a constant, {}", tensor.describe()),
                 right: "what depends on the network's input".into(),
             }),
+            Operand::Quantized(..) => Err(NodeProblem::Constant {
+                what,
+                found: "quantized".into(),
+                right: "a DequantizeLinear before it".into(),
+            }),
         }
     }
 
@@ -129,7 +137,7 @@ impl<'a> Node<'a> {
     pub(super) fn constant(&self, index: usize, what: &'static str) -> Result<Tensor, NodeProblem> {
         match self.input(index, what)? {
             Operand::Constant(tensor) => Ok(tensor),
-            Operand::Value(_) => Err(NodeProblem::NotConstant {
+            Operand::Value(_) | Operand::Quantized(..) => Err(NodeProblem::NotConstant {
                 what,
                 value: self.proto.input[index].clone(),
             }),

@@ -4,6 +4,7 @@
 use kinglet_kernels::{Axis, BinaryFunction, PerAxis, Shape};
 use ndarray::{ArrayView, Axis as ArrayAxis, IxDyn};
 
+use super::door::Numbers;
 use super::fold;
 use super::node::Node;
 use super::tensor::{self, Tensor, Values, each_type};
@@ -16,14 +17,17 @@ use crate::import::builder::{Value, exchanged};
 pub(super) enum Operand {
     /// Depends on the network's input.
     Value(Value),
-    /// Does not.
+    /// The same as 8-bit numbers in the file: what they mean as real ones, and how. None for the network's input,
+    /// of which only its first reader tells.
+    Quantized(Value, Option<Numbers>),
+    /// Does not depend on it.
     Constant(Tensor),
 }
 
 impl Operand {
     pub(super) fn dims(&self) -> &[usize] {
         match self {
-            Self::Value(value) => &value.dims,
+            Self::Value(value) | Self::Quantized(value, _) => &value.dims,
             Self::Constant(tensor) => tensor.dims(),
         }
     }
@@ -76,12 +80,13 @@ impl Node<'_> {
         }
         Ok(match operand {
             Operand::Value(value) => Operand::Value(Value { dims, ..value }),
+            Operand::Quantized(value, numbers) => Operand::Quantized(Value { dims, ..value }, numbers),
             Operand::Constant(tensor) => {
                 self.budget.take(&dims)?;
                 let values = each_type!(&tensor.values, array => {
                     tensor::array(&dims, array.iter().copied())
                 });
-                Operand::Constant(tensor.with(values))
+                Operand::Constant(tensor.rearranged(values))
             }
         })
     }
@@ -96,12 +101,16 @@ impl Node<'_> {
             Operand::Value(value) => {
                 Operand::Value(self.builder.transpose(self.name, value, order)?)
             }
+            Operand::Quantized(value, numbers) => {
+                let value = self.builder.transpose(self.name, value, order)?;
+                Operand::Quantized(value, *numbers)
+            }
             Operand::Constant(tensor) => {
                 self.budget.take(tensor.dims())?;
                 let values = each_type!(&tensor.values, array => {
                     array.view().permuted_axes(IxDyn(order)).as_standard_layout().into_owned().into_shared()
                 });
-                Operand::Constant(tensor.with(values))
+                Operand::Constant(tensor.rearranged(values))
             }
         })
     }
@@ -114,6 +123,10 @@ impl Node<'_> {
     ) -> Result<Operand, NodeProblem> {
         match operand {
             Operand::Value(value) => self.slice_value(value, parts).map(Operand::Value),
+            Operand::Quantized(value, numbers) => {
+                let part = self.slice_value(value, parts)?;
+                Ok(Operand::Quantized(part, *numbers))
+            }
             Operand::Constant(tensor) => {
                 let mut tensor = tensor.clone();
                 for part in parts {
@@ -224,24 +237,24 @@ impl Node<'_> {
         let mut dims = operands[0].dims().to_vec();
         dims[axis] = operands.iter().map(|o| o.dims()[axis]).fold(0, usize::saturating_add);
         self.check(&dims)?;
-        let is_value = |operand: &&Operand| matches!(operand, Operand::Value(_));
-        if !operands.iter().any(|o| is_value(&o)) {
+        let is_constant = |operand: &&Operand| matches!(operand, Operand::Constant(_));
+        if operands.iter().all(|o| is_constant(&o)) {
             self.budget.take(&dims)?;
             return fold::concat(axis, operands).map(Operand::Constant);
         }
         // Constants before, constants behind: the values are padded, and the constants added to the padding.
-        let leading = operands.iter().take_while(|o| !is_value(o)).count();
-        let trailing = operands.iter().rev().take_while(|o| !is_value(o)).count();
+        let leading = operands.iter().take_while(is_constant).count();
+        let trailing = operands.iter().rev().take_while(is_constant).count();
         let values = &operands[leading..operands.len() - trailing];
         let values: Option<Vec<&Value>> = values
             .iter()
             .map(|operand| match operand {
                 Operand::Value(value) => Some(value),
-                Operand::Constant(_) => None,
+                Operand::Constant(_) | Operand::Quantized(..) => None,
             })
             .collect();
         let values = values.ok_or_else(|| NodeProblem::Refused {
-            reason: "a constant stands between values; before or behind them all is right".into(),
+            reason: "a constant or quantized tensor stands between others; constants before or behind them all are right".into(),
         })?;
         let joined = self.concat_values(axis, &values)?;
         if leading + trailing == 0 {
@@ -313,7 +326,11 @@ impl Node<'_> {
                 let function = exchanged(function);
                 self.builder.binary_constant(self.name, function, b, a.dims(), operand)?
             }
-            (Operand::Constant(_), Operand::Constant(_)) => unreachable!("folded above"),
+            _ => {
+                return Err(NodeProblem::Refused {
+                    reason: "it reads quantized numbers; a DequantizeLinear before it is right".into(),
+                });
+            }
         };
         Ok(Operand::Value(value))
     }

@@ -4,6 +4,7 @@
 //! in the file is remembered, since integers of 8 bits mean quantized values.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use half::{bf16, f16};
 use kinglet::model::schema::MAX_ELEMENTS;
@@ -23,6 +24,16 @@ pub(super) struct Tensor {
     /// What it is in the file.
     pub(super) data_type: DataType,
     pub(super) values: Values,
+    /// What its elements are whole multiples of, from -128 to 127 times.
+    pub(super) scale: Option<WeightScale>,
+}
+
+/// The scale of quantized weights.
+#[derive(Debug, Clone)]
+pub(super) struct WeightScale {
+    /// One, or one for each index along the axis.
+    pub(super) scales: Arc<[f32]>,
+    pub(super) axis: Option<usize>,
 }
 
 /// The elements of a constant.
@@ -59,6 +70,7 @@ impl Tensor {
         Self {
             data_type: DataType::Float,
             values: Values::Floats(values.into_shared()),
+            scale: None,
         }
     }
 
@@ -67,6 +79,7 @@ impl Tensor {
         Self {
             data_type: DataType::Int64,
             values: Values::Integers(array(dims, values.iter().copied())),
+            scale: None,
         }
     }
 
@@ -89,6 +102,25 @@ impl Tensor {
         Self {
             data_type: self.data_type,
             values,
+            scale: None,
+        }
+    }
+
+    /// A tensor with the same elements at other places.
+    pub(super) fn rearranged(&self, values: Values) -> Self {
+        let scale = self.scale.clone().filter(|scale| scale.axis.is_none());
+        Self {
+            scale,
+            ..self.with(values)
+        }
+    }
+
+    /// The scale of each of `len` indices along `axis`, if the elements are quantized that way.
+    pub(super) fn scale_along(&self, axis: usize, len: usize) -> Option<Vec<f32>> {
+        let WeightScale { scales, axis: own } = self.scale.as_ref()?;
+        match own {
+            None => Some(vec![scales[0]; len]),
+            Some(own) => (*own == axis).then(|| scales.to_vec()),
         }
     }
 
@@ -165,7 +197,11 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
             &format!("{len} values"),
         )
     })?;
-    Ok(Tensor { data_type, values })
+    Ok(Tensor {
+        data_type,
+        values,
+        scale: None,
+    })
 }
 
 /// How many elements a tensor of these dimensions has; None if more than a model may have.

@@ -109,7 +109,7 @@ pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
     };
     let tensor = match input {
         Operand::Value(_) if to == DataType::Float => return Ok(vec![input]),
-        Operand::Value(_) => return Err(refused("FLOAT")),
+        Operand::Value(_) | Operand::Quantized(..) => return Err(refused("FLOAT")),
         Operand::Constant(tensor) => tensor,
     };
     node.budget.take(tensor.dims())?;
@@ -133,6 +133,9 @@ pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
         }
         _ => return Err(refused("FLOAT, or an integer type that holds every element")),
     };
-    let data_type = to;
-    Ok(vec![Operand::Constant(Tensor { data_type, values })])
+    let tensor = Tensor {
+        data_type: to,
+        ..tensor.rearranged(values)
+    };
+    Ok(vec![Operand::Constant(tensor)])
 }

@@ -56,6 +56,7 @@ pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
     let operation = Operation::Conv2d {
         params,
         weights: weights.permuted_axes([0, 2, 3, 1]).iter().copied().collect(),
+        weight_scale: node.constant(1, "weights")?.scale_along(0, out_channels),
         bias,
         pool: None,
     };

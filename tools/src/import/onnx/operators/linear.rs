@@ -23,6 +23,7 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
         });
     };
     let (ins, outs) = if transposed { (second, first) } else { (first, second) };
+    let scale = node.constant(1, "weights")?.scale_along(usize::from(!transposed), outs);
     if ins != features {
         let right = match transposed {
             true => format!("[out_features, {features}]"),
@@ -39,6 +40,7 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
     }
     let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
     matrix.iter_mut().for_each(|w| *w *= alpha);
+    let weight_scale = scale.filter(|_| alpha == 1.0);
     let (mut bias, mut summand) = (None, None);
     match node.optional(2).cloned() {
         Some(Operand::Constant(tensor)) => {
@@ -58,13 +60,18 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
                 _ => summand = Some(Operand::Constant(fold::scaled(&tensor, beta)?)),
             }
         }
+        Some(Operand::Quantized(..)) => {
+            return Err(NodeProblem::Refused {
+                reason: "its bias is quantized; a DequantizeLinear before it is right".into(),
+            });
+        }
         Some(Operand::Value(value)) => {
             let beta = Operand::Constant(fold::filled(&[], beta));
             summand = Some(node.binary(BinaryFunction::Multiply, &Operand::Value(value), &beta)?);
         }
         None => {}
     }
-    let output = Operand::Value(product(node, &value, matrix, bias, outs)?);
+    let output = Operand::Value(product(node, &value, (matrix, weight_scale), bias, outs)?);
     Ok(vec![match summand {
         Some(summand) => node.binary(BinaryFunction::Add, &output, &summand)?,
         None => output,
@@ -90,7 +97,11 @@ pub(super) fn mat_mul(node: &mut Node<'_>) -> Outputs {
         });
     }
     let matrix = transpose(&matrix, ins, outs)?;
-    let mut output = product(node, &value, matrix, None, outs)?;
+    let weight_scale = match dims.len() {
+        1 => None,
+        rank => node.constant(1, "second factor")?.scale_along(rank - 1, outs),
+    };
+    let mut output = product(node, &value, (matrix, weight_scale), None, outs)?;
     if dims.len() == 1 {
         output.dims.pop();
     }
@@ -99,11 +110,11 @@ pub(super) fn mat_mul(node: &mut Node<'_>) -> Outputs {
     Ok(vec![Operand::Value(output)])
 }
 
-/// `value` with its last axis multiplied by the rows of `matrix`, of which there are `outs`.
+/// `value` with its last axis multiplied by the rows of `matrix`, of which there are `outs`; they may be quantized.
 fn product(
     node: &mut Node<'_>,
     value: &Value,
-    matrix: Vec<f32>,
+    (matrix, weight_scale): (Vec<f32>, Option<Vec<f32>>),
     bias: Option<Vec<f32>>,
     outs: usize,
 ) -> Result<Value, NodeProblem> {
@@ -116,6 +127,7 @@ fn product(
         let operation = Operation::Linear {
             params: Linear::new(ins, outs, Activation::Identity).map_err(refused)?,
             weights: matrix,
+            weight_scale,
             bias,
         };
         node.builder.push(node.name, operation, &[value.number])?
@@ -127,6 +139,7 @@ fn product(
         let operation = Operation::Conv2d {
             params: params.map_err(refused)?,
             weights: matrix,
+            weight_scale,
             bias,
             pool: None,
         };

@@ -10,6 +10,7 @@ mod linear;
 mod normalize;
 mod part;
 mod pool;
+mod quantize;
 mod reduce;
 mod resize;
 mod shape;
@@ -64,6 +65,7 @@ const RESIZE: &[&str] = &[
     "nearest_mode",
     "scales",
 ];
+const QUANTIZE: &[&str] = &["axis", "block_size", "output_dtype", "saturate"];
 const CONSTANT: &[&str] = &[
     "value",
     "value_float",
@@ -92,6 +94,7 @@ const OPERATORS: &[Operator] = &[
     row("Constant", CONSTANT, constant::constant),
     row("ConstantOfShape", &["value"], constant::constant_of_shape),
     row("Conv", WINDOW, conv::conv),
+    row("DequantizeLinear", &["axis", "block_size"], quantize::dequantize),
     row("Div", LEGACY, elementwise::div),
     row("Dropout", &["is_test", "ratio", "seed"], shape::dropout),
     row("Elu", &["alpha", "consumed_inputs"], elementwise::elu),
@@ -118,6 +121,12 @@ const OPERATORS: &[Operator] = &[
     row("Neg", &["consumed_inputs"], elementwise::neg),
     row("PRelu", &["consumed_inputs"], elementwise::prelu),
     row("Pad", &["mode", "pads", "value"], part::pad),
+    row("QLinearAdd", &[], quantize::add),
+    row("QLinearConcat", &["axis"], quantize::concat),
+    row("QLinearConv", WINDOW, quantize::conv),
+    row("QLinearGlobalAveragePool", &["channels_last"], quantize::global_average),
+    row("QLinearMatMul", &[], quantize::mat_mul),
+    row("QuantizeLinear", QUANTIZE, quantize::quantize),
     row("Range", &[], constant::range),
     row("Reciprocal", &["consumed_inputs"], elementwise::reciprocal),
     row("ReduceMax", &["axes", "keepdims", "noop_with_empty_axes"], reduce::max),
@@ -153,7 +162,9 @@ pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
         });
     }
     let found = OPERATORS.iter().find(|row| row.name == node.op_type);
-    let found = found.filter(|_| super::is_standard(&node.domain));
+    // ONNX Runtime keeps some of the operators on quantized numbers in a domain of its own.
+    let quantized = node.op_type.contains("Linear") && node.domain == "com.microsoft";
+    let found = found.filter(|_| super::is_standard(&node.domain) || quantized);
     let operator = found.ok_or_else(|| {
         let known: Vec<&str> = names().collect();
         NodeProblem::Operator {

@@ -10,7 +10,17 @@ use crate::import::onnx::node::{Node, Outputs};
 use crate::import::onnx::operand::Operand;
 
 pub(super) fn max(node: &mut Node<'_>) -> Outputs {
-    pool(node, f32::NEG_INFINITY, Operation::MaxPool2d)
+    let pool = |node: &mut Node<'_>| pool(node, f32::NEG_INFINITY, Operation::MaxPool2d);
+    let Some(Operand::Quantized(value, numbers)) = node.optional(0).cloned() else {
+        return pool(node);
+    };
+    // The largest number means the largest value.
+    node.inputs[0] = Some(Operand::Value(value));
+    let outputs = pool(node)?.into_iter().map(|output| match output {
+        Operand::Value(value) => Operand::Quantized(value, numbers),
+        other => other,
+    });
+    Ok(outputs.collect())
 }
 
 pub(super) fn average(node: &mut Node<'_>) -> Outputs {

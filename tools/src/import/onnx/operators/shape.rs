@@ -146,8 +146,8 @@ pub(super) fn expand(node: &mut Node<'_>) -> Outputs {
         Operand::Value(_) if elements(input.dims()) == elements(&dims) => {
             Ok(vec![node.reshape(input, dims)?])
         }
-        Operand::Value(value) => Err(NodeProblem::Refused {
-            reason: format!("it repeats {:?} to {dims:?}; only a constant is repeated", value.dims),
+        Operand::Value(_) | Operand::Quantized(..) => Err(NodeProblem::Refused {
+            reason: format!("it repeats {:?} to {dims:?}; only a constant is repeated", input.dims()),
         }),
     }
 }
