@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kinglet::{AlignedBytes, Model, SessionMemory};
 use kinglet_kernels::Portable;
 use kinglet_tools::export::{ExportSettings, export};
-use kinglet_tools::import::onnx::{self, Imported, Options};
+use kinglet_tools::import::onnx::{self, Imported, Numbers, Options};
 use kinglet_tools::import::{ImportError, NodeProblem};
 use kinglet_tools::recipe::Normalize;
 use prost::Message;
@@ -89,12 +89,12 @@ impl Case {
     pub fn run(&self, tolerance: Tolerance) -> Outcome {
         let graph = self.model.graph.as_ref().expect("checked when it was read");
         for (output, expected) in graph.output.iter().zip(&self.outputs) {
-            let found = match self.compute(&output.name) {
+            let (found, numbers) = match self.compute(&output.name) {
                 Ok(found) => found,
                 Err(outcome) => return outcome,
             };
-            let Some(expected) = floats(expected) else {
-                return Outcome::Refused(format!("{} is not float32", output.name));
+            let Some(expected) = reals(expected, numbers) else {
+                return Outcome::Refused(format!("{} is of another type", output.name));
             };
             if let Err(difference) = compare(&found, &expected, tolerance) {
                 return Outcome::Failed(format!("{}: {difference}", output.name));
@@ -103,8 +103,8 @@ impl Case {
         Outcome::Passed
     }
 
-    /// What the model computes as the value `output`.
-    fn compute(&self, output: &str) -> Result<Vec<f32>, Outcome> {
+    /// What the model computes as the value `output`, and what that is in the file.
+    fn compute(&self, output: &str) -> Result<(Vec<f32>, Option<Numbers>), Outcome> {
         let refused = |error: &dyn std::fmt::Display| Outcome::Refused(error.to_string());
         let dims: Vec<usize> =
             self.input.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
@@ -122,10 +122,12 @@ impl Case {
             imported = onnx::parse(&bytes, &self.path, &options);
         }
         let imported = imported.map_err(|error| refused(&error))?;
-        let Some(input) = floats(&self.input) else {
-            return Err(Outcome::Refused("its input is not float32".into()));
+        let Some(input) = reals(&self.input, imported.input.numbers) else {
+            return Err(Outcome::Refused("its input is of another type".into()));
         };
-        run(imported, &input).map_err(|error| Outcome::Failed(error.to_string()))
+        let numbers = imported.output.numbers;
+        let found = run(imported, &input);
+        found.map(|found| (found, numbers)).map_err(|error| Outcome::Failed(error.to_string()))
     }
 }
 
@@ -158,16 +160,23 @@ fn run(imported: Imported, input: &[f32]) -> Result<Vec<f32>, Failure> {
     Ok(output)
 }
 
-/// The elements of a tensor of float32.
-fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
-    if tensor.data_type != DataType::Float as i32 {
-        return None;
+/// The elements of a tensor of float32, or what 8-bit numbers mean.
+fn reals(tensor: &TensorProto, numbers: Option<Numbers>) -> Option<Vec<f32>> {
+    let bytes = &tensor.raw_data;
+    match (DataType::try_from(tensor.data_type), numbers) {
+        (Ok(DataType::Float), None) if bytes.is_empty() => Some(tensor.float_data.clone()),
+        (Ok(DataType::Float), None) => {
+            let elements = bytes.as_chunks().0.iter();
+            Some(elements.map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        }
+        (Ok(DataType::Int8), Some(numbers)) => {
+            Some(bytes.iter().map(|byte| numbers.real(i16::from(*byte as i8))).collect())
+        }
+        (Ok(DataType::Uint8), Some(numbers)) => {
+            Some(bytes.iter().map(|byte| numbers.real(i16::from(*byte))).collect())
+        }
+        _ => None,
     }
-    if tensor.raw_data.is_empty() {
-        return Some(tensor.float_data.clone());
-    }
-    let elements = tensor.raw_data.as_chunks().0.iter();
-    Some(elements.map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 fn compare(found: &[f32], expected: &[f32], tolerance: Tolerance) -> Result<(), String> {

@@ -22,6 +22,13 @@ pub struct Numbers {
     pub signed: bool,
 }
 
+impl Numbers {
+    /// What a number means.
+    pub fn real(&self, number: i16) -> f32 {
+        (i32::from(number) - i32::from(self.zero_point)) as f32 * self.scale
+    }
+}
+
 /// The input or the output of an imported network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Door {
