@@ -24,9 +24,14 @@ fn folders() -> Vec<PathBuf> {
 fn random_graphs_compute_what_onnx_runtime_computes() {
     let folders = folders();
     assert_eq!(folders.len(), 40);
+    // Sums in another order.
+    let tolerance = Tolerance {
+        of_largest: 1e-4,
+        ..Tolerance::default()
+    };
     for folder in folders {
         let case = Case::read(&folder).unwrap();
-        match case.run(Tolerance::Largest) {
+        match case.run(tolerance) {
             Outcome::Passed => {}
             Outcome::Refused(reason) | Outcome::Failed(reason) => {
                 panic!("{} ({}): {reason}", folder.display(), case.operators().join(", "))

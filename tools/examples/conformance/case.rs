@@ -16,7 +16,7 @@ use tract_onnx::pb::{ModelProto, TensorProto};
 type Failure = Box<dyn std::error::Error>;
 
 /// A case, ready to be run.
-pub struct Case {
+pub(crate) struct Case {
     path: PathBuf,
     /// The model, all inputs but the first made constants.
     model: ModelProto,
@@ -24,17 +24,18 @@ pub struct Case {
     outputs: Vec<TensorProto>,
 }
 
-/// How an output may differ from what is expected.
-#[derive(Clone, Copy)]
-pub enum Tolerance {
-    /// Each element by 1e-3 of its size plus 1e-7: what ONNX's own runner allows.
-    Elements,
-    /// Each element by 1e-4 of the largest.
-    Largest,
+/// How far an element may be from what is expected: the sum of these.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tolerance {
+    pub(crate) absolute: f32,
+    /// Times the size of the element itself.
+    pub(crate) of_element: f32,
+    /// Times the size of the largest element.
+    pub(crate) of_largest: f32,
 }
 
 /// What came of a case.
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Every output is as expected.
     Passed,
     /// The model is not imported.
@@ -48,7 +49,7 @@ impl Case {
     ///
     /// # Errors
     /// If a file is missing or damaged.
-    pub fn read(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("model.onnx");
         let mut model = ModelProto::decode(std::fs::read(&path)?.as_slice())?;
         let data = folder.join("test_data_set_0");
@@ -77,7 +78,7 @@ impl Case {
     }
 
     /// The operators in the model, each once.
-    pub fn operators(&self) -> Vec<&str> {
+    pub(crate) fn operators(&self) -> Vec<&str> {
         let nodes = self.model.graph.iter().flat_map(|graph| &graph.node);
         let mut names: Vec<&str> = nodes.map(|node| node.op_type.as_str()).collect();
         names.sort_unstable();
@@ -86,7 +87,7 @@ impl Case {
     }
 
     /// Imports and runs the model for each of its outputs.
-    pub fn run(&self, tolerance: Tolerance) -> Outcome {
+    pub(crate) fn run(&self, tolerance: Tolerance) -> Outcome {
         let graph = self.model.graph.as_ref().expect("checked when it was read");
         for (output, expected) in graph.output.iter().zip(&self.outputs) {
             let (found, numbers) = match self.compute(&output.name) {
@@ -185,10 +186,9 @@ fn compare(found: &[f32], expected: &[f32], tolerance: Tolerance) -> Result<(), 
     }
     let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let allowed = match tolerance {
-            Tolerance::Elements => 1e-7 + 1e-3 * expected.abs(),
-            Tolerance::Largest => 1e-4 * largest,
-        };
+        let allowed = tolerance.absolute
+            + tolerance.of_element * expected.abs()
+            + tolerance.of_largest * largest;
         let same = found == expected || (found.is_nan() && expected.is_nan());
         if !same && !((found - expected).abs() <= allowed) {
             return Err(format!("element {index} is {found} instead of {expected}"));

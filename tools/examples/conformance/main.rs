@@ -19,6 +19,27 @@ type Failure = Box<dyn std::error::Error>;
 /// The folders of `backend/test/data` whose cases come with inputs and outputs.
 const FOLDERS: [&str; 4] = ["node", "simple", "pytorch-operator", "pytorch-converted"];
 
+/// What ONNX's own runner allows.
+const ONNX: Tolerance = Tolerance {
+    absolute: 1e-7,
+    of_element: 1e-3,
+    of_largest: 0.0,
+};
+
+/// Sums in another order.
+const RANDOM: Tolerance = Tolerance {
+    absolute: 0.0,
+    of_element: 0.0,
+    of_largest: 1e-4,
+};
+
+/// Cases whose expected outputs are wrong in the package up to 1.21: numbers out of range were wrapped and not
+/// saturated (onnx/onnx#7835, put right by #7868).
+const WRONG: [&str; 2] = [
+    "test_qlinearmatmul_2D_int8_float16",
+    "test_qlinearmatmul_2D_int8_float32",
+];
+
 /// What came of the cases of one operator.
 #[derive(Default)]
 struct Tally {
@@ -55,10 +76,10 @@ fn run() -> Result<bool, Failure> {
     if let Some(data) = data {
         let data = PathBuf::from(data);
         let folders: Vec<PathBuf> = FOLDERS.iter().map(|name| data.join(name)).collect();
-        good &= report(&folders, Tolerance::Elements, verbose)?.failed == 0;
+        good &= report(&folders, ONNX, verbose)?.failed == 0;
     }
     if let Some(random) = random {
-        let total = report(&[random.into()], Tolerance::Largest, verbose)?;
+        let total = report(&[random.into()], RANDOM, verbose)?;
         good &= total.failed + total.refused == 0;
     }
     Ok(good)
@@ -72,7 +93,7 @@ fn report(folders: &[PathBuf], tolerance: Tolerance, verbose: bool) -> Result<Ta
     let mut others = 0;
     for folder in cases(folders)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Ok(case) = Case::read(&folder) else {
+        let Some(case) = Case::read(&folder).ok().filter(|_| !WRONG.contains(&name.as_str())) else {
             others += 1;
             continue;
         };
@@ -113,7 +134,7 @@ fn report(folders: &[PathBuf], tolerance: Tolerance, verbose: bool) -> Result<Ta
         );
     }
     println!(
-        "{:<22}{:>8}{:>8}{:>8}   ({others} cases are of other operators or kinds)",
+        "{:<22}{:>8}{:>8}{:>8}   ({others} cases left out: other operators, no tensors, or wrong)",
         "all", total.passed, total.refused, total.failed
     );
     Ok(total)

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::arguments::{Arguments, Slot};
-use crate::process::command;
+use crate::toolchain::Toolchain;
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask conformance [DATA] [--random FOLDER] [--verbose]
@@ -37,7 +37,7 @@ pub(crate) fn verb(mut arguments: Arguments) -> Result<ExitCode> {
     if data.is_none() && random.is_none() {
         bail!("which cases? cargo xtask conformance DATA, or --random FOLDER");
     }
-    let mut program = command("cargo");
+    let mut program = Toolchain::default().cargo();
     program.args(["run", "--quiet", "--release", "-p", "kinglet-tools"]);
     program.args(["--example", "conformance", "--"]);
     program.args(data);

@@ -1,1 +1,681 @@
+//! Files are made of the schema's own messages, and what they become is compared with plain loops in NCHW.
 
+use std::path::Path;
+
+use kinglet::{AlignedBytes, Model, SessionMemory};
+use kinglet_kernels::Portable;
+use prost::Message;
+
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
+};
+
+use super::*;
+use crate::export::{ExportSettings, export};
+use crate::recipe::Normalize;
+
+/// Eighths between -1 and 1: sums of their products are exact in any order.
+fn eighths(len: usize, step: usize) -> Vec<f32> {
+    let value = |i| ((i * step) % 17) as f32 / 8.0 - 1.0;
+    (0..len).map(value).collect()
+}
+
+fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type: DataType::Float as i32,
+        name: name.into(),
+        raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+fn shape_of(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: DataType::Int64 as i32,
+        name: name.into(),
+        int64_data: values.to_vec(),
+        ..TensorProto::default()
+    }
+}
+
+fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        ..AttributeProto::default()
+    }
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        i,
+        ..AttributeProto::default()
+    }
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        f,
+        ..AttributeProto::default()
+    }
+}
+
+/// A node that is called after its operator and writes a value of that name.
+fn node(op_type: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        input: inputs.iter().map(|name| (*name).to_owned()).collect(),
+        output: vec![op_type.to_lowercase()],
+        name: format!("the {op_type}"),
+        op_type: op_type.into(),
+        attribute,
+        ..NodeProto::default()
+    }
+}
+
+fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = |dim: &i64| Dimension {
+        value: Some(dimension::Value::DimValue(*dim)),
+        ..Dimension::default()
+    };
+    let shape = TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+    };
+    typed(name, DataType::Float, Some(shape))
+}
+
+fn typed(name: &str, data_type: DataType, shape: Option<TensorShapeProto>) -> ValueInfoProto {
+    let tensor = type_proto::Tensor {
+        elem_type: data_type as i32,
+        shape,
+    };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// A model that reads `x` of these dimensions and ends with its last node.
+fn model(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
+    let last = node.last().map_or("x", |node| &node.output[0]);
+    let output = vec![value(last, &[])];
+    ModelProto {
+        graph: Some(GraphProto {
+            name: "test".into(),
+            input: vec![value("x", dims)],
+            output,
+            node,
+            initializer,
+            ..GraphProto::default()
+        }),
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 17,
+        }],
+        ..ModelProto::default()
+    }
+}
+
+fn import(model: &ModelProto) -> Result<Imported, ImportError> {
+    import_with(model, &Options::default())
+}
+
+fn import_with(model: &ModelProto, options: &Options) -> Result<Imported, ImportError> {
+    parse(&model.encode_to_vec(), Path::new("test.onnx"), options)
+}
+
+/// What the imported model computes from `input`, which is NHWC.
+fn run(model: &ModelProto, input: &[f32]) -> Vec<f32> {
+    let settings = ExportSettings {
+        normalize: Normalize::identity(0),
+        labels: vec![],
+        fine_tune_last: 0,
+    };
+    let (bytes, _) = export(import(model).unwrap().graph, &settings).unwrap();
+    let bytes = AlignedBytes::from(bytes.as_slice());
+    let model = Model::load(&bytes).unwrap();
+    let mut memory = SessionMemory::new(&model, &Portable, 1);
+    let mut session = memory.session(&model, Portable).unwrap();
+    session.set_input_f32(input).unwrap();
+    session.run().to_vec()
+}
+
+/// Convolution, ReLU, flatten and a linear layer: 2x4x3 maps (channels, height, width), a 3x2 kernel with
+/// padding at the top and on the right, 3x4x3 maps, 5 outputs.
+#[test]
+fn a_network_computes_what_it_computes_in_nchw() {
+    let (weights, bias) = (eighths(3 * 2 * 3 * 2, 5), eighths(3, 3));
+    let (matrix, summand) = (eighths(5 * 36, 7), eighths(5, 11));
+    let convolution = vec![ints("kernel_shape", &[3, 2]), ints("pads", &[2, 0, 0, 1])];
+    let parameters = vec![
+        tensor("w", &[3, 2, 3, 2], &weights),
+        tensor("b", &[3], &bias),
+        tensor("m", &[5, 36], &matrix),
+        tensor("s", &[5], &summand),
+        shape_of("flat", &[0, -1]),
+    ];
+    let before = vec![
+        node("Conv", &["x", "w", "b"], convolution),
+        node("Relu", &["conv"], vec![]),
+    ];
+
+    let x = eighths(2 * 4 * 3, 2);
+    let at = |c: usize, y: isize, x_: isize| match (y, x_) {
+        (0..4, 0..3) => x[c * 12 + y as usize * 3 + x_ as usize],
+        _ => 0.0,
+    };
+    let mut maps = vec![];
+    for o in 0..3 {
+        for (y, x_) in (0..12).map(|i| (i / 3, i % 3)) {
+            let mut sum = bias[o];
+            for c in 0..2 {
+                for (ky, kx) in (0..6).map(|k| (k / 2, k % 2)) {
+                    let weight = weights[((o * 2 + c) * 3 + ky) * 2 + kx];
+                    sum += weight * at(c, (y + ky) as isize - 2, (x_ + kx) as isize);
+                }
+            }
+            maps.push(sum.max(0.0));
+        }
+    }
+    let expected: Vec<f32> = (0..5)
+        .map(|o| {
+            let products = matrix[o * 36..][..36].iter().zip(&maps);
+            0.5 * products.map(|(m, x)| m * x).sum::<f32>() + 2.0 * summand[o]
+        })
+        .collect();
+
+    let nhwc: Vec<f32> = (0..24).map(|i| x[i % 2 * 12 + i / 2]).collect();
+    let factors = || vec![float("alpha", 0.5), float("beta", 2.0)];
+    let transposed: Vec<f32> = (0..36 * 5).map(|i| matrix[i % 5 * 36 + i / 5]).collect();
+    for (flatten, matrix, transposition) in [
+        (node("Flatten", &["relu"], vec![]), &matrix, 1),
+        (node("Reshape", &["relu", "flat"], vec![]), &transposed, 0),
+    ] {
+        let mut parameters = parameters.clone();
+        let dims = if transposition == 1 { [5, 36] } else { [36, 5] };
+        parameters[2] = tensor("m", &dims, matrix);
+        let mut nodes = before.clone();
+        let flat = flatten.output[0].clone();
+        let mut attributes = factors();
+        attributes.push(int("transB", transposition));
+        nodes.extend([flatten, node("Gemm", &[&flat, "m", "s"], attributes)]);
+        assert_eq!(
+            run(&model(&[1, 2, 4, 3], nodes, parameters), &nhwc),
+            expected
+        );
+    }
+}
+
+#[test]
+fn pools_and_normalization_are_those_of_onnx() {
+    let x = eighths(9, 4);
+    let pool = |op_type, extra: Vec<AttributeProto>| {
+        let mut attributes = vec![
+            ints("kernel_shape", &[2, 2]),
+            ints("strides", &[2, 2]),
+            ints("pads", &[1, 1, 0, 0]),
+        ];
+        attributes.extend(extra);
+        run(
+            &model(
+                &[1, 1, 3, 3],
+                vec![node(op_type, &["x"], attributes)],
+                vec![],
+            ),
+            &x,
+        )
+    };
+    let windows = [vec![0], vec![1, 2], vec![3, 6], vec![4, 5, 7, 8]];
+    let values = |window: &Vec<usize>| window.iter().map(|i| x[*i]).collect::<Vec<f32>>();
+    let sum = |window| values(window).iter().sum::<f32>();
+    let max = |window| values(window).into_iter().fold(f32::MIN, f32::max);
+    assert_eq!(pool("MaxPool", vec![]), windows.each_ref().map(max));
+    let counted = pool("AveragePool", vec![int("count_include_pad", 1)]);
+    assert_eq!(counted, windows.each_ref().map(|w| sum(w) / 4.0));
+    let means = windows.each_ref().map(|w| sum(w) / w.len() as f32);
+    assert_eq!(pool("AveragePool", vec![]), means);
+
+    let parameters = vec![
+        tensor("scale", &[2], &[2.0, 1.0]),
+        tensor("bias", &[2], &[1.0, 0.0]),
+        tensor("mean", &[2], &[0.5, -1.0]),
+        tensor("variance", &[2], &[4.0, 1.0]),
+    ];
+    let inputs = ["x", "scale", "bias", "mean", "variance"];
+    let normalize = node("BatchNormalization", &inputs, vec![float("epsilon", 0.0)]);
+    let found = run(
+        &model(&[1, 2, 1, 2], vec![normalize], parameters),
+        &[1.0, 2.0, 3.0, 4.0],
+    );
+    assert_eq!(found, [1.5, 3.0, 3.5, 5.0]);
+}
+
+#[test]
+fn constants_may_be_nodes_inputs_and_float_data() {
+    let mut weights = tensor("w", &[1, 2], &[]);
+    weights.float_data = vec![3.0, 4.0];
+    let mut constant = node("Constant", &[], vec![]);
+    constant.attribute.push(AttributeProto {
+        name: "value".into(),
+        t: Some(tensor("", &[], &[0.5])),
+        ..AttributeProto::default()
+    });
+    let gemm = node("Gemm", &["x", "w", "constant"], vec![int("transB", 1)]);
+    let mut model = model(&[1, 2], vec![constant, gemm], vec![weights]);
+    let graph = model.graph.as_mut().unwrap();
+    graph.input.push(value("w", &[1, 2]));
+    // A batch that is left open.
+    let batch = Dimension {
+        value: Some(dimension::Value::DimParam("batch".into())),
+        ..Dimension::default()
+    };
+    let mut shape = TensorShapeProto { dim: vec![batch] };
+    shape.dim.push(Dimension {
+        value: Some(dimension::Value::DimValue(2)),
+        ..Dimension::default()
+    });
+    graph.input[0] = typed("x", DataType::Float, Some(shape));
+    assert_eq!(run(&model, &[1.0, 10.0]), [43.5]);
+}
+
+/// What is refused, by which node, for what.
+#[test]
+fn what_cannot_be_imported_is_named() {
+    let w = || tensor("w", &[1, 1, 2, 2], &[1.0; 4]);
+    let m = || tensor("m", &[2, 9], &[1.0; 18]);
+    let conv = |attributes| vec![node("Conv", &["x", "w"], attributes)];
+    let flat = || node("Flatten", &["x"], vec![]);
+    let text = |name: &str, text: &str| AttributeProto {
+        name: name.into(),
+        s: text.into(),
+        ..AttributeProto::default()
+    };
+    let mut external = w();
+    external.data_location = Some(DataLocation::External as i32);
+    let mut outside = external.clone();
+    outside.external_data.push(tract_onnx::pb::StringStringEntryProto {
+        key: "location".into(),
+        value: "../secret".into(),
+    });
+    let mut complex = w();
+    complex.data_type = DataType::Complex64 as i32;
+    let huge = |dims: &[i64]| TensorProto {
+        dims: dims.to_vec(),
+        ..shape_of("s", &[])
+    };
+    let cases = [
+        (
+            vec![node("Einsum", &["x"], vec![])],
+            vec![],
+            "the Einsum (Einsum): this operator cannot be imported; Abs, ",
+        ),
+        (
+            vec![node("ArgMax", &["x"], vec![])],
+            vec![],
+            "its scores, of which it makes labels; --output-name x takes",
+        ),
+        (
+            vec![node("Relu", &["x"], vec![float("alpha", 0.5)])],
+            vec![],
+            "its attribute alpha is not known; consumed_inputs are",
+        ),
+        (
+            conv(vec![]),
+            vec![],
+            "the Conv (Conv): it reads \"w\", which is neither the input nor what an earlier node computes",
+        ),
+        (
+            vec![node("Conv", &["x", "x"], vec![])],
+            vec![],
+            "the Conv (Conv): its weights (\"x\") must be a constant of the file",
+        ),
+        (
+            vec![node("Conv", &["x"], vec![])],
+            vec![],
+            "the Conv (Conv): its weights is missing",
+        ),
+        (
+            conv(vec![]),
+            vec![external],
+            "\"w\" is in another file, \"\"; ",
+        ),
+        (
+            conv(vec![]),
+            vec![outside],
+            "\"w\" is in another file, \"../secret\"; a file in the model's folder, or a model saved with",
+        ),
+        (
+            conv(vec![]),
+            vec![complex],
+            "\"w\" is of COMPLEX64; float32, ",
+        ),
+        (
+            conv(vec![]),
+            vec![tensor("w", &[1, 1, 2, 2], &[1.0; 3])],
+            "\"w\" is of shape [1, 1, 2, 2] with 3 values; 4 values is right",
+        ),
+        (
+            conv(vec![]),
+            vec![tensor("w", &[1 << 40, 1 << 40], &[])],
+            "at most 2^28 elements is right",
+        ),
+        (
+            conv(vec![]),
+            vec![tensor("w", &[1, 2, 2, 2], &[1.0; 8])],
+            "its weights is of shape [1, 2, 2, 2]; [1, 1, 2, 2] is right",
+        ),
+        (
+            conv(vec![ints("strides", &[0, 1])]),
+            vec![w()],
+            "strides is [0, 1]; a list of 2 numbers of at least 1 is right",
+        ),
+        (
+            conv(vec![ints("pads", &[1, 1])]),
+            vec![w()],
+            "pads is [1, 1]; a list of 4 numbers of at least 0 is right",
+        ),
+        (
+            conv(vec![text("auto_pad", "SAME")]),
+            vec![w()],
+            "auto_pad is SAME; NOTSET, VALID, SAME_UPPER or SAME_LOWER is right",
+        ),
+        (
+            conv(vec![ints("dilations", &[9, 9])]),
+            vec![w()],
+            "on an input of [1, 1, 3, 3]: the window spans ",
+        ),
+        (
+            conv(vec![int("group", -1)]),
+            vec![w()],
+            "on an input of [1, 1, 3, 3]: ",
+        ),
+        (
+            vec![flat(), node("Conv", &["flatten", "w"], vec![])],
+            vec![w()],
+            "the Conv (Conv): it reads a tensor of the shape [1, 9]; ",
+        ),
+        (
+            vec![node("Gemm", &["x", "m"], vec![])],
+            vec![m()],
+            "it reads [1, 1, 3, 3] and a matrix of [2, 9]; two axes each is right",
+        ),
+        (
+            vec![flat(), node("Gemm", &["flatten", "m"], vec![])],
+            vec![m()],
+            "its weights is of shape [2, 9]; [9, out_features] is right",
+        ),
+        (
+            vec![
+                flat(),
+                node("Gemm", &["flatten", "m"], vec![int("transA", 1)]),
+            ],
+            vec![m()],
+            "transA is 1; 0 is right",
+        ),
+        (
+            vec![node("Softmax", &["x"], vec![int("axis", 4)])],
+            vec![],
+            "axis is 4; from -4 to 3 is right",
+        ),
+        (
+            vec![node("Reshape", &["x", "s"], vec![])],
+            vec![shape_of("s", &[3, 4])],
+            "its shape is [3, 4]; a shape of the elements of [1, 1, 3, 3] is right",
+        ),
+        (
+            vec![node("Relu", &["y"], vec![])],
+            vec![],
+            "it reads \"y\", which is neither the input nor ",
+        ),
+        (
+            vec![
+                node("Relu", &["sigmoid"], vec![]),
+                node("Sigmoid", &["relu"], vec![]),
+            ],
+            vec![],
+            "the Relu (Relu): it reads \"sigmoid\", which is neither the input nor ",
+        ),
+        (
+            vec![node("MaxPool", &["x"], vec![])],
+            vec![],
+            "its kernel_shape is missing",
+        ),
+        (
+            vec![
+                node("ConstantOfShape", &["s"], vec![]),
+                node("Add", &["x", "constantofshape"], vec![]),
+            ],
+            vec![shape_of("s", &[1 << 14, 1 << 13])],
+            "a tensor of the shape [16384, 8192] is too large",
+        ),
+        (
+            vec![node("Reshape", &["x", "s"], vec![])],
+            vec![huge(&[1 << 20])],
+            "\"s\" is of shape [1048576] with 0 values; 1048576 values is right",
+        ),
+    ];
+    for (nodes, parameters, expected) in cases {
+        let error = import(&model(&[1, 1, 3, 3], nodes, parameters))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("test.onnx: "), "{error}");
+        assert!(error.contains(expected), "{error}\nexpected: {expected}");
+    }
+}
+
+#[test]
+fn graphs_of_another_form_are_refused() {
+    let relu = || vec![node("Relu", &["x"], vec![])];
+    let refused = |change: &dyn Fn(&mut ModelProto)| {
+        let mut model = model(&[1, 2, 3, 4], relu(), vec![]);
+        change(&mut model);
+        import(&model).unwrap_err().to_string()
+    };
+    let of_graph = |change: &dyn Fn(&mut GraphProto)| {
+        refused(&|model| change(model.graph.as_mut().unwrap()))
+    };
+    for (error, expected) in [
+        (
+            of_graph(&|g| g.input = vec![value("x", &[1, 0, 3, 4])]),
+            "input x is [1, 0, 3, 4]; known sizes are right: --input-shape gives them",
+        ),
+        (
+            of_graph(&|g| g.input = vec![typed("x", DataType::Float, None)]),
+            "input x is []; known sizes are right: --input-shape gives them",
+        ),
+        (
+            of_graph(&|g| g.input = vec![typed("x", DataType::Double, None)]),
+            "input x is double; float32, or quantized uint8 or int8, is right",
+        ),
+        (
+            of_graph(&|g| g.input = vec![value("x", &[1 << 20, 1 << 20])]),
+            "input x of the shape [1048576, 1048576] is too large; at most 2^28 elements are right",
+        ),
+        (
+            of_graph(&|g| {
+                g.input.push(value("y", &[1, 2]));
+                g.node = vec![node("Add", &["x", "y"], vec![])];
+                g.output[0].name = "add".into();
+            }),
+            "the graph has 2 inputs (x, y); one is right",
+        ),
+        (
+            of_graph(&|g| g.output.push(value("x", &[]))),
+            "the graph has 2 outputs (relu, x); choose one: --output-name NAME",
+        ),
+        (
+            of_graph(&|g| g.node = vec![node("ConstantOfShape", &["s"], vec![])]),
+            "the output relu does not depend on the input",
+        ),
+        (
+            of_graph(&|g| g.node.push(node("Relu", &["x"], vec![]))),
+            "two nodes compute relu; one is right",
+        ),
+        (
+            refused(&|model| model.opset_import[0].version = 5),
+            "its operator set is version 5; 6 to 21 are right",
+        ),
+        (
+            refused(&|model| model.opset_import[0].version = 99),
+            "its operator set is version 99; 6 to 21 are right",
+        ),
+    ] {
+        assert_eq!(error, format!("test.onnx: {expected}"));
+    }
+}
+
+#[test]
+fn a_dead_node_is_left_out_whatever_it_is() {
+    let mut einsum = node("Einsum", &["x", "y"], vec![]);
+    einsum.output.push("more".into());
+    let nodes = vec![einsum, node("Relu", &["x"], vec![])];
+    assert_eq!(run(&model(&[1, 3], nodes, vec![]), &[-1.0, 0.0, 2.0]), [0.0, 0.0, 2.0]);
+}
+
+#[test]
+fn any_value_may_be_the_output_and_any_shape_the_input_s() {
+    let nodes = vec![
+        node("Relu", &["x"], vec![]),
+        node("ArgMax", &["relu"], vec![]),
+    ];
+    let model = model(&[8, 2, 3, 4], nodes, vec![]);
+    assert!(import(&model).is_err());
+    let mut options = Options {
+        input_shape: Some(vec![1, 2, 5, 5]),
+        output: Some("relu".into()),
+    };
+    let imported = import_with(&model, &options).unwrap();
+    assert_eq!(imported.output.name, "relu");
+    assert_eq!(imported.input.dims, [1, 2, 5, 5]);
+    assert_eq!(imported.graph.input, kinglet_kernels::Shape::new(5, 5, 2));
+    options.output = Some("nothing".into());
+    assert_eq!(
+        import_with(&model, &options).unwrap_err().to_string(),
+        "test.onnx: no node computes the output nothing; the graph's outputs are argmax"
+    );
+    options.input_shape = Some(vec![1, 2]);
+    options.output = Some("relu".into());
+    assert_eq!(
+        import_with(&model, &options).unwrap_err().to_string(),
+        "test.onnx: --input-shape has 2 numbers, but input x has 4 axes"
+    );
+}
+
+/// A network for NHWC pictures goes to NCHW and back; in the model it does neither.
+#[test]
+fn pictures_of_either_order_go_in_as_they_are() {
+    let weights = || vec![tensor("w", &[2, 3, 1, 1], &eighths(6, 5))];
+    let transpose = |from: &str, to: &str, perm: &[i64]| {
+        let mut node = node("Transpose", &[from], vec![ints("perm", perm)]);
+        node.output[0] = to.into();
+        node
+    };
+    let nchw = model(&[1, 3, 4, 5], vec![node("Conv", &["x", "w"], vec![])], weights());
+    let nodes = vec![
+        transpose("x", "first", &[0, 3, 1, 2]),
+        node("Conv", &["first", "w"], vec![]),
+        transpose("conv", "last", &[0, 2, 3, 1]),
+    ];
+    let nhwc = model(&[1, 4, 5, 3], nodes, weights());
+    let (from_nchw, from_nhwc) = (import(&nchw).unwrap(), import(&nhwc).unwrap());
+    assert_eq!(from_nchw.input.layout, Layout::ChannelsFirst);
+    assert_eq!(from_nchw.output.layout, Layout::ChannelsFirst);
+    assert_eq!(from_nhwc.input.layout, Layout::AsInFile);
+    assert_eq!(from_nhwc.output.layout, Layout::AsInFile);
+    let operations = |imported: Imported| -> Vec<Operation> {
+        let mut graph = imported.graph;
+        simplify(&mut graph);
+        graph.nodes.into_iter().map(|node| node.operation).collect()
+    };
+    let operations = [operations(from_nchw), operations(from_nhwc)];
+    assert_eq!(operations[0].len(), 1);
+    assert_eq!(operations[0], operations[1]);
+}
+
+/// Weights beside the model are read, from its own folder only.
+#[test]
+fn weights_may_stand_in_a_file_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = eighths(8, 5);
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(folder.path().join("weights.bin"), &bytes).unwrap();
+    let entry = |key: &str, value: &str| tract_onnx::pb::StringStringEntryProto {
+        key: key.into(),
+        value: value.into(),
+    };
+    let external = |offset: &str| TensorProto {
+        raw_data: vec![],
+        data_location: Some(DataLocation::External as i32),
+        external_data: vec![
+            entry("location", "weights.bin"),
+            entry("offset", offset),
+            entry("length", "16"),
+        ],
+        ..tensor("w", &[2, 2], &[])
+    };
+    let path = folder.path().join("model.onnx");
+    let import = |offset| {
+        let gemm = node("Gemm", &["x", "w"], vec![int("transB", 1)]);
+        let bytes = model(&[1, 2], vec![gemm], vec![external(offset)]).encode_to_vec();
+        parse(&bytes, &path, &Options::default())
+    };
+    let graph = import("16").unwrap().graph;
+    let Operation::Linear { weights, .. } = &graph.nodes[0].operation else {
+        panic!("{graph:?}");
+    };
+    assert_eq!(*weights, values[4..]);
+    let error = import("20").unwrap_err().to_string();
+    assert!(error.contains("at least 16 bytes from byte 20 on is right"), "{error}");
+}
+
+#[test]
+fn damaged_files_are_refused_without_a_panic() {
+    let name = Path::new("x.onnx");
+    assert_eq!(
+        parse(b"", name, &Options::default()).unwrap_err().to_string(),
+        "x.onnx: not an ONNX model: there is no graph in it"
+    );
+    for other in [b"layers = []".as_slice(), b"\x89PNG\r\n\x1a\n", &[0xff; 64]] {
+        let error = parse(other, name, &Options::default()).unwrap_err().to_string();
+        assert!(error.starts_with("x.onnx: not an ONNX model: "), "{error}");
+    }
+    let nodes = vec![
+        node("Conv", &["x", "w"], vec![ints("pads", &[1, 1, 1, 1])]),
+        node("Flatten", &["conv"], vec![]),
+        node("Gemm", &["flatten", "m"], vec![int("transB", 1)]),
+    ];
+    let parameters = vec![
+        tensor("w", &[1, 1, 3, 3], &eighths(9, 5)),
+        tensor("m", &[1, 9], &eighths(9, 5)),
+    ];
+    let mut good = model(&[1, 1, 3, 3], nodes, parameters);
+    // What stands last: a file that ends before it would be whole.
+    good.opset_import.clear();
+    let good = good.encode_to_vec();
+    parse(&good, name, &Options::default()).unwrap();
+    for len in 0..good.len() {
+        assert!(
+            parse(&good[..len], name, &Options::default()).is_err(),
+            "{len} of {} bytes",
+            good.len()
+        );
+    }
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            // Many such files are other valid models.
+            let _ = parse(&bad, name, &Options::default());
+        }
+    }
+}
