@@ -20,6 +20,7 @@ pub use binary::{Binary, BinaryFunction};
 pub use conv2d::Conv2d;
 pub use error::ParamsError;
 pub use linear::Linear;
+pub use nest::Loop;
 pub use pool2d::{CountPadding, Pool2d};
 pub use pooled_conv2d::PooledConv2d;
 pub use strided_copy::{Axis, Concat, PerAxis, StridedCopy, Upsample, transposed};
