@@ -200,7 +200,11 @@ fn translate(
         value: name.to_owned(),
     })?;
     let (operation, layout) = operator(node, *input, opset)?;
-    let shape = operation.output(input.shape);
+    let shape = operation.output(&[input.shape]);
+    let shape = shape.map_err(|reason| NodeProblem::Params {
+        input: input.shape,
+        reason,
+    })?;
     let value = Value {
         number: input.number,
         shape,
