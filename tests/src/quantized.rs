@@ -236,7 +236,7 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
         // As many channels as before: a branch that can be added to the others.
         3 if convolves => graph.conv2d_i8(rng, x, (Window::new(1, 1), 1, channels)),
         4 if convolves => graph.conv2d_i8(rng, x, (same_3x3(), channels, channels)),
-        5 if convolves && channels % 2 == 0 => {
+        5 if convolves && channels.is_multiple_of(2) => {
             let out_channels = 2 * rng.usize(1..5);
             graph.conv2d_i8(rng, x, (same_3x3(), 2, out_channels))
         }
