@@ -1,12 +1,12 @@
 //! A session against the oracle: every operator, every kernel set, any batch, any leftover bytes in the
 //! arena; and what it refuses.
 
-use kinglet::model::schema::bits;
+use kinglet::model::schema::{bits, operator_name};
 use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
 use kinglet::probe::Output;
 use kinglet::{
-    AnySession, Arena, ArenaMut, HeapArena, InputError, Model, Probe, Session, SessionError,
-    workspace_len,
+    AnySession, Arena, ArenaMut, HeapArena, InputError, LoadError, Model, Probe, Session,
+    SessionError, workspace_len,
 };
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Conv2d, CountPadding, Kernels, PooledConv2d, Portable,
@@ -368,8 +368,11 @@ fn each_operator_is_behind_its_own_bit() {
             let input = [-1.5, 0.25, 7.0, -0.0];
             let expected = interpreter::run(&spec, &input).pop().expect("an output");
             let file = file(&spec);
-            let model = Model::load(&file).expect("a valid file");
+            let model = Model::load_with::<{ bits::$bit }>(&file).expect("a valid file");
             assert_eq!(model.sizes().operators, bits::$bit);
+            let refused = Model::load_with::<{ bits::ALL & !bits::$bit }>(&file).err();
+            let name = operator_name(bits::$bit.trailing_zeros());
+            assert_eq!(refused, Some(LoadError::Operator { node: 0, name }));
             let mut arena = HeapArena::new(model.sizes().arena);
             let mut session = Session::<{ bits::$bit }, _>::new(&model, &mut arena, Portable)
                 .expect("the one operator is there");

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::{Buffer, Element, Executor, OpenClError, Recording, Slice};
 use crate::model::Model;
+use crate::model::schema::bits;
 use crate::record::{Operation, Record, Region, Span};
 use crate::session::{InputError, records};
 
@@ -87,7 +88,10 @@ impl<'a> Session<'a> {
             });
         }
         // No item is an error: the model has been checked.
-        let records: Vec<Record> = records(model).flatten().take(nodes).collect();
+        let records: Vec<Record> = records::<{ bits::ALL }>(model)
+            .flatten()
+            .take(nodes)
+            .collect();
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
         let memory = Memory {
             input: executor.buffer(model.sizes().input_len * batch, storage)?,
