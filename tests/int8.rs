@@ -1,14 +1,15 @@
 //! Models of 8-bit numbers: the same numbers from every kernel set, in batches, and in the places that the plan has
 //! chosen as from an interpreter in exact arithmetic; their bytes; and a head that learns behind them.
 
-use kinglet::model::schema::{DType, Operator, PREFIX_LEN, bits};
+use kinglet::model::schema::{DType, Operator, PREFIX_LEN, bits, operator_name};
 use kinglet::model::{EncodeError, GraphSpec, Int8Spec, OperatorSpec, encode, with_head};
 use kinglet::probe::Output;
 use kinglet::{
     AlignedBytes, FineTuner, HeapArena, LoadError, Model, Probe, Session, SessionMemory, Sgd,
 };
 use kinglet_kernels::{
-    Activation, BackwardKernels, ParamsError, Portable, Quantization, Shape, Unary, arch,
+    Activation, Axis, BackwardKernels, CountPadding, ParamsError, Portable, Quantization, Rounding,
+    Shape, Unary, Window, arch,
 };
 use kinglet_tests::bits_of;
 use kinglet_tests::graphs::{Bias, chain, file, linear, numbers};
@@ -139,6 +140,96 @@ fn a_tensor_takes_a_byte_for_each_number() {
     // As numbers less their zero point 20 and -10: 1 * 20 - 2 * -10 - 300 = -260, * 0.25 is below 3;
     // 127 * 20 - 128 * -10 + 70000 is far above.
     assert_eq!(session.run(), [0.0, 62.0]);
+}
+
+/// One node between a quantizing and a dequantizing one.
+fn between(spec: OperatorSpec) -> GraphSpec {
+    let output = Quantization::new(0.03125, -5);
+    let operators = vec![
+        OperatorSpec::Int8(Int8Spec::Quantize { output }),
+        spec,
+        OperatorSpec::Int8(Int8Spec::Dequantize),
+    ];
+    chain("one", Shape::new(2, 2, 1), operators)
+}
+
+#[test]
+fn each_operator_is_behind_its_own_bit() {
+    const ENDS: u64 = bits::QUANTIZE_I8 | bits::DEQUANTIZE_I8;
+    macro_rules! check {
+        ($($bit:ident: $operator:expr,)*) => {$({
+            let mut spec = between($operator);
+            if bits::$bit == bits::ADD_I8 {
+                spec.nodes[1].inputs = vec![1, 1];
+            }
+            let input = [-1.5, 0.25, 7.0, -0.0];
+            let expected = interpreter::run(&spec, &input).pop().expect("an output");
+            let file = file(&spec);
+            let model = Model::load_with::<{ ENDS | bits::$bit }>(&file).expect("a valid file");
+            assert_eq!(model.sizes().operators, ENDS | bits::$bit);
+            let refused = Model::load_with::<{ bits::ALL & !bits::$bit }>(&file).err();
+            let name = operator_name(bits::$bit.trailing_zeros());
+            assert_eq!(refused, Some(LoadError::Operator { node: 1, name }));
+            let mut arena = HeapArena::new(model.sizes().arena);
+            let session = Session::<{ ENDS | bits::$bit }, _>::new(&model, &mut arena, Portable);
+            let mut session = session.expect("its operators are there");
+            session.set_input_f32(&input).expect("four elements");
+            assert_eq!(bits_of(session.run()), bits_of(&expected.elements), stringify!($bit));
+        })*};
+    }
+    let rng = &mut fastrand::Rng::with_seed(68);
+    let (from, output) = (Quantization::new(0.03125, -5), Quantization::new(0.05, 9));
+    let (bounds, window) = ((-100, 90), Window::new(2, 2));
+    let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
+    check! {
+        CONV2D_I8: OperatorSpec::Int8(Int8Spec::Conv2d {
+            window,
+            groups: 1,
+            out_channels: 3,
+            layer: layer(rng, (4, 3), from, output, Bias::Yes),
+            output,
+        }),
+        LINEAR_I8: OperatorSpec::Int8(Int8Spec::Linear {
+            out_features: 5,
+            layer: layer(rng, (4, 5), from, output, Bias::No),
+            output,
+        }),
+        MAX_POOL2D_I8: OperatorSpec::MaxPool2d { window, rounding },
+        AVG_POOL2D_I8: OperatorSpec::Int8(Int8Spec::AvgPool2d {
+            window,
+            rounding,
+            count_padding,
+            output,
+        }),
+        ADD_I8: OperatorSpec::Int8(Int8Spec::Add { bounds, output }),
+        SOFTMAX_I8: OperatorSpec::Int8(Int8Spec::Softmax { output }),
+        REQUANTIZE_I8: OperatorSpec::Int8(Int8Spec::Requantize { bounds, output }),
+        RESHAPE_I8: OperatorSpec::Reshape { output: Shape::vector(4) },
+        PAD_I8: OperatorSpec::Pad {
+            before: [1, 0, 2],
+            after: [0, 1, 0],
+            value: 0.3,
+        },
+        CONCAT_I8: OperatorSpec::Concat { axis: Axis::Width },
+        SLICE_I8: OperatorSpec::Slice {
+            start: [0, 1, 0],
+            step: [1; 3],
+            output: Shape::new(2, 1, 1),
+        },
+        TRANSPOSE_I8: OperatorSpec::Transpose {
+            order: [Axis::Width, Axis::Height, Axis::Channels],
+        },
+        UPSAMPLE_I8: OperatorSpec::Upsample {
+            factor_h: 2,
+            factor_w: 3,
+        },
+    }
+    let file = file(&tiny_i8());
+    let refused = |node, name| Some(LoadError::Operator { node, name });
+    let without = Model::load_with::<{ bits::ALL & !bits::QUANTIZE_I8 }>(&file);
+    assert_eq!(without.err(), refused(0, "QuantizeI8"));
+    let without = Model::load_with::<{ bits::ALL & !bits::DEQUANTIZE_I8 }>(&file);
+    assert_eq!(without.err(), refused(2, "DequantizeI8"));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
 pub(super) fn element(dtype: DType) -> String {
     match dtype {
         DType::F32 => "f32".to_owned(),
-        DType::I8 { scale, zero_point } => format!("i8 {scale} * (q - {zero_point})"),
+        DType::I8 { scale, zero_point } => format!("i8, scale {scale}, zero point {zero_point}"),
     }
 }
 
@@ -232,6 +232,24 @@ pub(super) fn reads(index: usize, node: &Node) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_say_what_they_mean() {
+        assert_eq!(element(DType::F32), "f32");
+        let quantized = DType::I8 {
+            scale: 0.125,
+            zero_point: -3,
+        };
+        assert_eq!(element(quantized), "i8, scale 0.125, zero point -3");
+        let (low, high) = (-3, 127);
+        assert_eq!(
+            describe(&Operator::AddI8 { low, high }),
+            "Add within -3..=127"
+        );
+        let (low, high) = (-128, 127);
+        assert_eq!(describe(&Operator::AddI8 { low, high }), "Add");
+        assert_eq!(describe(&Operator::QuantizeI8), "Quantize");
+    }
 
     #[test]
     fn windows_say_what_is_unusual() {
