@@ -8,7 +8,7 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::onnx;
+use crate::import::{onnx, tflite};
 use crate::import::weights::{self, Matching, Poured};
 use crate::recipe::{Normalize, Recipe};
 
@@ -64,7 +64,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .into());
         }
         None => {
-            let graph = onnx::read(&arguments.file)?;
+            let graph = match tflite::is_tflite(&arguments.file) {
+                true => tflite::read(&arguments.file)?,
+                false => onnx::read(&arguments.file)?,
+            };
             (graph, Normalize::identity(0), Vec::new())
         }
     };

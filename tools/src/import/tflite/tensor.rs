@@ -1,0 +1,286 @@
+//! The tensors of a file: their shapes, and the values of those that are constant.
+
+use flatbuffers::{ForwardsUOffset, Vector};
+use half::f16;
+use tract_tflite::tflite::{Buffer, Model, SubGraph, Tensor, TensorType};
+
+use crate::import::NodeProblem;
+
+/// No model has a tensor of more elements.
+pub(super) const MAX_ELEMENTS: usize = 1 << 28;
+
+/// How many values may be read in all for each byte of the file: what several operators read is read several times,
+/// but a small file must not ask for much memory.
+const VALUES_PER_BYTE: usize = 4;
+
+/// The tensors of a graph.
+pub(super) struct Tensors<'a> {
+    tensors: Vec<Tensor<'a>>,
+    buffers: Option<Vector<'a, ForwardsUOffset<Buffer<'a>>>>,
+    values_left: usize,
+}
+
+/// A constant of real numbers with its shape.
+pub(super) struct Floats {
+    pub(super) dims: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+/// What the integers of a tensor stand for: `scale * (q - zero_point)`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Quantization {
+    /// One for the tensor, or one for each index of the axis.
+    pub(super) scale: Vec<f32>,
+    /// As many.
+    pub(super) zero_point: Vec<i64>,
+    /// The axis of several scales.
+    pub(super) axis: usize,
+}
+
+impl<'a> Tensors<'a> {
+    /// Those of `subgraph` in a model of so many bytes.
+    pub(super) fn new(model: Model<'a>, subgraph: SubGraph<'a>, file_bytes: usize) -> Self {
+        Self {
+            tensors: subgraph.tensors().iter().flatten().collect(),
+            buffers: model.buffers(),
+            values_left: file_bytes.saturating_mul(VALUES_PER_BYTE),
+        }
+    }
+
+    /// Tensor number `index` as an operator names it.
+    pub(super) fn get(&self, index: usize) -> Result<Tensor<'a>, NodeProblem> {
+        let tensor = self.tensors.get(index).copied();
+        tensor.ok_or_else(|| NodeProblem::Value {
+            value: format!("tensor {index}"),
+        })
+    }
+
+    /// Its name, or its number if it has none.
+    pub(super) fn name(&self, index: usize) -> String {
+        let name = self.tensors.get(index).and_then(Tensor::name);
+        match name {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => format!("tensor {index}"),
+        }
+    }
+
+    /// The bytes of a constant; None if operators compute the tensor.
+    fn bytes(&self, tensor: Tensor<'a>) -> Option<&'a [u8]> {
+        let number = tensor.buffer() as usize;
+        let mut buffers = self.buffers.filter(|buffers| number < buffers.len())?.iter();
+        let data = buffers.nth(number)?.data()?;
+        Some(data.bytes()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// True if the tensor's values are in the file.
+    pub(super) fn is_constant(&self, index: usize) -> bool {
+        let tensor = self.tensors.get(index).copied();
+        tensor.is_some_and(|tensor| self.bytes(tensor).is_some())
+    }
+
+    /// The shape that the file gives a tensor, with None where it leaves an axis open, or None if it leaves all open.
+    pub(super) fn recorded_dims(&self, index: usize) -> Option<Vec<Option<usize>>> {
+        let tensor = self.tensors.get(index)?;
+        let shape: Vec<i32> = tensor.shape().iter().flatten().collect();
+        if shape.is_empty() && !tensor.has_rank() {
+            return None;
+        }
+        let signature: Vec<i32> = tensor.shape_signature().iter().flatten().collect();
+        let is_open = |axis: usize| signature.get(axis).is_some_and(|extent| *extent < 0);
+        let dims = shape.iter().enumerate();
+        let dims = dims.map(|(axis, extent)| usize::try_from(*extent).ok().filter(|_| !is_open(axis)));
+        Some(dims.collect())
+    }
+
+    /// The type and shape in words.
+    pub(super) fn describe(&self, index: usize) -> String {
+        let Some(tensor) = self.tensors.get(index) else {
+            return "not there".to_owned();
+        };
+        let shape: Vec<i32> = tensor.shape().iter().flatten().collect();
+        format!("{} {shape:?}", type_name(tensor.type_()))
+    }
+
+    /// What the integers of tensor `index` stand for; None if it holds real numbers.
+    pub(super) fn quantization(&self, index: usize) -> Result<Option<Quantization>, NodeProblem> {
+        let tensor = self.get(index)?;
+        let refused = |found: String| NodeProblem::Refused {
+            reason: format!(
+                "\"{}\" is {found}; float32, or int8 with a finite scale and a zero point, is right",
+                self.name(index)
+            ),
+        };
+        if matches!(tensor.type_(), TensorType::FLOAT32 | TensorType::FLOAT16) {
+            return Ok(None);
+        }
+        let Some(found) = tensor.quantization().filter(|q| q.scale().is_some_and(|s| !s.is_empty()))
+        else {
+            return Err(refused(format!("{} without a scale", type_name(tensor.type_()))));
+        };
+        let scale: Vec<f32> = found.scale().iter().flatten().collect();
+        let mut zero_point: Vec<i64> = found.zero_point().iter().flatten().collect();
+        if zero_point.len() <= 1 {
+            let shared = zero_point.first().copied().unwrap_or_default();
+            zero_point = vec![shared; scale.len()];
+        }
+        let is_valid = scale.iter().all(|scale| scale.is_normal() && *scale > 0.0);
+        if !is_valid || zero_point.len() != scale.len() {
+            return Err(refused(format!(
+                "quantized with the scales {scale:?} and the zero points {zero_point:?}"
+            )));
+        }
+        let axis = usize::try_from(found.quantized_dimension()).unwrap_or(usize::MAX);
+        Ok(Some(Quantization {
+            scale,
+            zero_point,
+            axis,
+        }))
+    }
+
+    /// The bytes of a constant and its shape, which they fill with elements of `size` bytes.
+    fn elements(
+        &self,
+        index: usize,
+        what: &'static str,
+        size: usize,
+    ) -> Result<(Vec<usize>, &'a [u8]), NodeProblem> {
+        let tensor = self.get(index)?;
+        let bytes = self.bytes(tensor).ok_or_else(|| NodeProblem::NotConstant {
+            what,
+            value: self.name(index),
+        })?;
+        if tensor.sparsity().is_some() {
+            return Err(wrong(what, "sparse".into(), "a dense tensor".into()));
+        }
+        let shape: Vec<i32> = tensor.shape().iter().flatten().collect();
+        let dims = shape.iter().map(|extent| usize::try_from(*extent).ok());
+        let dims = dims.collect::<Option<Vec<usize>>>();
+        let len = dims.as_deref().and_then(elements);
+        match dims {
+            Some(dims) if len.map(|len| len * size) == Some(bytes.len()) => Ok((dims, bytes)),
+            _ => Err(wrong(
+                what,
+                format!("{} with {} bytes", self.describe(index), bytes.len()),
+                "as many values as the shape has".into(),
+            )),
+        }
+    }
+
+    /// A constant of real numbers, or of what its integers stand for.
+    pub(super) fn floats(
+        &mut self,
+        index: usize,
+        what: &'static str,
+    ) -> Result<Floats, NodeProblem> {
+        let data_type = self.get(index)?.type_();
+        let size = match data_type {
+            TensorType::FLOAT32 | TensorType::INT32 => 4,
+            TensorType::FLOAT16 => 2,
+            TensorType::INT8 | TensorType::UINT8 => 1,
+            _ => {
+                let right = "float32, float16, int8, uint8 or int32";
+                return Err(wrong(what, self.describe(index), right.into()));
+            }
+        };
+        let (dims, bytes) = self.elements(index, what, size)?;
+        let left = self.values_left.checked_sub(bytes.len() / size);
+        self.values_left = left.ok_or_else(|| NodeProblem::Refused {
+            reason: "more operators read the file's constants than a file of this size has reason to".into(),
+        })?;
+        let words = bytes.as_chunks().0.iter();
+        let mut values: Vec<f32> = match data_type {
+            TensorType::FLOAT32 => words.map(|word| f32::from_le_bytes(*word)).collect(),
+            TensorType::FLOAT16 => {
+                let words = bytes.as_chunks().0.iter();
+                words.map(|word| f16::from_le_bytes(*word).to_f32()).collect()
+            }
+            _ => Vec::new(),
+        };
+        if values.is_empty() {
+            values = self.dequantized(index, what, &dims, bytes)?;
+        }
+        Ok(Floats { dims, values })
+    }
+
+    /// The real numbers of a constant of integers.
+    fn dequantized(
+        &self,
+        index: usize,
+        what: &'static str,
+        dims: &[usize],
+        bytes: &[u8],
+    ) -> Result<Vec<f32>, NodeProblem> {
+        let Some(quantization) = self.quantization(index)? else {
+            return Ok(Vec::new());
+        };
+        let Quantization {
+            scale,
+            zero_point,
+            axis,
+        } = quantization;
+        let behind = match scale.len() {
+            1 => 1,
+            several if dims.get(axis) == Some(&several) => dims[axis + 1..].iter().product(),
+            several => {
+                let found = format!("quantized with {several} scales along axis {axis} of {dims:?}");
+                return Err(wrong(what, found, "one scale, or one for each index".into()));
+            }
+        };
+        let real = |(n, q): (usize, i64)| {
+            let channel = n / behind % scale.len();
+            // The difference is of integers, as a runtime computes it.
+            (q - zero_point[channel]) as f32 * scale[channel]
+        };
+        let integers = bytes.iter();
+        Ok(match self.get(index)?.type_() {
+            TensorType::INT8 => integers.map(|q| i64::from(*q as i8)).enumerate().map(real).collect(),
+            TensorType::UINT8 => integers.map(|q| i64::from(*q)).enumerate().map(real).collect(),
+            _ => {
+                let words = bytes.as_chunks().0.iter();
+                let words = words.map(|word| i64::from(i32::from_le_bytes(*word)));
+                words.enumerate().map(real).collect()
+            }
+        })
+    }
+
+    /// A constant list of integers: a shape, axes, paddings.
+    pub(super) fn integers(
+        &self,
+        index: usize,
+        what: &'static str,
+    ) -> Result<Vec<i64>, NodeProblem> {
+        match self.get(index)?.type_() {
+            TensorType::INT32 => {
+                let (_, bytes) = self.elements(index, what, 4)?;
+                let words = bytes.as_chunks().0.iter();
+                Ok(words.map(|word| i64::from(i32::from_le_bytes(*word))).collect())
+            }
+            TensorType::INT64 => {
+                let (_, bytes) = self.elements(index, what, 8)?;
+                let words = bytes.as_chunks().0.iter();
+                Ok(words.map(|word| i64::from_le_bytes(*word)).collect())
+            }
+            _ => Err(wrong(what, self.describe(index), "int32 or int64".into())),
+        }
+    }
+}
+
+/// Number of elements of a shape; None if it has none or more than a model may have.
+pub(super) fn elements(dims: &[usize]) -> Option<usize> {
+    let mut extents = dims.iter();
+    let len = extents.try_fold(1usize, |len, extent| len.checked_mul(*extent))?;
+    Some(len).filter(|len| (1..=MAX_ELEMENTS).contains(len))
+}
+
+/// A type as the schema calls it, in small letters.
+pub(super) fn type_name(data_type: TensorType) -> String {
+    match data_type.variant_name() {
+        Some(name) => name.to_lowercase(),
+        None => format!("data type {}", data_type.0),
+    }
+}
+
+/// A constant of another type or shape.
+pub(super) fn wrong(what: &'static str, found: String, right: String) -> NodeProblem {
+    NodeProblem::Constant { what, found, right }
+}
