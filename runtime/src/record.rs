@@ -3,9 +3,13 @@
 //! The check at load resolves every node once to see that it can be; a session resolves them again into
 //! the arena, so that running decodes nothing.
 
+mod int8;
+
+pub(crate) use int8::Int8;
+
 use kinglet_kernels::{
-    Activation, Binary, Concat, Conv2d, Linear, Pool2d, PooledConv2d, Shape, StridedCopy, Unary,
-    Upsample,
+    Activation, Axis, Binary, Concat, Conv2d, Linear, ParamsError, Pool2d, PooledConv2d, Shape,
+    StridedCopy, Unary, Upsample,
 };
 
 use crate::model::LoadError;
@@ -38,7 +42,7 @@ impl Region {
     }
 }
 
-/// A parameter's place, in elements: within the file's weights, or within the workspace once packed.
+/// A parameter's place, in its own elements: within the file's weights, or within the workspace once packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) offset: usize,
@@ -47,7 +51,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// The part of `values` it names. Empty if out of range, which the check at load rules out.
-    pub(crate) fn of<'v>(&self, values: &'v [f32]) -> &'v [f32] {
+    pub(crate) fn of<'v, T>(&self, values: &'v [T]) -> &'v [T] {
         values
             .get(self.offset..self.offset.saturating_add(self.len))
             .unwrap_or_default()
@@ -111,6 +115,7 @@ pub(crate) enum Operation {
     },
     Upsample(Upsample),
     Reshape,
+    Int8(Int8),
 }
 
 impl Operation {
@@ -133,7 +138,23 @@ impl Operation {
             | Self::Transpose(_)
             | Self::Pad { .. }
             | Self::Upsample(_)
-            | Self::Reshape => 0,
+            | Self::Reshape
+            | Self::Int8(_) => 0,
+        }
+    }
+
+    /// True if the output is of 8-bit numbers.
+    pub(crate) fn writes_i8(&self) -> bool {
+        matches!(self, Self::Int8(operation) if !matches!(operation, Int8::Dequantize(_)))
+    }
+
+    /// Whether the values that the operation computes with are possible: those of a function, and parameters in the
+    /// file's weights, `words`.
+    pub(crate) fn check(&self, words: &[f32]) -> Result<(), ParamsError> {
+        match self {
+            Self::Unary(function) => function.check(),
+            Self::Int8(operation) => operation.check(words),
+            _ => Ok(()),
         }
     }
 
@@ -203,6 +224,47 @@ pub(crate) struct Record {
     pub(crate) output: Region,
 }
 
+/// Where the `len` parameters of type `T` of node `node` lie that begin `offset` bytes into `weights` words.
+fn span<T>(node: usize, offset: u32, len: usize, weights: usize) -> Result<Span, LoadError> {
+    let offset = offset as usize;
+    let end = offset.saturating_add(len.saturating_mul(size_of::<T>()));
+    if offset.is_multiple_of(TENSOR_ALIGN) && end <= weights.saturating_mul(4) {
+        Ok(Span {
+            offset: offset / size_of::<T>(),
+            len,
+        })
+    } else {
+        Err(LoadError::Weights { node })
+    }
+}
+
+/// The concatenation of `inputs`, and where those after the first lie.
+fn concat(
+    axis: Axis,
+    inputs: &[Tensor],
+) -> Result<(Concat, [Region; MAX_INPUTS - 1]), ParamsError> {
+    let mut shapes = [Shape::default(); MAX_INPUTS];
+    for (shape, input) in shapes.iter_mut().zip(inputs) {
+        *shape = input.shape;
+    }
+    let params = Concat::new(axis, shapes.get(..inputs.len()).unwrap_or_default())?;
+    let mut others = [Region { offset: 0, len: 0 }; MAX_INPUTS - 1];
+    for (region, other) in others.iter_mut().zip(inputs.iter().skip(1)) {
+        *region = Region::of(other);
+    }
+    Ok((params, others))
+}
+
+/// True if the element types of `inputs` and `output`, and what their numbers mean, are those `operator` takes.
+fn types_fit(operator: &Operator, inputs: &[Tensor], output: &Tensor) -> bool {
+    let is_i8 = |tensor: &Tensor| tensor.dtype.quantization().is_some();
+    inputs
+        .iter()
+        .all(|input| is_i8(input) == operator.reads_i8())
+        && is_i8(output) == operator.writes_i8()
+        && (!operator.keeps_quantization() || inputs.iter().all(|i| i.dtype == output.dtype))
+}
+
 /// Resolves node number `index`, which reads `inputs` and writes `output`, in a file with `weights` elements
 /// of parameters.
 pub(crate) fn resolve(
@@ -215,8 +277,8 @@ pub(crate) fn resolve(
     let mismatch = LoadError::Shape { node: index };
     let (input, others) = inputs.split_first().ok_or(mismatch)?;
     let as_many_as_it_takes = match node.operator {
-        Operator::ConcatF32 { .. } => true,
-        Operator::BinaryF32 { .. } => others.len() == 1,
+        Operator::ConcatF32 { .. } | Operator::ConcatI8 { .. } => true,
+        Operator::BinaryF32 { .. } | Operator::AddI8 { .. } => others.len() == 1,
         _ => others.is_empty(),
     };
     if !as_many_as_it_takes {
@@ -226,18 +288,10 @@ pub(crate) fn resolve(
         node: index,
         reason,
     };
-    let span = |offset: u32, len: usize| {
-        let offset = offset as usize;
-        let span = Span {
-            offset: offset / 4,
-            len,
-        };
-        if offset.is_multiple_of(TENSOR_ALIGN) && span.offset.saturating_add(len) <= weights {
-            Ok(span)
-        } else {
-            Err(LoadError::Weights { node: index })
-        }
-    };
+    if !types_fit(&node.operator, inputs, output) {
+        return Err(LoadError::DType { node: index });
+    }
+    let span = |offset, len| span::<f32>(index, offset, len, weights);
     let bias_span = |offset: Option<u32>, len| offset.map(|o| span(o, len)).transpose();
 
     let (operation, shape) = match node.operator {
@@ -360,21 +414,8 @@ pub(crate) fn resolve(
             (operation, input.shape)
         }
         Operator::ConcatF32 { axis } => {
-            let mut shapes = [Shape::default(); MAX_INPUTS];
-            for (shape, input) in shapes.iter_mut().zip(inputs) {
-                *shape = input.shape;
-            }
-            let shapes = shapes.get(..inputs.len()).unwrap_or_default();
-            let params = Concat::new(axis, shapes).map_err(params)?;
-            let mut regions = [Region { offset: 0, len: 0 }; MAX_INPUTS - 1];
-            for (region, other) in regions.iter_mut().zip(others) {
-                *region = Region::of(other);
-            }
-            let operation = Operation::Concat {
-                params,
-                others: regions,
-            };
-            (operation, params.output())
+            let (params, others) = concat(axis, inputs).map_err(params)?;
+            (Operation::Concat { params, others }, params.output())
         }
         Operator::SliceF32 { start, step } => {
             let copy =
@@ -410,6 +451,10 @@ pub(crate) fn resolve(
         | Operator::HardSwishF32 => {
             let function = node.operator.unary().ok_or(mismatch)?;
             (Operation::Unary(function), input.shape)
+        }
+        ref operator => {
+            let (operation, shape) = int8::resolve(index, operator, inputs, output, weights)?;
+            (Operation::Int8(operation), shape)
         }
     };
     if shape != output.shape {

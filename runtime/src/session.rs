@@ -4,12 +4,15 @@
 //! run touches is there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run
 //! allocates nothing and cannot fail.
 
+mod int8;
+
+use bytemuck::Pod;
 use kinglet_kernels::{Kernels, StridedCopy, Unary};
 
 use crate::arena::{ArenaMut, carve, initialize};
 use crate::model::schema::{TENSOR_ALIGN, bits, operator_name};
 use crate::model::{LoadError, Model};
-use crate::probe::{NoProbe, Probe};
+use crate::probe::{NoProbe, Output, Probe};
 use crate::record::{Inputs, Operation, Record, Region, Span, resolve};
 
 /// Why a session could not be made.
@@ -298,7 +301,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             offset: self.input_offset(),
             len,
         };
-        f32s_mut(self.activations, self.batch, region)
+        values_mut(self.activations, self.batch, region)
     }
 
     /// Copies `input`, the whole batch in NHWC, as it is.
@@ -337,7 +340,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
     pub fn run_probed(&mut self, probe: &mut impl Probe) -> &[f32] {
         self.run_nodes(self.records.len(), probe);
         self.records.last().map_or(&[], |record| {
-            f32s(self.activations, self.batch, record.output)
+            values(self.activations, self.batch, record.output)
         })
     }
 
@@ -346,7 +349,12 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         for (index, record) in self.records.iter().enumerate().take(count) {
             probe.before(index);
             self.execute(record);
-            probe.after(index, f32s(self.activations, self.batch, record.output));
+            let (activations, batch, region) = (&*self.activations, self.batch, record.output);
+            let output = match record.operation.writes_i8() {
+                true => Output::I8(values(activations, batch, region)),
+                false => Output::F32(values(activations, batch, region)),
+            };
+            probe.after(index, output);
         }
     }
 
@@ -356,12 +364,12 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
 
     /// The tensor in `region`, after the node that writes it and before one that takes its place.
     pub(crate) fn tensor(&self, region: Region) -> &[f32] {
-        f32s(self.activations, self.batch, region)
+        values(self.activations, self.batch, region)
     }
 
     /// The tensor in `region`, to be written in place of the nodes before it.
     pub(crate) fn tensor_mut(&mut self, region: Region) -> &mut [f32] {
-        f32s_mut(self.activations, self.batch, region)
+        values_mut(self.activations, self.batch, region)
     }
 
     fn input_offset(&self) -> usize {
@@ -453,7 +461,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                 self.kernels.log_softmax_f32(*channels, data);
             }
             Operation::Binary { params, operand } if OPS & bits::BINARY_F32 != 0 => {
-                in_place(self.activations, self.batch, *input, *output);
+                in_place::<f32>(self.activations, self.batch, *input, *output);
                 if let Some((operand, data)) =
                     input_output(self.activations, self.batch, *operand, *output)
                 {
@@ -491,7 +499,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                 self.strided_copy(copy, *input, *output);
             }
             Operation::Pad { copy, value } if OPS & bits::PAD_F32 != 0 => {
-                f32s_mut(self.activations, self.batch, *output).fill(*value);
+                values_mut::<f32>(self.activations, self.batch, *output).fill(*value);
                 self.strided_copy(copy, *input, *output);
             }
             Operation::Upsample(params) if OPS & bits::UPSAMPLE_F32 != 0 => {
@@ -500,7 +508,10 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                 }
             }
             Operation::Reshape if OPS & bits::RESHAPE_F32 != 0 => {
-                in_place(self.activations, self.batch, *input, *output);
+                in_place::<f32>(self.activations, self.batch, *input, *output);
+            }
+            Operation::Int8(operation) if OPS & bits::INT8 != 0 => {
+                self.execute_int8(operation, *input, *output);
             }
             // An operator outside of `OPS`: refused when the session was made.
             _ => {}
@@ -569,18 +580,18 @@ fn range(batch: usize, region: Region) -> core::ops::Range<usize> {
     start..start.saturating_add(region.len.saturating_mul(batch))
 }
 
-// The check at load has found every region within the arena and a multiple of TENSOR_ALIGN, so the empty
-// slices below are never taken.
+// The check at load has found every region within the arena, a multiple of TENSOR_ALIGN, and of the element type
+// that its operators ask for, so the empty slices below are never taken.
 const _: () = assert!(TENSOR_ALIGN.is_multiple_of(align_of::<f32>()));
 
-fn f32s(activations: &[u8], batch: usize, region: Region) -> &[f32] {
+fn values<T: Pod>(activations: &[u8], batch: usize, region: Region) -> &[T] {
     activations
         .get(range(batch, region))
         .and_then(|bytes| bytemuck::try_cast_slice(bytes).ok())
         .unwrap_or_default()
 }
 
-fn f32s_mut(activations: &mut [u8], batch: usize, region: Region) -> &mut [f32] {
+fn values_mut<T: Pod>(activations: &mut [u8], batch: usize, region: Region) -> &mut [T] {
     activations
         .get_mut(range(batch, region))
         .and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok())
@@ -588,12 +599,12 @@ fn f32s_mut(activations: &mut [u8], batch: usize, region: Region) -> &mut [f32] 
 }
 
 /// Two tensors that do not overlap: the first to read, the second to write.
-fn input_output(
+fn input_output<T: Pod, U: Pod>(
     activations: &mut [u8],
     batch: usize,
     input: Region,
     output: Region,
-) -> Option<(&[f32], &mut [f32])> {
+) -> Option<(&[T], &mut [U])> {
     let (input, output) = (range(batch, input), range(batch, output));
     let (read, write) = if input.end <= output.start {
         let (low, high) = activations.split_at_mut_checked(output.start)?;
@@ -616,11 +627,16 @@ fn input_output(
 
 /// The output of an operator that works in place, holding the input's values: copied there unless the plan
 /// has given both the same place.
-fn in_place(activations: &mut [u8], batch: usize, input: Region, output: Region) -> &mut [f32] {
+fn in_place<T: Pod>(
+    activations: &mut [u8],
+    batch: usize,
+    input: Region,
+    output: Region,
+) -> &mut [T] {
     if input != output
-        && let Some((input, output)) = input_output(activations, batch, input, output)
+        && let Some((input, output)) = input_output::<T, T>(activations, batch, input, output)
     {
         output.iter_mut().zip(input).for_each(|(o, x)| *o = *x);
     }
-    f32s_mut(activations, batch, output)
+    values_mut(activations, batch, output)
 }

@@ -1,7 +1,7 @@
 //! From an optimized graph to a model file.
 
 use kinglet::kernels::Shape;
-use kinglet::model::{EncodeError, GraphSpec, NodeSpec, OperatorSpec, encode};
+use kinglet::model::{EncodeError, GraphSpec, Int8Spec, NodeSpec, OperatorSpec, encode};
 use kinglet::plan::Plan;
 
 use crate::graph::{Graph, Operation};
@@ -120,6 +120,7 @@ fn operator(operation: Operation, output: Shape) -> OperatorSpec {
             weights,
             bias,
             pool: Some(pool),
+            ..
         } => OperatorSpec::Conv2dMaxPool2d {
             window: *params.window(),
             groups: params.groups(),
@@ -135,6 +136,7 @@ fn operator(operation: Operation, output: Shape) -> OperatorSpec {
             weights,
             bias,
             pool: None,
+            ..
         } => OperatorSpec::Conv2d {
             window: *params.window(),
             groups: params.groups(),
@@ -147,6 +149,7 @@ fn operator(operation: Operation, output: Shape) -> OperatorSpec {
             params,
             weights,
             bias,
+            ..
         } => OperatorSpec::Linear {
             out_features: params.out_features(),
             activation: params.activation(),
@@ -214,6 +217,9 @@ fn operator(operation: Operation, output: Shape) -> OperatorSpec {
         Operation::Upsample { factor_h, factor_w } => OperatorSpec::Upsample { factor_h, factor_w },
         Operation::Transpose { order } => OperatorSpec::Transpose { order },
         Operation::Reshape { output } => OperatorSpec::Reshape { output },
+        Operation::Quantize(output) => OperatorSpec::Int8(Int8Spec::Quantize { output }),
+        Operation::Dequantize(_) => OperatorSpec::Int8(Int8Spec::Dequantize),
+        Operation::Int8 { operation, output } => OperatorSpec::Int8(operation.spec(output)),
         // In place, a reshape to the shape it has costs nothing.
         Operation::Identity => OperatorSpec::Reshape { output },
     }

@@ -47,6 +47,12 @@ pub enum ParamsError {
     Order,
     /// A number of a function is not finite, or a range has no values.
     Function,
+    /// A scale, or the quotient of two, is not finite and positive.
+    Scale,
+    /// The least quantized number of an output is above the largest.
+    Bounds,
+    /// A sum of 8-bit products and its bias could overflow 32 bits.
+    Accumulator,
 }
 
 impl core::fmt::Display for ParamsError {
@@ -90,6 +96,15 @@ impl core::fmt::Display for ParamsError {
             Self::Function => write!(
                 f,
                 "the numbers of a function must be finite, and its range not empty"
+            ),
+            Self::Scale => write!(
+                f,
+                "a scale, and the quotient of two, must be finite and positive"
+            ),
+            Self::Bounds => write!(f, "the bounds of an output are not in order"),
+            Self::Accumulator => write!(
+                f,
+                "a sum of 8-bit products and its bias could overflow 32 bits"
             ),
         }
     }

@@ -5,7 +5,7 @@ use crate::lengths;
 use crate::params::StridedCopy;
 
 /// Copies the elements that `params` names, sample by sample; others are left as they are.
-pub fn strided_copy_f32(params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+pub fn strided_copy<T: Copy>(params: &StridedCopy, input: &[T], output: &mut [T]) {
     for_each_run(params, input, output, |from, to| {
         for (to, from) in to.iter_mut().zip(from) {
             *to = *from;
@@ -15,11 +15,11 @@ pub fn strided_copy_f32(params: &StridedCopy, input: &[f32], output: &mut [f32])
 
 /// Calls `copy` for each run of elements that lie side by side in both tensors, and copies all others.
 #[inline(always)]
-pub(crate) fn for_each_run(
+pub(crate) fn for_each_run<T: Copy>(
     params: &StridedCopy,
-    input: &[f32],
-    output: &mut [f32],
-    mut copy: impl FnMut(&[f32], &mut [f32]),
+    input: &[T],
+    output: &mut [T],
+    mut copy: impl FnMut(&[T], &mut [T]),
 ) {
     if lengths::strided_copy(params, input, output).is_none() {
         return;

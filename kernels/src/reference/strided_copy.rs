@@ -4,7 +4,7 @@ use crate::lengths;
 use crate::params::StridedCopy;
 
 /// Copies the elements that `params` names, sample by sample; others are left as they are.
-pub fn strided_copy_f32(params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+pub fn strided_copy<T: Copy>(params: &StridedCopy, input: &[T], output: &mut [T]) {
     if lengths::strided_copy(params, input, output).is_none() {
         return;
     }

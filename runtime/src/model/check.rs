@@ -1,10 +1,10 @@
 //! The one check of a graph. What passes can be run without errors: every number that a session will rely
 //! on is looked at here, in time quadratic in the (capped) number of tensors.
 
-use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN};
+use super::schema::{DType, MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN};
 use super::view::GraphView;
 use super::{LoadError, Prefix};
-use crate::record::{Inputs, Operation, Region, resolve};
+use crate::record::{Inputs, Region, resolve};
 
 pub(crate) fn check(
     prefix: &Prefix,
@@ -20,7 +20,7 @@ pub(crate) fn check(
         return Err(LoadError::Extension { id: unknown.id });
     }
     check_tensors(prefix, graph)?;
-    let totals = check_nodes(graph, weights.len())?;
+    let totals = check_nodes(graph, weights)?;
     check_overlap(graph)?;
     check_meaning(graph)?;
 
@@ -56,7 +56,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Every tensor has elements, is aligned and lies in the arena.
+/// Every tensor has elements, is aligned, lies in the arena, and means something if it is quantized.
 fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError> {
     let mut peak = 0;
     // A batch multiplies offsets, so the peak is a multiple too. What is above the last multiple counts as
@@ -70,6 +70,10 @@ fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError
             && region.end() <= room;
         if !fits {
             return Err(LoadError::Tensor { tensor: number });
+        }
+        if let Some(quantization) = tensor.dtype.quantization() {
+            let scale = LoadError::Scale { tensor: number };
+            quantization.check().map_err(|_| scale)?;
         }
         peak = peak.max(region.end());
     }
@@ -93,7 +97,7 @@ struct Totals {
 }
 
 /// Every node can be resolved, reads what exists at its time, and may be trained if it is in the suffix.
-fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadError> {
+fn check_nodes(graph: &GraphView<'_>, weights: &[f32]) -> Result<Totals, LoadError> {
     let nodes = graph.nodes.len();
     let trainable = usize::from(graph.trainable_nodes);
     let Some(suffix) = nodes.checked_sub(trainable) else {
@@ -114,13 +118,12 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
         if released {
             return Err(LoadError::Lifetime { node: index });
         }
-        let record = resolve(index, &node, &inputs, &output, weights)?;
-        if let Operation::Unary(function) = record.operation {
-            function.check().map_err(|reason| LoadError::Params {
-                node: index,
-                reason,
-            })?;
-        }
+        let record = resolve(index, &node, &inputs, &output, weights.len())?;
+        let possible = record.operation.check(weights);
+        possible.map_err(|reason| LoadError::Params {
+            node: index,
+            reason,
+        })?;
         totals.scratch = totals.scratch.max(record.operation.scratch_bytes());
         totals.operators |= node.operator.bit();
         if index >= suffix {
@@ -185,9 +188,13 @@ fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Normalization and labels fit the input and the output.
+/// Input and output are real numbers; normalization and labels fit them.
 fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
-    let channels = graph.tensor(0).shape.channels;
+    let (input, output) = (graph.tensor(0), graph.tensor(graph.nodes.len()));
+    if input.dtype != DType::F32 || output.dtype != DType::F32 {
+        return Err(LoadError::Ends);
+    }
+    let channels = input.shape.channels;
     let lengths = graph.mean.len() == graph.std.len()
         && (graph.mean.is_empty() || graph.mean.len() == channels);
     let values =
@@ -195,7 +202,7 @@ fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
     if !lengths || !values {
         return Err(LoadError::Normalization);
     }
-    let outputs = graph.tensor(graph.nodes.len()).shape.len();
+    let outputs = output.shape.len();
     if !graph.labels.is_empty() && graph.labels.len() != outputs {
         return Err(LoadError::Labels {
             found: graph.labels.len(),

@@ -82,7 +82,7 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         return Err(LoadError::TensorCount { found }.into());
     }
     let mut weights = Weights::default();
-    let mut tensors = std::vec![new_tensor(spec.input, 0)];
+    let mut tensors = std::vec![new_tensor(spec.input, DType::F32, 0)];
     let mut nodes = Vec::new();
     for (index, node) in spec.nodes.iter().enumerate() {
         let refused = EncodeError::Input { node: index };
@@ -94,13 +94,12 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
             inputs.push(*tensor).map_err(|_| refused)?;
             numbers.push(narrow(*read)?).map_err(|_| refused)?;
         }
-        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape).collect();
-        let (operator, output) = weights.write(index, &node.operator, &shapes)?;
+        let (operator, output, dtype) = weights.write(index, &node.operator, &inputs)?;
         nodes.push(Node {
             operator,
             inputs: numbers,
         });
-        tensors.push(new_tensor(output, narrow(index)?));
+        tensors.push(new_tensor(output, dtype, narrow(index)?));
     }
 
     if let Some(tensor) = tensors.iter().position(|t| t.shape.len() > MAX_ELEMENTS) {
@@ -122,7 +121,7 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         trainable_nodes: narrow(spec.trainable_nodes)?,
         extensions: Vec::new(),
     };
-    let file = assemble(&graph, &weights.bytes, None)?;
+    let file = assemble(&graph, &weights.into_bytes(), None)?;
     Ok((file, plan))
 }
 
@@ -141,7 +140,8 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             found: head.len(),
         });
     }
-    let mut weights = model.weights().to_vec();
+    // Words that hold 8-bit numbers are no floats, so they stay bytes.
+    let mut weights: Vec<u8> = bytemuck::cast_slice(model.weights()).to_vec();
     let tensors: Vec<Tensor> = model.tensors().iter().collect();
     let mut head = head;
     for (index, node) in model.nodes().iter().enumerate().skip(first) {
@@ -155,7 +155,8 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             let outputs = tensors[index + 1].shape.len();
             let mut write = |offset: u32, len: usize| {
                 let (part, rest) = head.split_at(len);
-                weights[offset as usize / 4..][..len].copy_from_slice(part);
+                let bytes: &[u8] = bytemuck::cast_slice(part);
+                weights[offset as usize..][..bytes.len()].copy_from_slice(bytes);
                 head = rest;
             };
             write(offset, input * outputs);
@@ -174,15 +175,16 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
         trainable_nodes: narrow(model.trainable_nodes())?,
         extensions: model.extensions().iter().collect(),
     };
-    let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-    assemble(&graph, &bytes, Some(model.id()))
+    assemble(&graph, &weights, Some(model.id()))
 }
 
 /// Puts first what a function of two tensors may write over, where it is the same either way round.
 fn exchange_operands(nodes: &mut [Node], tensors: &[Tensor]) {
     for (index, node) in nodes.iter_mut().enumerate() {
-        let Operator::BinaryF32 { function, .. } = node.operator else {
-            continue;
+        let commutes = match node.operator {
+            Operator::BinaryF32 { function, .. } => function.commutes(),
+            Operator::AddI8 { .. } => true,
+            _ => continue,
         };
         let [first, second] = node.inputs.as_mut_slice() else {
             continue;
@@ -192,16 +194,16 @@ fn exchange_operands(nodes: &mut [Node], tensors: &[Tensor]) {
             &tensors[usize::from(*second)],
         );
         let dies_here = |tensor: &Tensor| usize::from(tensor.last_use) == index;
-        if function.commutes() && x.shape == o.shape && !dies_here(x) && dies_here(o) {
+        if commutes && x.shape == o.shape && !dies_here(x) && dies_here(o) {
             core::mem::swap(first, second);
         }
     }
 }
 
-fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
+fn new_tensor(shape: Shape, dtype: DType, last_use: u16) -> Tensor {
     Tensor {
         shape,
-        dtype: DType::F32,
+        dtype,
         offset: 0,
         last_use,
     }

@@ -83,6 +83,18 @@ pub enum LoadError {
     },
     /// The normalization does not match the input: its length, or a value that is not finite and positive.
     Normalization,
+    /// The scale of a quantized tensor is not finite and positive.
+    Scale {
+        /// The tensor's number.
+        tensor: usize,
+    },
+    /// The input or the output of the model is not `F32`.
+    Ends,
+    /// The element types of a node's tensors, or what their numbers mean, do not fit its operator.
+    DType {
+        /// The node's number.
+        node: usize,
+    },
     /// The number of labels is neither 0 nor that of the outputs.
     Labels {
         /// The number of labels.
@@ -162,6 +174,14 @@ impl core::fmt::Display for LoadError {
             Self::Normalization => write!(
                 f,
                 "the normalization does not match the input's channels or is not finite and positive"
+            ),
+            Self::Scale { tensor } => {
+                write!(f, "the scale of tensor {tensor} is not finite and positive")
+            }
+            Self::Ends => write!(f, "the input and the output of a model must be F32"),
+            Self::DType { node } => write!(
+                f,
+                "the element types of the tensors of node {node} do not fit its operator"
             ),
             Self::Labels { found } => {
                 write!(f, "{found} class labels do not match the number of outputs")

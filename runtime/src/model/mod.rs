@@ -10,10 +10,14 @@ mod encode;
 mod error;
 #[cfg(feature = "std")]
 mod parameters;
+#[cfg(feature = "std")]
+mod parameters_i8;
 mod prefix;
 pub mod schema;
 #[cfg(feature = "std")]
 mod spec;
+#[cfg(feature = "std")]
+mod spec_i8;
 mod view;
 
 pub use error::LoadError;
@@ -24,6 +28,8 @@ pub use view::List;
 pub use encode::{EncodeError, encode, with_head};
 #[cfg(feature = "std")]
 pub use spec::{GraphSpec, NodeSpec, OperatorSpec};
+#[cfg(feature = "std")]
+pub use spec_i8::{Int8Spec, LayerI8};
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;
@@ -197,7 +203,7 @@ impl<'a> Model<'a> {
         self.graph.extensions
     }
 
-    /// All parameters, as they lie in the file.
+    /// All parameters, as they lie in the file: words, of which 8-bit weights fill a quarter each.
     pub fn weights(&self) -> &'a [f32] {
         self.weights
     }

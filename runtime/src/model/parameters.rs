@@ -10,17 +10,54 @@ use kinglet_kernels::{
 
 use super::LoadError;
 use super::encode::EncodeError;
-use super::schema::{Operator, TENSOR_ALIGN};
+use super::schema::{DType, Operator, TENSOR_ALIGN, Tensor};
 use super::spec::OperatorSpec;
 
 /// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`].
 #[derive(Default)]
 pub(super) struct Weights {
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+/// A type of parameters.
+pub(super) trait Parameter: Copy {
+    /// Its bytes in the file.
+    fn bytes(self) -> impl Iterator<Item = u8>;
+}
+
+impl Parameter for f32 {
+    fn bytes(self) -> impl Iterator<Item = u8> {
+        self.to_le_bytes().into_iter()
+    }
+}
+
+impl Parameter for i32 {
+    fn bytes(self) -> impl Iterator<Item = u8> {
+        self.to_le_bytes().into_iter()
+    }
+}
+
+impl Parameter for i8 {
+    fn bytes(self) -> impl Iterator<Item = u8> {
+        self.to_le_bytes().into_iter()
+    }
 }
 
 impl Weights {
-    fn put(&mut self, node: usize, values: &[f32], expected: usize) -> Result<u32, EncodeError> {
+    /// The bytes of all parameters, in whole words.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        let words = self.bytes.len().next_multiple_of(4);
+        self.bytes.resize(words, 0);
+        self.bytes
+    }
+
+    /// Stores `values`, of which there should be `expected`; returns where they begin.
+    pub(super) fn put<T: Parameter>(
+        &mut self,
+        node: usize,
+        values: &[T],
+        expected: usize,
+    ) -> Result<u32, EncodeError> {
         if values.len() != expected {
             return Err(EncodeError::Parameters {
                 node,
@@ -31,7 +68,7 @@ impl Weights {
         let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
         self.bytes.resize(start, 0);
         self.bytes
-            .extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            .extend(values.iter().flat_map(|value| value.bytes()));
         u32::try_from(start).map_err(|_| EncodeError::TooLarge)
     }
 
@@ -46,17 +83,23 @@ impl Weights {
             .transpose()
     }
 
-    /// Stores an operator's parameters; returns it as the file has it and the shape of its output
-    /// for inputs of the shapes `inputs`.
+    /// Stores an operator's parameters; returns it as the file has it, and the shape and element type of its output
+    /// for `inputs`.
     pub(super) fn write(
         &mut self,
         node: usize,
         spec: &OperatorSpec,
-        inputs: &[Shape],
-    ) -> Result<(Operator, Shape), EncodeError> {
+        inputs: &[Tensor],
+    ) -> Result<(Operator, Shape, DType), EncodeError> {
         let params = |reason| EncodeError::Refused(LoadError::Params { node, reason });
-        let input = *inputs.first().ok_or(EncodeError::Input { node })?;
-        Ok(match spec {
+        let &Tensor {
+            shape: input,
+            dtype,
+            ..
+        } = inputs.first().ok_or(EncodeError::Input { node })?;
+        let quantization = dtype.quantization();
+        let (operator, output) = match spec {
+            OperatorSpec::Int8(spec) => return self.write_int8(node, spec, input),
             OperatorSpec::Conv2d {
                 window,
                 groups,
@@ -118,9 +161,10 @@ impl Weights {
             OperatorSpec::MaxPool2d { window, rounding } => {
                 let pool = Pool2d::new(input, *window, *rounding, CountPadding::default())
                     .map_err(params)?;
-                let operator = Operator::MaxPool2dF32 {
-                    window: *window,
-                    rounding: *rounding,
+                let (window, rounding) = (*window, *rounding);
+                let operator = match quantization {
+                    None => Operator::MaxPool2dF32 { window, rounding },
+                    Some(_) => Operator::MaxPool2dI8 { window, rounding },
                 };
                 (operator, pool.output())
             }
@@ -191,8 +235,14 @@ impl Weights {
                 (operator, input)
             }
             OperatorSpec::Concat { axis } => {
-                let concat = Concat::new(*axis, inputs).map_err(params)?;
-                (Operator::ConcatF32 { axis: *axis }, concat.output())
+                let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape).collect();
+                let concat = Concat::new(*axis, &shapes).map_err(params)?;
+                let axis = *axis;
+                let operator = match quantization {
+                    None => Operator::ConcatF32 { axis },
+                    Some(_) => Operator::ConcatI8 { axis },
+                };
+                (operator, concat.output())
             }
             OperatorSpec::Slice {
                 start,
@@ -200,7 +250,11 @@ impl Weights {
                 output,
             } => {
                 let (start, step) = (*start, *step);
-                (Operator::SliceF32 { start, step }, *output)
+                let operator = match quantization {
+                    None => Operator::SliceF32 { start, step },
+                    Some(_) => Operator::SliceI8 { start, step },
+                };
+                (operator, *output)
             }
             OperatorSpec::Pad {
                 before,
@@ -217,25 +271,43 @@ impl Weights {
                     extent(1, input.width),
                     extent(2, input.channels),
                 );
-                let operator = Operator::PadF32 {
-                    before: *before,
-                    value: *value,
+                let (before, value) = (*before, *value);
+                let operator = match quantization {
+                    None => Operator::PadF32 { before, value },
+                    Some(quantization) => Operator::PadI8 {
+                        before,
+                        value: quantization.quantize(value),
+                    },
                 };
                 (operator, output)
             }
             OperatorSpec::Upsample { factor_h, factor_w } => {
                 let upsample = Upsample::new(input, *factor_h, *factor_w).map_err(params)?;
-                let operator = Operator::UpsampleF32 {
-                    factor_h: *factor_h as u32,
-                    factor_w: *factor_w as u32,
+                let (factor_h, factor_w) = (*factor_h as u32, *factor_w as u32);
+                let operator = match quantization {
+                    None => Operator::UpsampleF32 { factor_h, factor_w },
+                    Some(_) => Operator::UpsampleI8 { factor_h, factor_w },
                 };
                 (operator, upsample.output())
             }
             OperatorSpec::Transpose { order } => {
-                let operator = Operator::TransposeF32 { order: *order };
-                (operator, transposed(input, *order))
+                let order = *order;
+                let operator = match quantization {
+                    None => Operator::TransposeF32 { order },
+                    Some(_) => Operator::TransposeI8 { order },
+                };
+                (operator, transposed(input, order))
             }
-            OperatorSpec::Reshape { output } => (Operator::ReshapeF32, *output),
-        })
+            OperatorSpec::Reshape { output } => match quantization {
+                None => (Operator::ReshapeF32, *output),
+                Some(_) => (Operator::ReshapeI8, *output),
+            },
+        };
+        // What has no quantization of its own leaves that of its input as it is, if there is one to leave.
+        let dtype = match operator.writes_i8() {
+            true => dtype,
+            false => DType::F32,
+        };
+        Ok((operator, output, dtype))
     }
 }

@@ -3,7 +3,8 @@
 
 use heapless::Vec;
 use kinglet_kernels::{
-    Activation, Axis, BinaryFunction, Concat, CountPadding, PerAxis, Rounding, Shape, Unary, Window,
+    Activation, Axis, BinaryFunction, Concat, CountPadding, PerAxis, Quantization, Rounding, Shape,
+    Unary, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,11 +27,18 @@ pub const MAX_INPUTS: usize = Concat::MAX_INPUTS;
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Element type of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DType {
     /// IEEE 754 binary32, little-endian.
     F32,
+    /// 8-bit two's complement: `real = scale * (q - zero_point)`.
+    I8 {
+        /// Finite and positive.
+        scale: f32,
+        /// The number that means 0.
+        zero_point: i8,
+    },
 }
 
 impl DType {
@@ -38,13 +46,28 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
+            Self::I8 { .. } => 1,
         }
+    }
+
+    /// What its numbers mean, if it is quantized.
+    pub const fn quantization(self) -> Option<Quantization> {
+        match self {
+            Self::F32 => None,
+            Self::I8 { scale, zero_point } => Some(Quantization { scale, zero_point }),
+        }
+    }
+}
+
+impl From<Quantization> for DType {
+    fn from(Quantization { scale, zero_point }: Quantization) -> Self {
+        Self::I8 { scale, zero_point }
     }
 }
 
 /// One tensor of a graph. Tensor 0 is the input, tensor `n + 1` is the output of node `n`, the last one is
 /// the output of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tensor {
     /// Shape of one sample.
     pub shape: Shape,
@@ -224,6 +247,105 @@ pub enum Operator {
     },
     /// The same elements in another shape.
     ReshapeF32,
+    /// 8-bit numbers from real ones: `rint(x / scale) + zero_point` by the output's scale and zero point.
+    QuantizeI8,
+    /// Real numbers from 8-bit ones: `(q - zero_point) * scale` by the input's.
+    DequantizeI8,
+    /// Convolution of 8-bit numbers; weights OHWI.
+    Conv2dI8 {
+        /// Kernel, stride, dilation, padding; the padding is the input's zero point.
+        window: Window,
+        /// Channel groups.
+        groups: u32,
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+        /// `i8`, `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: WeightsOffset,
+        /// `i32`, `[out_channels]`.
+        bias: Option<WeightsOffset>,
+        /// `f32`, `[out_channels]`: what each sum is multiplied by.
+        scale: WeightsOffset,
+    },
+    /// Linear layer of 8-bit numbers over the whole input read as one vector (NHWC order).
+    LinearI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+        /// `i8`, `[out_features, in_features]`.
+        weights: WeightsOffset,
+        /// `i32`, `[out_features]`.
+        bias: Option<WeightsOffset>,
+        /// `f32`, `[out_features]`: what each sum is multiplied by.
+        scale: WeightsOffset,
+    },
+    /// Maximum over a window, of 8-bit numbers; input and output are quantized alike.
+    MaxPool2dI8 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+    },
+    /// Average over a window, of 8-bit numbers.
+    AvgPool2dI8 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+        /// What an average divides by.
+        count_padding: CountPadding,
+    },
+    /// The sum of two tensors of 8-bit numbers and one shape.
+    AddI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+    },
+    /// Softmax of 8-bit numbers over the channels of each position.
+    SoftmaxI8,
+    /// 8-bit numbers as such of another scale or zero point.
+    RequantizeI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+    },
+    /// The same 8-bit numbers in another shape. This and what follows leaves the quantization as it is.
+    ReshapeI8,
+    /// The input within a larger tensor that is `value` everywhere else.
+    PadI8 {
+        /// Rows above, columns to the left and channels before; the output's shape tells what is behind.
+        before: PerAxis,
+        /// What surrounds the input.
+        value: i8,
+    },
+    /// The inputs, all quantized alike, one after the other along an axis.
+    ConcatI8 {
+        /// Along which.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on, as many as the output has.
+    SliceI8 {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+    },
+    /// The axes in another order.
+    TransposeI8 {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// Each row and column repeated.
+    UpsampleI8 {
+        /// How often each row.
+        factor_h: u32,
+        /// How often each column.
+        factor_w: u32,
+    },
 }
 
 /// Bits of the operator bitmap.
@@ -278,8 +400,40 @@ pub mod bits {
     pub const TRANSPOSE_F32: u64 = 1 << 23;
     /// `ReshapeF32`.
     pub const RESHAPE_F32: u64 = 1 << 24;
+    /// `QuantizeI8`.
+    pub const QUANTIZE_I8: u64 = 1 << 25;
+    /// `DequantizeI8`.
+    pub const DEQUANTIZE_I8: u64 = 1 << 26;
+    /// `Conv2dI8`.
+    pub const CONV2D_I8: u64 = 1 << 27;
+    /// `LinearI8`.
+    pub const LINEAR_I8: u64 = 1 << 28;
+    /// `MaxPool2dI8`.
+    pub const MAX_POOL2D_I8: u64 = 1 << 29;
+    /// `AvgPool2dI8`.
+    pub const AVG_POOL2D_I8: u64 = 1 << 30;
+    /// `AddI8`.
+    pub const ADD_I8: u64 = 1 << 31;
+    /// `SoftmaxI8`.
+    pub const SOFTMAX_I8: u64 = 1 << 32;
+    /// `RequantizeI8`.
+    pub const REQUANTIZE_I8: u64 = 1 << 33;
+    /// `ReshapeI8`.
+    pub const RESHAPE_I8: u64 = 1 << 34;
+    /// `PadI8`.
+    pub const PAD_I8: u64 = 1 << 35;
+    /// `ConcatI8`.
+    pub const CONCAT_I8: u64 = 1 << 36;
+    /// `SliceI8`.
+    pub const SLICE_I8: u64 = 1 << 37;
+    /// `TransposeI8`.
+    pub const TRANSPOSE_I8: u64 = 1 << 38;
+    /// `UpsampleI8`.
+    pub const UPSAMPLE_I8: u64 = 1 << 39;
+    /// Every operator that reads or writes 8-bit numbers.
+    pub const INT8: u64 = ALL & !(QUANTIZE_I8 - 1);
     /// Every operator this crate has: what hosts take.
-    pub const ALL: u64 = (1 << 25) - 1;
+    pub const ALL: u64 = (1 << 40) - 1;
 }
 
 /// Name of the operator at a position of the bitmap.
@@ -310,6 +464,21 @@ pub const fn operator_name(bit: u32) -> &'static str {
         22 => "UpsampleF32",
         23 => "TransposeF32",
         24 => "ReshapeF32",
+        25 => "QuantizeI8",
+        26 => "DequantizeI8",
+        27 => "Conv2dI8",
+        28 => "LinearI8",
+        29 => "MaxPool2dI8",
+        30 => "AvgPool2dI8",
+        31 => "AddI8",
+        32 => "SoftmaxI8",
+        33 => "RequantizeI8",
+        34 => "ReshapeI8",
+        35 => "PadI8",
+        36 => "ConcatI8",
+        37 => "SliceI8",
+        38 => "TransposeI8",
+        39 => "UpsampleI8",
         _ => "unknown",
     }
 }
@@ -343,6 +512,21 @@ impl Operator {
             Self::UpsampleF32 { .. } => bits::UPSAMPLE_F32,
             Self::TransposeF32 { .. } => bits::TRANSPOSE_F32,
             Self::ReshapeF32 => bits::RESHAPE_F32,
+            Self::QuantizeI8 => bits::QUANTIZE_I8,
+            Self::DequantizeI8 => bits::DEQUANTIZE_I8,
+            Self::Conv2dI8 { .. } => bits::CONV2D_I8,
+            Self::LinearI8 { .. } => bits::LINEAR_I8,
+            Self::MaxPool2dI8 { .. } => bits::MAX_POOL2D_I8,
+            Self::AvgPool2dI8 { .. } => bits::AVG_POOL2D_I8,
+            Self::AddI8 { .. } => bits::ADD_I8,
+            Self::SoftmaxI8 => bits::SOFTMAX_I8,
+            Self::RequantizeI8 { .. } => bits::REQUANTIZE_I8,
+            Self::ReshapeI8 => bits::RESHAPE_I8,
+            Self::PadI8 { .. } => bits::PAD_I8,
+            Self::ConcatI8 { .. } => bits::CONCAT_I8,
+            Self::SliceI8 { .. } => bits::SLICE_I8,
+            Self::TransposeI8 { .. } => bits::TRANSPOSE_I8,
+            Self::UpsampleI8 { .. } => bits::UPSAMPLE_I8,
         }
     }
 
@@ -362,7 +546,35 @@ impl Operator {
                     | Self::BinaryConstantF32 { .. }
                     | Self::ChannelAffineF32 { .. }
                     | Self::ReshapeF32
+                    | Self::AddI8 { .. }
+                    | Self::SoftmaxI8
+                    | Self::RequantizeI8 { .. }
+                    | Self::ReshapeI8
             )
+    }
+
+    /// True when it reads 8-bit numbers, false when it reads `f32`.
+    pub const fn reads_i8(&self) -> bool {
+        self.bit() & bits::INT8 & !bits::QUANTIZE_I8 != 0
+    }
+
+    /// True when it writes 8-bit numbers, false when it writes `f32`.
+    pub const fn writes_i8(&self) -> bool {
+        self.bit() & bits::INT8 & !bits::DEQUANTIZE_I8 != 0
+    }
+
+    /// True when its output is quantized as all of its inputs are.
+    pub const fn keeps_quantization(&self) -> bool {
+        matches!(
+            self,
+            Self::MaxPool2dI8 { .. }
+                | Self::ReshapeI8
+                | Self::PadI8 { .. }
+                | Self::ConcatI8 { .. }
+                | Self::SliceI8 { .. }
+                | Self::TransposeI8 { .. }
+                | Self::UpsampleI8 { .. }
+        )
     }
 
     /// The element-wise function, if the operator is one.

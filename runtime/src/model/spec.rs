@@ -7,6 +7,8 @@ use kinglet_kernels::{
     Activation, Axis, BinaryFunction, CountPadding, PerAxis, Rounding, Shape, Unary, Window,
 };
 
+use super::spec_i8::Int8Spec;
+
 /// A graph to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphSpec {
@@ -83,7 +85,9 @@ pub enum OperatorSpec {
         /// One for each output.
         bias: Option<Vec<f32>>,
     },
-    /// Maximum over a window.
+    /// Maximum over a window. This, [`Concat`](Self::Concat), [`Slice`](Self::Slice), [`Pad`](Self::Pad),
+    /// [`Upsample`](Self::Upsample), [`Transpose`](Self::Transpose) and [`Reshape`](Self::Reshape) take 8-bit numbers
+    /// as well, and leave their quantization as it is.
     MaxPool2d {
         /// Kernel, stride, dilation, padding.
         window: Window,
@@ -152,7 +156,7 @@ pub enum OperatorSpec {
         before: PerAxis,
         /// Rows below, columns to the right, channels behind.
         after: PerAxis,
-        /// What surrounds the input.
+        /// What surrounds the input; of 8-bit numbers the one nearest to it.
         value: f32,
     },
     /// Each row and column repeated.
@@ -172,4 +176,6 @@ pub enum OperatorSpec {
         /// The output's shape, of as many elements.
         output: Shape,
     },
+    /// An operator on 8-bit numbers, or to or from them.
+    Int8(Int8Spec),
 }

@@ -21,12 +21,14 @@ impl Graph {
                 Layer::Conv2d(params, has_bias) => Operation::Conv2d {
                     params,
                     weights: weights(),
+                    weight_scale: None,
                     bias: bias(has_bias),
                     pool: None,
                 },
                 Layer::Linear(params, has_bias) => Operation::Linear {
                     params,
                     weights: weights(),
+                    weight_scale: None,
                     bias: bias(has_bias),
                 },
                 Layer::MaxPool2d(params) => Operation::MaxPool2d(params),

@@ -13,7 +13,7 @@ pub(crate) use build::channel_affine;
 pub use build::unary_name;
 use kinglet_kernels::Shape;
 pub use network::ToNetworkError;
-pub use operation::Operation;
+pub use operation::{Int8Operation, Operation};
 pub(crate) use view::{AXES, Transposition, View, extents};
 
 /// A network as nodes in the order they run.
@@ -131,6 +131,11 @@ impl Graph {
             .map(|node| match &node.operation {
                 Operation::Conv2d { params, .. } => params.macs(),
                 Operation::Linear { params, .. } => params.weights_len() as u64,
+                Operation::Int8 { operation, .. } => match operation {
+                    Int8Operation::Conv2d { params, .. } => params.macs(),
+                    Int8Operation::Linear { params, .. } => params.weights_len() as u64,
+                    _ => 0,
+                },
                 _ => 0,
             })
             .sum()

@@ -1,9 +1,10 @@
 //! What a node of a graph computes.
 
+use kinglet::model::{Int8Spec, LayerI8};
 use kinglet_kernels::params::transposed;
 use kinglet_kernels::{
     Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, Linear, ParamsError, PerAxis, Pool2d,
-    PooledConv2d, Shape, StridedCopy, Unary, Upsample,
+    PooledConv2d, Quantization, Shape, StridedCopy, Unary, Upsample,
 };
 
 /// What a node computes, with its parameters.
@@ -15,6 +16,8 @@ pub enum Operation {
         params: Conv2d,
         /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
         weights: Vec<f32>,
+        /// Where the weights were 8-bit numbers, the scale of those of each output channel.
+        weight_scale: Option<Vec<f32>>,
         /// `[out_channels]`.
         bias: Option<Vec<f32>>,
         /// The max pool that follows, joined with it.
@@ -26,6 +29,8 @@ pub enum Operation {
         params: Linear,
         /// `[out_features, in_features]`.
         weights: Vec<f32>,
+        /// Where the weights were 8-bit numbers, the scale of those of each output.
+        weight_scale: Option<Vec<f32>>,
         /// `[out_features]`.
         bias: Option<Vec<f32>>,
     },
@@ -106,8 +111,101 @@ pub enum Operation {
         /// The output's shape.
         output: Shape,
     },
+    /// The 8-bit numbers nearest to real ones. What follows up to a [`Dequantize`](Self::Dequantize) reads
+    /// them as numbers: those operations that copy, or take a maximum, and those of [`Int8`](Self::Int8).
+    Quantize(Quantization),
+    /// What 8-bit numbers mean.
+    Dequantize(Quantization),
+    /// An operation on 8-bit numbers.
+    Int8 {
+        /// What it computes.
+        operation: Int8Operation,
+        /// What the numbers of its output mean.
+        output: Quantization,
+    },
     /// Passes its input on: dropout once trained, flatten in NHWC.
     Identity,
+}
+
+/// An operation on 8-bit numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Int8Operation {
+    /// Convolution; the bounds of the output stand for an activation.
+    Conv2d {
+        /// Geometry.
+        params: Conv2d,
+        /// Weights OHWI and what goes with them.
+        layer: LayerI8,
+    },
+    /// Linear layer over the input as one vector.
+    Linear {
+        /// Sizes.
+        params: Linear,
+        /// Weights `[out_features, in_features]` and what goes with them.
+        layer: LayerI8,
+    },
+    /// Mean of each window.
+    AvgPool2d(Pool2d),
+    /// Sum of two tensors of one shape.
+    Add {
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
+    },
+    /// Softmax over the channels.
+    Softmax,
+    /// The same values as numbers of another scale or zero point.
+    Requantize {
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
+    },
+}
+
+impl Int8Operation {
+    /// Shape of the output for inputs of the shapes `inputs`.
+    fn output(&self, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+        let input = *inputs.first().ok_or(ParamsError::Zero)?;
+        let (expected, output) = match self {
+            Self::Conv2d { params, .. } => (params.input(), params.output()),
+            Self::Linear { params, .. } if params.in_features() == input.len() => {
+                (input, Shape::vector(params.out_features()))
+            }
+            Self::Linear { .. } => return Err(ParamsError::OutOfRange),
+            Self::AvgPool2d(params) => (params.input(), params.output()),
+            Self::Add { .. } => (*inputs.get(1).ok_or(ParamsError::Zero)?, input),
+            Self::Softmax | Self::Requantize { .. } => (input, input),
+        };
+        match input == expected {
+            true => Ok(output),
+            false => Err(ParamsError::OutOfRange),
+        }
+    }
+
+    /// As the file has it.
+    pub(crate) fn spec(self, output: Quantization) -> Int8Spec {
+        match self {
+            Self::Conv2d { params, layer } => Int8Spec::Conv2d {
+                window: *params.window(),
+                groups: params.groups(),
+                out_channels: params.output().channels,
+                layer,
+                output,
+            },
+            Self::Linear { params, layer } => Int8Spec::Linear {
+                out_features: params.out_features(),
+                layer,
+                output,
+            },
+            Self::AvgPool2d(params) => Int8Spec::AvgPool2d {
+                window: *params.window(),
+                rounding: params.rounding(),
+                count_padding: params.count_padding(),
+                output,
+            },
+            Self::Add { bounds } => Int8Spec::Add { bounds, output },
+            Self::Softmax => Int8Spec::Softmax { output },
+            Self::Requantize { bounds } => Int8Spec::Requantize { bounds, output },
+        }
+    }
 }
 
 impl Operation {
@@ -141,7 +239,13 @@ impl Operation {
                 fits(params.input())?;
                 params.output()
             }
-            Self::Unary(_) | Self::Softmax | Self::LogSoftmax | Self::Identity => input,
+            Self::Unary(_)
+            | Self::Softmax
+            | Self::LogSoftmax
+            | Self::Quantize(_)
+            | Self::Dequantize(_)
+            | Self::Identity => input,
+            Self::Int8 { operation, .. } => operation.output(inputs)?,
             Self::ChannelAffine { scale, shift, .. } => {
                 if scale.len() != input.channels || shift.len() != input.channels {
                     return Err(ParamsError::OutOfRange);

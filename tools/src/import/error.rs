@@ -88,7 +88,7 @@ pub enum GraphProblem {
     },
     /// An input of another type or number of axes.
     #[error(
-        "input {name} is {found}; float32 [1, height, width, channels], [1, height, width] or [1, features] is right, with known sizes"
+        "input {name} is {found}; float32, int8 or uint8 [1, height, width, channels], [1, height, width] or [1, features] is right, with known sizes"
     )]
     InputTensor {
         /// The input.

@@ -114,7 +114,7 @@ impl Rewriter {
                 };
             }
             Operation::Transpose { order } => return self.transpose(name, first, *order),
-            Operation::Unary(_) => {
+            Operation::Unary(_) | Operation::Quantize(_) | Operation::Dequantize(_) => {
                 let stored = self.push(name, node.operation, &[first.stored]);
                 return Value { stored, ..first };
             }
@@ -144,7 +144,8 @@ impl Rewriter {
             Operation::Conv2d { .. }
             | Operation::MaxPool2d(_)
             | Operation::AvgPool2d(_)
-            | Operation::Upsample { .. } => {}
+            | Operation::Upsample { .. }
+            | Operation::Int8 { .. } => {}
         }
         for input in &mut inputs {
             *input = self.arranged(name, input);

@@ -76,30 +76,36 @@ impl Affine {
 
 /// Scales and shifts the outputs of an operation, if they are sums with weights.
 fn fold(operation: &mut Operation, affine: Affine) -> bool {
-    let (weights, bias) = match operation {
+    let (weights, weight_scale, bias) = match operation {
         Operation::Conv2d {
             params,
             weights,
+            weight_scale,
             bias,
             pool: None,
         } if params.activation() == Activation::Identity => {
             *params = params.with_activation(affine.activation);
-            (weights, bias)
+            (weights, weight_scale, bias)
         }
         Operation::Linear {
             params,
             weights,
+            weight_scale,
             bias,
         } if params.activation() == Activation::Identity => {
             *params = params.with_activation(affine.activation);
-            (weights, bias)
+            (weights, weight_scale, bias)
         }
         _ => return false,
     };
     let Affine { scale, shift, .. } = affine;
-    let row = weights.len() / scale.len();
-    for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
-        row.iter_mut().for_each(|weight| *weight *= factor);
+    if scale.iter().any(|factor| *factor != 1.0) {
+        let row = weights.len() / scale.len();
+        for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
+            row.iter_mut().for_each(|weight| *weight *= factor);
+        }
+        // Whole multiples of a scale they are no more.
+        *weight_scale = None;
     }
     let old = bias.take().unwrap_or_else(|| vec![0.0; scale.len()]);
     let sums = old.iter().zip(&scale).zip(&shift);

@@ -1,7 +1,8 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order, padding,
-//! trained batch normalizations and activations go into the convolution beside them, and the pool as well.
+//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order,
+//! trained batch normalizations and activations go into the convolution beside them, what is quantized is joined to
+//! operations on 8-bit numbers, and padding and pools go into the convolution beside them as well.
 
 mod activation_before_pool;
 mod eliminate_transposes;
@@ -9,6 +10,7 @@ mod fold_affine;
 mod fuse_activation;
 mod fuse_pad;
 mod fuse_pool;
+mod join_quantized;
 mod remove_dead;
 mod split_concat;
 #[cfg(test)]
@@ -20,13 +22,14 @@ use crate::graph::Graph;
 type Pass = (&'static str, fn(&mut Graph));
 
 /// Every pass, in the order they run.
-const PASSES: [Pass; 8] = [
+const PASSES: [Pass; 9] = [
     ("remove_dead", remove_dead::run),
     ("eliminate_transposes", eliminate_transposes::run),
-    ("fuse_pad", fuse_pad::run),
     ("fold_affine", fold_affine::run),
     ("activation_before_pool", activation_before_pool::run),
     ("fuse_activation", fuse_activation::run),
+    ("join_quantized", join_quantized::run),
+    ("fuse_pad", fuse_pad::run),
     ("fuse_pool", fuse_pool::run),
     ("split_concat", split_concat::run),
 ];

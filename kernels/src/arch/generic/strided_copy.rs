@@ -4,7 +4,7 @@
 use super::Vector;
 use super::memory::{for_each_vector, load, store};
 use crate::params::StridedCopy;
-use crate::portable::strided_copy;
+use crate::portable::strided_copy::for_each_run;
 
 /// Copies the elements that `params` names.
 ///
@@ -16,7 +16,7 @@ pub(crate) unsafe fn strided_copy<V: Vector>(
     input: &[f32],
     output: &mut [f32],
 ) {
-    strided_copy::for_each_run(
+    for_each_run(
         params,
         input,
         output,

@@ -176,6 +176,7 @@ fn conv2d(node: NodeReader<'_>, input: Value, _: i64) -> Translated {
             [out_channels, group_channels, kernel_h, kernel_w],
             &weights.values,
         ),
+        weight_scale: None,
         bias,
         pool: None,
     };
@@ -229,6 +230,7 @@ fn gemm(node: NodeReader<'_>, input: Value, _: i64) -> Translated {
         params,
         // Columns come in the order of the flattened maps.
         weights: channels_last([out_features, channels, height, width], &rows),
+        weight_scale: None,
         bias: gemm_bias(node, out_features, beta)?,
     };
     Ok((operation, Layout::Flat))

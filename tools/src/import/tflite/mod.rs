@@ -3,6 +3,10 @@
 //! Tensors are NHWC and weights OHWI already, so nothing is rearranged but the weights of depthwise convolutions.
 //! Each operator is taken literally, one by one in the file's order; the passes of [`crate::optimize`] join what
 //! can be joined. The schema's tables are verified before anything is read from them.
+//!
+//! Quantized files are taken literally as well: what an operator reads is dequantized before it, what it computes is
+//! quantized behind it, and constants become the real numbers they mean. A pass joins these steps with the operator
+//! to one on 8-bit numbers. Unsigned numbers are taken as signed ones, lowered by 128 together with their zero point.
 
 mod node;
 mod operators;
@@ -15,15 +19,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use kinglet_kernels::Shape;
+use kinglet_kernels::{Quantization, Shape};
 use tract_tflite::tflite::{
-    BuiltinOperator, Model, Operator, OperatorCode, SubGraph, TensorType, root_as_model,
+    BuiltinOperator, Model, Operator, OperatorCode, SubGraph, root_as_model,
 };
 
 use self::node::{Node, Source};
 use self::tensor::{MAX_ELEMENTS, Tensors};
 use super::{Builder, GraphProblem, ImportError, NodeProblem, Value};
-use crate::graph::Graph;
+use crate::graph::{Graph, Operation};
 
 /// True if the file at `path` begins as a TensorFlow Lite file does.
 pub fn is_tflite(path: &Path) -> bool {
@@ -59,11 +63,21 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
     };
     let subgraph = only_subgraph(model).map_err(of_graph)?;
     let mut tensors = Tensors::new(model, subgraph, bytes.len());
-    let (input, shape, dims) = input(subgraph, &tensors).map_err(of_graph)?;
+    let Input {
+        tensor: input,
+        shape,
+        dims,
+        quantization,
+    } = input(subgraph, &tensors).map_err(of_graph)?;
     let output = output(subgraph).map_err(of_graph)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut builder = Builder::new(&name, shape);
-    let mut sources = HashMap::from([(input, Source::Value(Value { number: 0, dims }))]);
+    // A model's input and output are real numbers, whatever those of the file are.
+    let number = match quantization {
+        Some(quantization) => each(&mut builder, "input", Operation::Quantize(quantization), 0),
+        None => 0,
+    };
+    let mut sources = HashMap::from([(input, Source::Value(Value { number, dims }))]);
     let codes: Vec<OperatorCode<'_>> = model.operator_codes().iter().flatten().collect();
     let operators: Vec<Operator<'_>> = subgraph.operators().iter().flatten().collect();
     let needed = needed(&operators, &codes, output);
@@ -79,12 +93,25 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
             }
         })?;
     }
-    match sources.get(&output) {
-        Some(Source::Value(value)) => Ok(builder.finish("output", value.number)),
-        _ => Err(of_graph(GraphProblem::UncomputedOutput {
+    let Some(Source::Value(value)) = sources.get(&output) else {
+        return Err(of_graph(GraphProblem::UncomputedOutput {
             name: tensors.name(output),
-        })),
-    }
+        }));
+    };
+    let number = match tensors.quantization(output) {
+        Ok(Some(quantization)) => {
+            let operation = Operation::Dequantize(quantization);
+            each(&mut builder, "output", operation, value.number)
+        }
+        _ => value.number,
+    };
+    Ok(builder.finish("output", number))
+}
+
+/// Adds an operation on each element of a value.
+fn each(builder: &mut Builder, name: &str, operation: Operation, value: usize) -> usize {
+    let number = builder.push(name, operation, &[value]);
+    number.expect("it takes tensors of any shape")
 }
 
 /// The graph of the model. Further ones are the branches of control flow, or other signatures.
@@ -97,11 +124,18 @@ fn only_subgraph(model: Model<'_>) -> Result<SubGraph<'_>, GraphProblem> {
     }
 }
 
-/// The graph's one input: the number of its tensor, its shape in the graph and its axes.
-fn input(
-    subgraph: SubGraph<'_>,
-    tensors: &Tensors<'_>,
-) -> Result<(usize, Shape, Vec<usize>), GraphProblem> {
+/// The graph's one input.
+struct Input {
+    tensor: usize,
+    /// In the graph.
+    shape: Shape,
+    /// As the file has them.
+    dims: Vec<usize>,
+    /// Where it is of 8-bit numbers.
+    quantization: Option<Quantization>,
+}
+
+fn input(subgraph: SubGraph<'_>, tensors: &Tensors<'_>) -> Result<Input, GraphProblem> {
     let inputs: Vec<i32> = subgraph.inputs().iter().flatten().collect();
     let number = |input: i32| usize::try_from(input).unwrap_or(usize::MAX);
     let &[input] = inputs.as_slice() else {
@@ -128,15 +162,16 @@ fn input(
     };
     // A batch that is left open is as good as one of 1: a batch is not part of a kinglet model.
     let batch_fits = batch.is_none_or(|batch| batch == 1);
-    let data_type = tensors.get(input).map_err(|_| refused())?.type_();
-    if !batch_fits || data_type != TensorType::FLOAT32 {
-        return Err(refused());
-    }
-    if shape.is_empty() || shape.len() > MAX_ELEMENTS {
+    if !batch_fits || shape.is_empty() || shape.len() > MAX_ELEMENTS {
         return Err(refused());
     }
     let dims = [1].into_iter().chain(sample.into_iter().flatten());
-    Ok((input, shape, dims.collect()))
+    Ok(Input {
+        tensor: input,
+        shape,
+        dims: dims.collect(),
+        quantization: tensors.quantization(input).map_err(|_| refused())?,
+    })
 }
 
 /// The tensor that is the graph's one output.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use kinglet_kernels::{ParamsError, Shape, Unary};
-use tract_tflite::tflite::{ActivationFunctionType, Operator, TensorType};
+use tract_tflite::tflite::{ActivationFunctionType, Operator};
 
-use super::tensor::{Floats, Tensors, elements};
+use super::tensor::{Floats, Tensors, elements, wrong};
 use crate::graph::Operation;
 use crate::import::{Builder, NodeProblem, Value};
 
@@ -69,10 +69,17 @@ impl Node<'_, '_> {
         }
     }
 
-    /// The value of the graph that input number `index` is.
+    /// The value of the graph that input number `index` is, in real numbers.
     pub(super) fn value(&mut self, index: usize) -> Result<Value, NodeProblem> {
         match self.source(index)? {
-            Source::Value(value) => Ok(value),
+            Source::Value(value) => {
+                let quantization = self.tensors.quantization(self.required(index, "input")?)?;
+                let Some(quantization) = quantization else {
+                    return Ok(value);
+                };
+                let number = self.push(Operation::Dequantize(quantization), &[value.number])?;
+                Ok(Value { number, ..value })
+            }
             Source::Constant(tensor) => Err(NodeProblem::Refused {
                 reason: format!(
                     "it reads the constant \"{}\"; what depends on the input is right",
@@ -103,6 +110,21 @@ impl Node<'_, '_> {
         }
     }
 
+    /// The weights that are input number 1. 8-bit ones are for 8-bit inputs: with real ones a runtime would quantize
+    /// those as well, each time.
+    pub(super) fn weights(&mut self) -> Result<Floats, NodeProblem> {
+        let weights = self.required(1, "weights")?;
+        let is_quantized = |tensor: Option<usize>| tensor.is_some_and(|t| self.tensors.is_quantized(t));
+        if is_quantized(Some(weights)) && !is_quantized(self.input(0)) {
+            return Err(wrong(
+                "weights",
+                format!("{} for an input of real numbers", self.tensors.describe(weights)),
+                "float32 for both, or int8 for both,".into(),
+            ));
+        }
+        self.floats(1, "weights")
+    }
+
     /// The bias that is input number `index`, one value for each of `channels`; None if there is none.
     pub(super) fn bias(
         &mut self,
@@ -115,7 +137,7 @@ impl Node<'_, '_> {
         let bias = self.floats(index, "bias")?;
         if bias.values.len() != channels {
             let right = format!("[{channels}]");
-            return Err(super::tensor::wrong("bias", format!("of shape {:?}", bias.dims), right));
+            return Err(wrong("bias", format!("of shape {:?}", bias.dims), right));
         }
         Ok(Some(bias.values))
     }
@@ -193,17 +215,6 @@ impl Node<'_, '_> {
                 reason: format!("it computes {:?}; 2^28 elements at most are right", value.dims),
             });
         }
-        let tensor = self.tensors.get(output)?;
-        if tensor.type_() != TensorType::FLOAT32 || tensor.is_variable() {
-            return Err(NodeProblem::Refused {
-                reason: format!(
-                    "\"{}\" is {}{}; float32 is right",
-                    self.tensors.name(output),
-                    if tensor.is_variable() { "a variable of " } else { "" },
-                    self.tensors.describe(output)
-                ),
-            });
-        }
         // An option that the schema does not know, or a mistake here: better refused than computed.
         let fits = |recorded: &Vec<Option<usize>>| {
             let pairs = recorded.iter().zip(&value.dims);
@@ -220,7 +231,11 @@ impl Node<'_, '_> {
                 ),
             });
         }
-        Ok(Source::Value(value))
+        let Some(quantization) = self.tensors.quantization(output)? else {
+            return Ok(Source::Value(value));
+        };
+        let number = self.push(Operation::Quantize(quantization), &[value.number])?;
+        Ok(Source::Value(Value { number, ..value }))
     }
 }
 

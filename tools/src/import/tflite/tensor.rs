@@ -2,6 +2,7 @@
 
 use flatbuffers::{ForwardsUOffset, Vector};
 use half::f16;
+use kinglet_kernels::Quantization;
 use tract_tflite::tflite::{Buffer, Model, SubGraph, Tensor, TensorType};
 
 use crate::import::NodeProblem;
@@ -24,17 +25,39 @@ pub(super) struct Tensors<'a> {
 pub(super) struct Floats {
     pub(super) dims: Vec<usize>,
     pub(super) values: Vec<f32>,
+    /// Where the values are 8-bit numbers times a scale, without a zero point.
+    pub(super) scales: Option<Scales>,
 }
 
-/// What the integers of a tensor stand for: `scale * (q - zero_point)`.
+impl Floats {
+    /// Values that are not multiples of anything.
+    fn real(dims: Vec<usize>, values: Vec<f32>) -> Self {
+        Self {
+            dims,
+            values,
+            scales: None,
+        }
+    }
+
+    /// The scale of each index of `axis`, if the values are 8-bit numbers times that.
+    pub(super) fn scale_along(&self, axis: usize) -> Option<Vec<f32>> {
+        let scales = self.scales.as_ref()?;
+        match scales.scale.as_slice() {
+            [one] => Some(vec![*one; *self.dims.get(axis)?]),
+            several => Some(several.to_vec()).filter(|_| scales.axis == axis),
+        }
+    }
+}
+
+/// What the integers of a tensor mean: `scale * (q - zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quantization {
+pub(super) struct Scales {
     /// One for the tensor, or one for each index of the axis.
-    pub(super) scale: Vec<f32>,
-    /// As many.
-    pub(super) zero_point: Vec<i64>,
+    scale: Vec<f32>,
+    /// As many. Those of unsigned numbers are lowered with the numbers, by 128.
+    zero_point: Vec<i64>,
     /// The axis of several scales.
-    pub(super) axis: usize,
+    axis: usize,
 }
 
 impl<'a> Tensors<'a> {
@@ -101,40 +124,77 @@ impl<'a> Tensors<'a> {
         format!("{} {shape:?}", type_name(tensor.type_()))
     }
 
-    /// What the integers of tensor `index` stand for; None if it holds real numbers.
-    pub(super) fn quantization(&self, index: usize) -> Result<Option<Quantization>, NodeProblem> {
+    /// What the integers of a tensor mean.
+    fn scales(&self, index: usize) -> Result<Scales, NodeProblem> {
         let tensor = self.get(index)?;
-        let refused = |found: String| NodeProblem::Refused {
-            reason: format!(
-                "\"{}\" is {found}; float32, or int8 with a finite scale and a zero point, is right",
-                self.name(index)
-            ),
-        };
-        if matches!(tensor.type_(), TensorType::FLOAT32 | TensorType::FLOAT16) {
-            return Ok(None);
-        }
-        let Some(found) = tensor.quantization().filter(|q| q.scale().is_some_and(|s| !s.is_empty()))
-        else {
-            return Err(refused(format!("{} without a scale", type_name(tensor.type_()))));
-        };
-        let scale: Vec<f32> = found.scale().iter().flatten().collect();
-        let mut zero_point: Vec<i64> = found.zero_point().iter().flatten().collect();
+        let found = tensor.quantization();
+        let scale: Vec<f32> = found.and_then(|q| q.scale()).iter().flatten().collect();
+        let mut zero_point: Vec<i64> = found.and_then(|q| q.zero_point()).iter().flatten().collect();
         if zero_point.len() <= 1 {
             let shared = zero_point.first().copied().unwrap_or_default();
             zero_point = vec![shared; scale.len()];
         }
-        let is_valid = scale.iter().all(|scale| scale.is_normal() && *scale > 0.0);
-        if !is_valid || zero_point.len() != scale.len() {
-            return Err(refused(format!(
-                "quantized with the scales {scale:?} and the zero points {zero_point:?}"
-            )));
+        let axis = found.map(|q| q.quantized_dimension()).unwrap_or_default();
+        let (least, lowered) = match tensor.type_() {
+            TensorType::UINT8 => (0, 128),
+            _ => (-128, 0),
+        };
+        let is_scale = |scale: &f32| scale.is_normal() && *scale > 0.0;
+        let is_zero_point = |zero_point: &i64| (least..least + 256).contains(zero_point);
+        if scale.is_empty()
+            || zero_point.len() != scale.len()
+            || !scale.iter().all(is_scale)
+            || !zero_point.iter().all(is_zero_point)
+        {
+            return Err(NodeProblem::Refused {
+                reason: format!(
+                    "\"{}\" is {} without a finite scale and a zero point of 8 bits for each",
+                    self.name(index),
+                    self.describe(index)
+                ),
+            });
         }
-        let axis = usize::try_from(found.quantized_dimension()).unwrap_or(usize::MAX);
-        Ok(Some(Quantization {
+        zero_point.iter_mut().for_each(|zero_point| *zero_point -= lowered);
+        Ok(Scales {
             scale,
             zero_point,
-            axis,
-        }))
+            axis: usize::try_from(axis).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// What the 8-bit numbers of a tensor mean that the graph computes; None if they are real.
+    pub(super) fn quantization(&self, index: usize) -> Result<Option<Quantization>, NodeProblem> {
+        let tensor = self.get(index)?;
+        let refused = |found: String| NodeProblem::Refused {
+            reason: format!(
+                "\"{}\" is {found}; float32, or int8 or uint8 of one scale, is right",
+                self.name(index)
+            ),
+        };
+        if tensor.is_variable() {
+            return Err(refused(format!("a variable of {}", self.describe(index))));
+        }
+        match tensor.type_() {
+            TensorType::FLOAT32 => Ok(None),
+            TensorType::INT8 | TensorType::UINT8 => {
+                let scales = self.scales(index)?;
+                match (scales.scale.as_slice(), scales.zero_point.as_slice()) {
+                    (&[scale], &[zero_point]) => Ok(Some(Quantization::new(scale, zero_point as i8))),
+                    (several, _) => Err(refused(format!(
+                        "{} of {} scales",
+                        self.describe(index),
+                        several.len()
+                    ))),
+                }
+            }
+            _ => Err(refused(self.describe(index))),
+        }
+    }
+
+    /// True if the elements of a tensor are 8-bit numbers.
+    pub(super) fn is_quantized(&self, index: usize) -> bool {
+        let tensor = self.tensors.get(index);
+        tensor.is_some_and(|tensor| matches!(tensor.type_(), TensorType::INT8 | TensorType::UINT8))
     }
 
     /// The bytes of a constant and its shape, which they fill with elements of `size` bytes.
@@ -187,59 +247,41 @@ impl<'a> Tensors<'a> {
         self.values_left = left.ok_or_else(|| NodeProblem::Refused {
             reason: "more operators read the file's constants than a file of this size has reason to".into(),
         })?;
-        let words = bytes.as_chunks().0.iter();
-        let mut values: Vec<f32> = match data_type {
-            TensorType::FLOAT32 => words.map(|word| f32::from_le_bytes(*word)).collect(),
-            TensorType::FLOAT16 => {
-                let words = bytes.as_chunks().0.iter();
-                words.map(|word| f16::from_le_bytes(*word).to_f32()).collect()
+        let integers: Vec<i32> = match data_type {
+            TensorType::FLOAT32 => {
+                let values = bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
+                return Ok(Floats::real(dims, values.collect()));
             }
-            _ => Vec::new(),
+            TensorType::FLOAT16 => {
+                let values = bytes.as_chunks().0.iter().map(|word| f16::from_le_bytes(*word).to_f32());
+                return Ok(Floats::real(dims, values.collect()));
+            }
+            TensorType::INT8 => bytes.iter().map(|q| i32::from(*q as i8)).collect(),
+            // Lowered as their zero points are.
+            TensorType::UINT8 => bytes.iter().map(|q| i32::from(*q) - 128).collect(),
+            _ => bytes.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect(),
         };
-        if values.is_empty() {
-            values = self.dequantized(index, what, &dims, bytes)?;
-        }
-        Ok(Floats { dims, values })
-    }
-
-    /// The real numbers of a constant of integers.
-    fn dequantized(
-        &self,
-        index: usize,
-        what: &'static str,
-        dims: &[usize],
-        bytes: &[u8],
-    ) -> Result<Vec<f32>, NodeProblem> {
-        let Some(quantization) = self.quantization(index)? else {
-            return Ok(Vec::new());
-        };
-        let Quantization {
-            scale,
-            zero_point,
-            axis,
-        } = quantization;
-        let behind = match scale.len() {
+        let scales = self.scales(index)?;
+        let behind = match scales.scale.len() {
             1 => 1,
-            several if dims.get(axis) == Some(&several) => dims[axis + 1..].iter().product(),
+            several if dims.get(scales.axis) == Some(&several) => {
+                dims[scales.axis + 1..].iter().product()
+            }
             several => {
-                let found = format!("quantized with {several} scales along axis {axis} of {dims:?}");
+                let found = format!("of {several} scales along axis {} of {dims:?}", scales.axis);
                 return Err(wrong(what, found, "one scale, or one for each index".into()));
             }
         };
-        let real = |(n, q): (usize, i64)| {
-            let channel = n / behind % scale.len();
-            // The difference is of integers, as a runtime computes it.
-            (q - zero_point[channel]) as f32 * scale[channel]
+        let real = |(n, q): (usize, &i32)| {
+            let channel = n / behind % scales.scale.len();
+            (i64::from(*q) - scales.zero_point[channel]) as f32 * scales.scale[channel]
         };
-        let integers = bytes.iter();
-        Ok(match self.get(index)?.type_() {
-            TensorType::INT8 => integers.map(|q| i64::from(*q as i8)).enumerate().map(real).collect(),
-            TensorType::UINT8 => integers.map(|q| i64::from(*q)).enumerate().map(real).collect(),
-            _ => {
-                let words = bytes.as_chunks().0.iter();
-                let words = words.map(|word| i64::from(i32::from_le_bytes(*word)));
-                words.enumerate().map(real).collect()
-            }
+        let values = integers.iter().enumerate().map(real).collect();
+        let is_symmetric = size == 1 && scales.zero_point.iter().all(|zero_point| *zero_point == 0);
+        Ok(Floats {
+            dims,
+            values,
+            scales: Some(scales).filter(|_| is_symmetric),
         })
     }
 

@@ -16,7 +16,9 @@ pub(super) fn conv2d(node: &mut Node<'_, '_>) -> Translated {
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let value = node.value(0)?;
     let (input, shape) = node.maps(&value)?;
-    let Floats { dims, values } = node.floats(1, "weights")?;
+    let weights = node.weights()?;
+    let weight_scale = weights.scale_along(0);
+    let Floats { dims, values, .. } = weights;
     let (out_channels, kernel, groups) = match dims.as_slice() {
         &[outs, kernel_h, kernel_w, ins] if ins > 0 && shape.channels.is_multiple_of(ins) => {
             (outs, [kernel_h, kernel_w], shape.channels / ins)
@@ -36,7 +38,7 @@ pub(super) fn conv2d(node: &mut Node<'_, '_>) -> Translated {
     let params = Conv2d::new(shape, out_channels, window, groups, Activation::Identity);
     let params = params.map_err(|reason| refused(shape, reason))?;
     let fused = options.fused_activation_function();
-    convolution(node, input, params, values, fused)
+    convolution(node, input, params, (values, weight_scale), fused)
 }
 
 /// Weights `[1, kernel_h, kernel_w, in_channels * multiplier]`, of which each input channel has neighbors.
@@ -45,7 +47,9 @@ pub(super) fn depthwise_conv2d(node: &mut Node<'_, '_>) -> Translated {
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let value = node.value(0)?;
     let (input, shape) = node.maps(&value)?;
-    let Floats { dims, values } = node.floats(1, "weights")?;
+    let weights = node.weights()?;
+    let weight_scale = weights.scale_along(3);
+    let Floats { dims, values, .. } = weights;
     let &[1, kernel_h, kernel_w, out_channels] = dims.as_slice() else {
         let right = "[1, kernel_h, kernel_w, out_channels]".to_owned();
         return Err(wrong("weights", format!("of shape {dims:?}"), right));
@@ -64,19 +68,20 @@ pub(super) fn depthwise_conv2d(node: &mut Node<'_, '_>) -> Translated {
     let columns = columns.expect("a constant has as many values as its shape");
     let weights = columns.t().iter().copied().collect();
     let fused = options.fused_activation_function();
-    convolution(node, input, params, weights, fused)
+    convolution(node, input, params, (weights, weight_scale), fused)
 }
 
 fn convolution(
     node: &mut Node<'_, '_>,
     input: usize,
     params: Conv2d,
-    weights: Vec<f32>,
+    (weights, weight_scale): (Vec<f32>, Option<Vec<f32>>),
     fused: tflite::ActivationFunctionType,
 ) -> Translated {
     let operation = Operation::Conv2d {
         params,
         weights,
+        weight_scale,
         bias: node.bias(2, params.output().channels)?,
         pool: None,
     };

@@ -22,7 +22,9 @@ pub(super) fn fully_connected(node: &mut Node<'_, '_>) -> Translated {
         });
     }
     let value = node.value(0)?;
-    let Floats { dims, values } = node.floats(1, "weights")?;
+    let weights = node.weights()?;
+    let weight_scale = weights.scale_along(0);
+    let Floats { dims, values, .. } = weights;
     let len: usize = value.dims.iter().product();
     let (out_features, in_features) = match dims.as_slice() {
         &[outs, ins] if ins > 0 && len.is_multiple_of(ins) => (outs, ins),
@@ -41,6 +43,7 @@ pub(super) fn fully_connected(node: &mut Node<'_, '_>) -> Translated {
         let linear = Operation::Linear {
             params,
             weights: values,
+            weight_scale,
             bias,
         };
         (shape, linear)
@@ -52,6 +55,7 @@ pub(super) fn fully_connected(node: &mut Node<'_, '_>) -> Translated {
         let pointwise = Operation::Conv2d {
             params,
             weights: values,
+            weight_scale,
             bias,
             pool: None,
         };

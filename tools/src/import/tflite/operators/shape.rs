@@ -5,12 +5,17 @@ use crate::import::tflite::node::{Node, Source, axis};
 use crate::import::tflite::tensor::elements;
 use crate::import::{NodeProblem, Value};
 
-/// The input itself. What its integers stand for is no matter of the operator: see [`Node::written`].
-pub(super) fn pass(node: &mut Node<'_, '_>) -> Translated {
-    Ok(vec![match node.source(0)? {
-        Source::Value(_) => Source::Value(node.value(0)?),
-        constant => constant,
-    }])
+/// The same real numbers: 8-bit ones are dequantized wherever they are read. A constant stays one.
+pub(super) fn dequantize(node: &mut Node<'_, '_>) -> Translated {
+    match node.source(0)? {
+        Source::Value(_) => one(node.value(0)?),
+        constant => Ok(vec![constant]),
+    }
+}
+
+/// The same real numbers: they are quantized wherever a tensor of 8-bit ones is written.
+pub(super) fn quantize(node: &mut Node<'_, '_>) -> Translated {
+    one(node.value(0)?)
 }
 
 /// The same elements along other axes.
