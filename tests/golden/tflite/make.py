@@ -113,9 +113,8 @@ class Net:
     def add(self, x, y, fused=None, **tensor):
         return self.binary(Op.ADD, x, y, "AddOptions", fused, **tensor)
 
-    def concat(self, axis, *values, fused=Activation.NONE, **tensor):
-        options = dict(axis=axis, fusedActivationFunction=fused)
-        return self.op(Op.CONCATENATION, list(values), options, "ConcatenationOptions", **tensor)
+    def concat(self, axis, *values, **tensor):
+        return self.op(Op.CONCATENATION, list(values), dict(axis=axis), "ConcatenationOptions", **tensor)
 
     def reshape(self, x, shape, **tensor):
         shape = self.constant(shape, np.int32)
@@ -340,7 +339,7 @@ def means(n):
     space = n.mean(x, [1, 2], keep=True)
     rows = n.mean(x, [-3], keep=True)
     both = n.add(rows, space)
-    return n.mean(both, [2, 3])
+    return n.mean(both, [3])
 
 
 @net
@@ -352,7 +351,7 @@ def parts(n):
     row = n.strided_slice(x, [0, 2], [1, 3], [1, 1], shrinkAxisMask=2)
     first, second = n.op(Op.SPLIT, [n.constant(2, np.int32), x], dict(numSplits=2), "SplitOptions", outputs=2)
     flat = [n.reshape(value, [1, -1]) for value in (left, right, row, second, first)]
-    return n.concat(-1, *flat, fused=Activation.RELU)
+    return n.concat(-1, *flat)
 
 
 @net
