@@ -3,8 +3,9 @@
 
 usage: make.py [OUT_DIR]        (pip install ai-edge-litert==2.3.0 flatbuffers numpy; OUT_DIR is this file's folder)
 
-  NAME.tflite     one input, one output
-  expected.npz    `NAME/input`, `NAME/output`: float32 as its own kernels compute it, without delegates
+  NAME.tflite            one input, one output
+  refused_NAME.tflite    what must not be imported
+  expected.npz           `NAME/input`, `NAME/output`: float32 as its own kernels compute it, without delegates
 """
 import pathlib
 import sys
@@ -21,6 +22,7 @@ TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.int16): schema.TensorType.INT16,
     np.dtype(np.int8): schema.TensorType.INT8,
     np.dtype(np.uint8): schema.TensorType.UINT8,
 }
@@ -34,6 +36,7 @@ class Net:
         self.random = np.random.default_rng(sum(name.encode()))
         self.tensors, self.buffers, self.operators, self.codes = [], [schema.BufferT()], [], []
         self.buffers[0].data = None
+        self.subgraphs = 1
 
     def tensor(self, dtype=np.float32, shape=(), data=None, quantization=None, signature=None):
         tensor = schema.TensorT()
@@ -68,6 +71,14 @@ class Net:
 
     def weights(self, *shape):
         return self.constant(self.random.normal(size=shape).round(3))
+
+    def int8_weights(self, axis, input_scale, *shape, largest=0.01):
+        """8-bit weights with a scale for each index of `axis`, and a bias with the scales of the sums."""
+        channels = shape[axis]
+        scale = self.random.uniform(0.2 * largest, largest, channels).astype(np.float32)
+        weights = self.constant(self.random.integers(-127, 128, shape), np.int8, quantization=(scale, 0, axis))
+        bias = self.random.integers(-2000, 2000, channels)
+        return weights, self.constant(bias, np.int32, quantization=(np.float32(input_scale) * scale, 0, 0))
 
     def op(self, code, inputs, options=None, kind=None, outputs=1, dtype=np.float32, **tensor):
         """An operator; `kind` names its options in the schema."""
@@ -128,14 +139,14 @@ class Net:
         lists = [self.constant(values, np.int32) for values in (begin, end, strides)]
         return self.op(Op.STRIDED_SLICE, [x, *lists], masks, "StridedSliceOptions")
 
-    def bytes(self, output):
+    def bytes(self, *outputs):
         graph = schema.SubGraphT()
         graph.name = "main"
         graph.tensors, graph.operators = self.tensors, self.operators
-        graph.inputs, graph.outputs = [self.first], [output]
+        graph.inputs, graph.outputs = [self.first], list(outputs)
         model = schema.ModelT()
         model.version, model.description = 3, self.name
-        model.operatorCodes, model.subgraphs, model.buffers = self.codes, [graph], self.buffers
+        model.operatorCodes, model.subgraphs, model.buffers = self.codes, [graph] * self.subgraphs, self.buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -401,6 +412,216 @@ def residual(n):
     return n.op(Op.SOFTMAX, [logits], dict(beta=1.0), "SoftmaxOptions")
 
 
+def int8(scale, zero_point):
+    """A tensor of 8-bit numbers."""
+    return dict(dtype=np.int8, quantization=(scale, zero_point, 0))
+
+
+def uint8(scale, zero_point):
+    return dict(dtype=np.uint8, quantization=(scale, zero_point, 0))
+
+
+@net
+def int8_conv(n):
+    x = n.input(1, 7, 6, 3, **int8(0.03, 5))
+    return n.conv(x, *n.int8_weights(0, 0.03, 5, 3, 2, 3), stride=(2, 1), fused=Activation.RELU6, **int8(6 / 255, -128))
+
+
+@net
+def int8_depthwise(n):
+    x = n.input(1, 5, 6, 3, **int8(0.03, 5))
+    return n.depthwise(x, *n.int8_weights(3, 0.03, 1, 3, 3, 6), 2, **int8(0.04, -10))
+
+
+@net
+def int8_residual(n):
+    """A float32 input and output around a network of 8-bit numbers, as the converter makes it by default."""
+    x = n.op(Op.QUANTIZE, [n.input(1, 6, 6, 2)], {}, "QuantizeOptions", **int8(0.03, 5))
+    first = n.conv(x, *n.int8_weights(0, 0.03, 4, 3, 3, 2), fused=Activation.RELU, **int8(0.02, -128))
+    second = n.conv(first, *n.int8_weights(0, 0.02, 4, 3, 3, 4, largest=0.004), **int8(0.05, 3))
+    total = n.add(first, second, Activation.RELU, **int8(0.04, -128))
+    pooled = n.pool(Op.MAX_POOL_2D, total, (2, 2), (2, 2), VALID, **int8(0.04, -128))
+    mean = n.mean(pooled, [1, 2], **int8(0.03, -128))
+    logits = n.linear(mean, *n.int8_weights(0, 0.03, 5, 4, largest=0.003), **int8(0.02, 10))
+    probabilities = n.op(Op.SOFTMAX, [logits], dict(beta=1.0), "SoftmaxOptions", **int8(1 / 256, -128))
+    return n.op(Op.DEQUANTIZE, [probabilities], {}, "DequantizeOptions")
+
+
+@net
+def int8_others(n):
+    """What is computed with real numbers in between, and what is brought to one scale."""
+    x = n.input(1, 4, 4, 2, **int8(0.03, 5))
+    sigmoid = n.op(Op.LOGISTIC, [x], **int8(1 / 256, -128))
+    tanh = n.op(Op.TANH, [x], **int8(1 / 128, 0))
+    smaller = n.op(Op.QUANTIZE, [x], {}, "QuantizeOptions", **int8(1 / 128, 0))
+    values = n.concat(3, tanh, smaller, **int8(1 / 128, 0))
+    mean = n.mean(values, [3], keep=True, **int8(0.01, 4))
+    product = n.binary(Op.MUL, sigmoid, mean, "MulOptions", Activation.NONE, **int8(0.005, -2))
+    padded = n.op(Op.PAD, [product, n.constant([[0, 0], [1, 0], [0, 1], [0, 0]], np.int32)], {}, "PadOptions", **int8(0.005, -2))
+    return n.pool(Op.AVERAGE_POOL_2D, padded, (2, 2), (2, 2), SAME, **int8(0.005, -2))
+
+
+@net
+def uint8_network(n):
+    """Asymmetric weights of one scale, as files of 2018 have them."""
+    x = n.input(1, 6, 6, 2, **uint8(0.03, 131))
+
+    def weights(*shape):
+        return n.constant(n.random.integers(0, 256, shape), np.uint8, quantization=(0.006, 120, 0))
+
+    def bias(channels, input_scale):
+        scale = np.float32(input_scale) * np.float32(0.006)
+        return n.constant(n.random.integers(-2000, 2000, channels), np.int32, quantization=(scale, 0, 0))
+
+    conv = n.conv(x, weights(4, 3, 3, 2), bias(4, 0.03), fused=Activation.RELU, **uint8(0.02, 0))
+    pool = n.pool(Op.MAX_POOL_2D, conv, (3, 3), (3, 3), VALID, **uint8(0.02, 0))
+    flat = n.reshape(pool, [1, 16], **uint8(0.02, 0))
+    return n.linear(flat, weights(3, 16), bias(3, 0.02), **uint8(0.07, 100))
+
+
+REFUSED = []
+
+
+def refused(function):
+    REFUSED.append(function)
+    return function
+
+
+@refused
+def batch(n):
+    return n.op(Op.RELU, [n.input(2, 3)], shape=(2, 3))
+
+
+@refused
+def custom_operator(n):
+    x = n.op(Op.CUSTOM, [n.input(1, 3)], shape=(1, 3))
+    n.codes[0].customCode = "Detect"
+    return n.op(Op.RELU, [x], shape=(1, 3))
+
+
+@refused
+def control_flow(n):
+    return n.op(Op.WHILE, [n.input(1, 3)], dict(condSubgraphIndex=0, bodySubgraphIndex=0), "WhileOptions", shape=(1, 3))
+
+
+@refused
+def two_subgraphs(n):
+    n.subgraphs = 2
+    return n.op(Op.RELU, [n.input(1, 3)], shape=(1, 3))
+
+
+@refused
+def two_outputs(n):
+    x = n.input(1, 3)
+    return n.op(Op.RELU, [x], shape=(1, 3)), n.op(Op.RELU6, [x], shape=(1, 3))
+
+
+@refused
+def later_tensor(n):
+    x = n.input(1, 3)
+    y = n.add(x, len(n.tensors) + 1, shape=(1, 3))
+    return n.add(x, y, shape=(1, 3))
+
+
+@refused
+def unknown_tensor(n):
+    return n.add(n.input(1, 3), 77, shape=(1, 3))
+
+
+@refused
+def unknown_buffer(n):
+    weights = n.weights(2, 3)
+    n.tensors[weights].buffer = 99
+    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+
+
+@refused
+def negative_extent(n):
+    weights = n.weights(2, 3)
+    n.tensors[weights].shape = [2, -3]
+    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+
+
+@refused
+def short_constant(n):
+    weights = n.weights(2, 3)
+    n.tensors[weights].shape = [2_000_000_000, 3]
+    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+
+
+@refused
+def sparse_weights(n):
+    weights = n.weights(2, 3)
+    n.tensors[weights].sparsity = schema.SparsityParametersT()
+    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+
+
+@refused
+def variable(n):
+    y = n.op(Op.RELU, [n.input(1, 3)], shape=(1, 3))
+    n.tensors[y].isVariable = True
+    return y
+
+
+@refused
+def recorded_shape(n):
+    """What an option that is not known would do to the shape."""
+    return n.reshape(n.input(1, 6), [1, 2, 3], shape=(1, 3, 2))
+
+
+@refused
+def huge_tensor(n):
+    paddings = n.constant([[0, 0], [2**31 - 1, 2**31 - 1], [2**31 - 1, 0], [0, 0]], np.int32)
+    return n.op(Op.PAD, [n.input(1, 3, 3, 1), paddings], {}, "PadOptions", shape=(1, 1, 1, 1))
+
+
+@refused
+def int16_activations(n):
+    return n.op(Op.RELU, [n.input(1, 3)], dtype=np.int16, quantization=(0.1, 0, 0), shape=(1, 3))
+
+
+@refused
+def hybrid(n):
+    weights = n.constant(np.ones((2, 3)), np.int8, quantization=(0.1, 0, 0))
+    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+
+
+@refused
+def no_scale(n):
+    return n.op(Op.RELU, [n.input(1, 3)], dtype=np.int8, shape=(1, 3))
+
+
+@refused
+def fused_tanh(n):
+    return n.linear(n.input(1, 3), n.weights(2, 3), fused=Activation.TANH, shape=(1, 2))
+
+
+@refused
+def stride_of_zero(n):
+    return n.pool(Op.MAX_POOL_2D, n.input(1, 4, 4, 1), (2, 2), (0, 1), SAME, shape=(1, 4, 4, 1))
+
+
+@refused
+def broken_resize(n):
+    size = n.constant([7, 6], np.int32)
+    return n.op(Op.RESIZE_NEAREST_NEIGHBOR, [n.input(1, 3, 3, 1), size], {}, "ResizeNearestNeighborOptions", shape=(1, 7, 6, 1))
+
+
+@refused
+def same_axis_twice(n):
+    order = n.constant([0, 1, 1], np.int32)
+    return n.op(Op.TRANSPOSE, [n.input(1, 3, 2), order], {}, "TransposeOptions", shape=(1, 3, 2))
+
+
+@refused
+def computed_twice(n):
+    x = n.input(1, 3)
+    y = n.op(Op.RELU, [x], shape=(1, 3))
+    n.op(Op.RELU6, [x], shape=(1, 3))
+    n.operators[1].outputs = [y]
+    return y
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
     expected = {}
@@ -409,6 +630,10 @@ def main():
         content, expected[f"{name}/input"], expected[f"{name}/output"] = build(function)
         (folder / f"{name}.tflite").write_bytes(content)
         print(f"{name:24}{len(content):7} bytes, output {expected[f'{name}/output'].shape}")
+    for function in REFUSED:
+        net = Net(function.__name__)
+        content = net.bytes(*np.atleast_1d(function(net)))
+        (folder / f"refused_{function.__name__}.tflite").write_bytes(content)
     np.savez_compressed(folder / "expected.npz", **expected)
 
 

@@ -8,8 +8,8 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::{onnx, tflite};
 use crate::import::weights::{self, Matching, Poured};
+use crate::import::{onnx, tflite};
 use crate::recipe::{Normalize, Recipe};
 
 /// Write the network of an ONNX file, or PyTorch's weights with their recipe, as a model file

@@ -228,5 +228,10 @@ impl From<BuildError> for NodeProblem {
 
 /// What is wrong, without where in the tables.
 fn first_line(error: &flatbuffers::InvalidFlatbuffer) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -83,15 +83,15 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
     let needed = needed(&operators, &codes, output);
     for (index, operator) in operators.iter().enumerate().filter(|(n, _)| needed[*n]) {
         let code = codes.get(operator.opcode_index() as usize).copied();
-        translate(*operator, code, &mut tensors, &mut sources, &mut builder).map_err(|problem| {
-            ImportError::Operator {
+        translate(*operator, code, &mut tensors, &mut sources, &mut builder).map_err(
+            |problem| ImportError::Operator {
                 path: path.to_owned(),
                 index,
                 operator: operator_name(code),
                 output: tensors.name(first_output(*operator).unwrap_or(usize::MAX)),
                 problem: Box::new(problem),
-            }
-        })?;
+            },
+        )?;
     }
     let Some(Source::Value(value)) = sources.get(&output) else {
         return Err(of_graph(GraphProblem::UncomputedOutput {
@@ -223,7 +223,11 @@ fn translate<'a>(
     let outputs: Vec<i32> = operator.outputs().iter().flatten().collect();
     if outputs.len() != computed.len() {
         return Err(NodeProblem::Refused {
-            reason: format!("it has {} outputs; {} are right", outputs.len(), computed.len()),
+            reason: format!(
+                "it has {} outputs; {} are right",
+                outputs.len(),
+                computed.len()
+            ),
         });
     }
     let mut written = Vec::with_capacity(outputs.len());
@@ -234,7 +238,10 @@ fn translate<'a>(
     for (output, source) in written {
         if tensors.is_constant(output) || sources.insert(output, source).is_some() {
             return Err(NodeProblem::Refused {
-                reason: format!("it computes \"{}\", which is there already", tensors.name(output)),
+                reason: format!(
+                    "it computes \"{}\", which is there already",
+                    tensors.name(output)
+                ),
             });
         }
     }

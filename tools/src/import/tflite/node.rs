@@ -114,11 +114,15 @@ impl Node<'_, '_> {
     /// those as well, each time.
     pub(super) fn weights(&mut self) -> Result<Floats, NodeProblem> {
         let weights = self.required(1, "weights")?;
-        let is_quantized = |tensor: Option<usize>| tensor.is_some_and(|t| self.tensors.is_quantized(t));
+        let is_quantized =
+            |tensor: Option<usize>| tensor.is_some_and(|t| self.tensors.is_quantized(t));
         if is_quantized(Some(weights)) && !is_quantized(self.input(0)) {
             return Err(wrong(
                 "weights",
-                format!("{} for an input of real numbers", self.tensors.describe(weights)),
+                format!(
+                    "{} for an input of real numbers",
+                    self.tensors.describe(weights)
+                ),
                 "float32 for both, or int8 for both,".into(),
             ));
         }
@@ -198,7 +202,9 @@ impl Node<'_, '_> {
                 });
             }
         };
-        let name = fused.and_then(|fused| fused.variant_name()).unwrap_or_default();
+        let name = fused
+            .and_then(|fused| fused.variant_name())
+            .unwrap_or_default();
         let operation = Operation::Unary(function);
         let number = self.builder.push(name, operation, &[value.number])?;
         Ok(Value { number, ..value })
@@ -212,7 +218,10 @@ impl Node<'_, '_> {
         let shape = self.builder.shape(value.number);
         if elements(&value.dims) != Some(shape.len()) {
             return Err(NodeProblem::Refused {
-                reason: format!("it computes {:?}; 2^28 elements at most are right", value.dims),
+                reason: format!(
+                    "it computes {:?}; 2^28 elements at most are right",
+                    value.dims
+                ),
             });
         }
         // An option that the schema does not know, or a mistake here: better refused than computed.
@@ -221,7 +230,11 @@ impl Node<'_, '_> {
             let differ = pairs.filter(|(recorded, own)| recorded.is_some_and(|r| r != **own));
             recorded.len() == value.dims.len() && differ.count() == 0
         };
-        if self.tensors.recorded_dims(output).is_some_and(|recorded| !fits(&recorded)) {
+        if self
+            .tensors
+            .recorded_dims(output)
+            .is_some_and(|recorded| !fits(&recorded))
+        {
             return Err(NodeProblem::Refused {
                 reason: format!(
                     "it computes {:?}, but the file says that \"{}\" is {}",
@@ -254,11 +267,16 @@ pub(super) fn refused(shape: Shape, reason: ParamsError) -> NodeProblem {
 
 /// An axis counted from the front, or from behind where it is negative.
 pub(super) fn axis(found: i64, rank: usize) -> Result<usize, NodeProblem> {
-    let from_front = if found < 0 { found.checked_add_unsigned(rank as u64) } else { Some(found) };
+    let from_front = if found < 0 {
+        found.checked_add_unsigned(rank as u64)
+    } else {
+        Some(found)
+    };
     let axis = from_front.and_then(|axis| usize::try_from(axis).ok());
-    axis.filter(|axis| *axis < rank).ok_or_else(|| NodeProblem::Attribute {
-        name: "axis",
-        found: found.to_string(),
-        right: format!("one of the {rank} axes of what it reads"),
-    })
+    axis.filter(|axis| *axis < rank)
+        .ok_or_else(|| NodeProblem::Attribute {
+            name: "axis",
+            found: found.to_string(),
+            right: format!("one of the {rank} axes of what it reads"),
+        })
 }

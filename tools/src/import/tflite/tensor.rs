@@ -90,7 +90,10 @@ impl<'a> Tensors<'a> {
     /// The bytes of a constant; None if operators compute the tensor.
     fn bytes(&self, tensor: Tensor<'a>) -> Option<&'a [u8]> {
         let number = tensor.buffer() as usize;
-        let mut buffers = self.buffers.filter(|buffers| number < buffers.len())?.iter();
+        let mut buffers = self
+            .buffers
+            .filter(|buffers| number < buffers.len())?
+            .iter();
         let data = buffers.nth(number)?.data()?;
         Some(data.bytes()).filter(|bytes| !bytes.is_empty())
     }
@@ -111,7 +114,8 @@ impl<'a> Tensors<'a> {
         let signature: Vec<i32> = tensor.shape_signature().iter().flatten().collect();
         let is_open = |axis: usize| signature.get(axis).is_some_and(|extent| *extent < 0);
         let dims = shape.iter().enumerate();
-        let dims = dims.map(|(axis, extent)| usize::try_from(*extent).ok().filter(|_| !is_open(axis)));
+        let dims =
+            dims.map(|(axis, extent)| usize::try_from(*extent).ok().filter(|_| !is_open(axis)));
         Some(dims.collect())
     }
 
@@ -129,7 +133,11 @@ impl<'a> Tensors<'a> {
         let tensor = self.get(index)?;
         let found = tensor.quantization();
         let scale: Vec<f32> = found.and_then(|q| q.scale()).iter().flatten().collect();
-        let mut zero_point: Vec<i64> = found.and_then(|q| q.zero_point()).iter().flatten().collect();
+        let mut zero_point: Vec<i64> = found
+            .and_then(|q| q.zero_point())
+            .iter()
+            .flatten()
+            .collect();
         if zero_point.len() <= 1 {
             let shared = zero_point.first().copied().unwrap_or_default();
             zero_point = vec![shared; scale.len()];
@@ -154,7 +162,9 @@ impl<'a> Tensors<'a> {
                 ),
             });
         }
-        zero_point.iter_mut().for_each(|zero_point| *zero_point -= lowered);
+        zero_point
+            .iter_mut()
+            .for_each(|zero_point| *zero_point -= lowered);
         Ok(Scales {
             scale,
             zero_point,
@@ -179,7 +189,9 @@ impl<'a> Tensors<'a> {
             TensorType::INT8 | TensorType::UINT8 => {
                 let scales = self.scales(index)?;
                 match (scales.scale.as_slice(), scales.zero_point.as_slice()) {
-                    (&[scale], &[zero_point]) => Ok(Some(Quantization::new(scale, zero_point as i8))),
+                    (&[scale], &[zero_point]) => {
+                        Ok(Some(Quantization::new(scale, zero_point as i8)))
+                    }
                     (several, _) => Err(refused(format!(
                         "{} of {} scales",
                         self.describe(index),
@@ -245,21 +257,36 @@ impl<'a> Tensors<'a> {
         let (dims, bytes) = self.elements(index, what, size)?;
         let left = self.values_left.checked_sub(bytes.len() / size);
         self.values_left = left.ok_or_else(|| NodeProblem::Refused {
-            reason: "more operators read the file's constants than a file of this size has reason to".into(),
+            reason:
+                "more operators read the file's constants than a file of this size has reason to"
+                    .into(),
         })?;
         let integers: Vec<i32> = match data_type {
             TensorType::FLOAT32 => {
-                let values = bytes.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
+                let values = bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|word| f32::from_le_bytes(*word));
                 return Ok(Floats::real(dims, values.collect()));
             }
             TensorType::FLOAT16 => {
-                let values = bytes.as_chunks().0.iter().map(|word| f16::from_le_bytes(*word).to_f32());
+                let values = bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|word| f16::from_le_bytes(*word).to_f32());
                 return Ok(Floats::real(dims, values.collect()));
             }
             TensorType::INT8 => bytes.iter().map(|q| i32::from(*q as i8)).collect(),
             // Lowered as their zero points are.
             TensorType::UINT8 => bytes.iter().map(|q| i32::from(*q) - 128).collect(),
-            _ => bytes.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect(),
+            _ => bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|word| i32::from_le_bytes(*word))
+                .collect(),
         };
         let scales = self.scales(index)?;
         let behind = match scales.scale.len() {
@@ -269,7 +296,11 @@ impl<'a> Tensors<'a> {
             }
             several => {
                 let found = format!("of {several} scales along axis {} of {dims:?}", scales.axis);
-                return Err(wrong(what, found, "one scale, or one for each index".into()));
+                return Err(wrong(
+                    what,
+                    found,
+                    "one scale, or one for each index".into(),
+                ));
             }
         };
         let real = |(n, q): (usize, &i32)| {
@@ -295,7 +326,9 @@ impl<'a> Tensors<'a> {
             TensorType::INT32 => {
                 let (_, bytes) = self.elements(index, what, 4)?;
                 let words = bytes.as_chunks().0.iter();
-                Ok(words.map(|word| i64::from(i32::from_le_bytes(*word))).collect())
+                Ok(words
+                    .map(|word| i64::from(i32::from_le_bytes(*word)))
+                    .collect())
             }
             TensorType::INT64 => {
                 let (_, bytes) = self.elements(index, what, 8)?;

@@ -63,7 +63,9 @@ pub(super) fn softmax(node: &mut Node<'_, '_>) -> Translated {
     let mut value = node.value(0)?;
     if beta != 1.0 {
         let multiply = BinaryFunction::Multiply;
-        value = node.builder.binary_constant(node.name, multiply, &value, &[], vec![beta])?;
+        value = node
+            .builder
+            .binary_constant(node.name, multiply, &value, &[], vec![beta])?;
     }
     over_last_axis(node, value, Operation::Softmax)
 }

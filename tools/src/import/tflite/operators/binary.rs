@@ -17,12 +17,13 @@ fn binary(
     let name = node.name;
     let value = match (first, second) {
         (Operand::Value(x), Operand::Value(o)) => node.builder.binary(name, function, &x, &o)?,
-        (Operand::Value(x), Operand::Constant(o)) => {
-            node.builder.binary_constant(name, function, &x, &o.dims, o.values)?
-        }
+        (Operand::Value(x), Operand::Constant(o)) => node
+            .builder
+            .binary_constant(name, function, &x, &o.dims, o.values)?,
         (Operand::Constant(x), Operand::Value(o)) => {
             let function = exchanged(function);
-            node.builder.binary_constant(name, function, &o, &x.dims, x.values)?
+            node.builder
+                .binary_constant(name, function, &o, &x.dims, x.values)?
         }
         (Operand::Constant(_), Operand::Constant(_)) => {
             return Err(NodeProblem::Refused {
@@ -70,5 +71,7 @@ pub(super) fn prelu(node: &mut Node<'_, '_>) -> Translated {
     let value = node.value(0)?;
     let slopes = node.floats(1, "slopes")?;
     let function = BinaryFunction::PRelu;
-    one(node.builder.binary_constant(node.name, function, &value, &slopes.dims, slopes.values)?)
+    one(node
+        .builder
+        .binary_constant(node.name, function, &value, &slopes.dims, slopes.values)?)
 }

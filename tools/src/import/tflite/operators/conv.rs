@@ -152,8 +152,13 @@ fn positive(name: &'static str, found: [i32; 2]) -> Result<[usize; 2], NodeProbl
 
 /// The padding before and behind an axis with which a window of stride 1 keeps its extent; the odd one is behind.
 fn same(extent: usize, kernel: usize, stride: usize, dilation: usize) -> [usize; 2] {
-    let span = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
-    let covered = (extent.div_ceil(stride) - 1).saturating_mul(stride).saturating_add(span);
+    let span = kernel
+        .saturating_sub(1)
+        .saturating_mul(dilation)
+        .saturating_add(1);
+    let covered = (extent.div_ceil(stride) - 1)
+        .saturating_mul(stride)
+        .saturating_add(span);
     let total = covered.saturating_sub(extent);
     [total / 2, total - total / 2]
 }

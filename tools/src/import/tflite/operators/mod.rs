@@ -49,7 +49,10 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::RELU6, activation::relu6),
     (BuiltinOperator::RELU_N1_TO_1, activation::relu_n1_to_1),
     (BuiltinOperator::RESHAPE, shape::reshape),
-    (BuiltinOperator::RESIZE_NEAREST_NEIGHBOR, resize::nearest_neighbor),
+    (
+        BuiltinOperator::RESIZE_NEAREST_NEIGHBOR,
+        resize::nearest_neighbor,
+    ),
     (BuiltinOperator::SLICE, part::slice),
     (BuiltinOperator::SOFTMAX, activation::softmax),
     (BuiltinOperator::SPLIT, part::split),

@@ -36,7 +36,9 @@ pub(super) fn concatenation(node: &mut Node<'_, '_>) -> Translated {
     let options = options.ok_or(NodeProblem::Missing { what: "axis" })?;
     let values = (0..node.inputs()).map(|index| node.value(index));
     let values = values.collect::<Result<Vec<Value>, _>>()?;
-    let first = values.first().ok_or(NodeProblem::Missing { what: "input" })?;
+    let first = values
+        .first()
+        .ok_or(NodeProblem::Missing { what: "input" })?;
     let axis = axis(options.axis().into(), first.dims.len())?;
     let mut dims = first.dims.clone();
     dims[axis] = 0;
@@ -81,10 +83,13 @@ pub(super) fn split(node: &mut Node<'_, '_>) -> Translated {
     let outputs = node.operator.outputs().map_or(0, |outputs| outputs.len());
     let extent = value.dims[axis];
     let parts = usize::try_from(parts).ok();
-    let parts = parts.filter(|parts| *parts == outputs && *parts > 0 && extent.is_multiple_of(*parts));
+    let parts =
+        parts.filter(|parts| *parts == outputs && *parts > 0 && extent.is_multiple_of(*parts));
     let parts = parts.ok_or_else(|| NodeProblem::Attribute {
         name: "num_splits",
-        found: options.map_or(0, |options| options.num_splits()).to_string(),
+        found: options
+            .map_or(0, |options| options.num_splits())
+            .to_string(),
         right: format!("{outputs}, a divisor of the extent {extent}"),
     })?;
     let (shape, place) = around(&value.dims, axis);
@@ -172,7 +177,10 @@ pub(super) fn slice(node: &mut Node<'_, '_>) -> Translated {
     };
     let parts: Option<Vec<Part>> = value.dims.iter().enumerate().map(part).collect();
     let parts = parts.ok_or_else(|| NodeProblem::Refused {
-        reason: format!("a part from {begin:?} of size {size:?} is not within {:?}", value.dims),
+        reason: format!(
+            "a part from {begin:?} of size {size:?} is not within {:?}",
+            value.dims
+        ),
     })?;
     one(sliced(node, &value, &parts)?)
 }
@@ -199,7 +207,8 @@ pub(super) fn strided_slice(node: &mut Node<'_, '_>) -> Translated {
     // A bit for each axis, of which there are fewer than 32 of more than one element.
     let bit = |mask: i32, axis: usize| axis < 32 && mask >> axis & 1 == 1;
     let part = |(axis, extent): (usize, &usize)| {
-        let Some(((begin, end), step)) = begin.get(axis).zip(end.get(axis)).zip(steps.get(axis)) else {
+        let Some(((begin, end), step)) = begin.get(axis).zip(end.get(axis)).zip(steps.get(axis))
+        else {
             // Those behind the last are whole.
             return Some(Part {
                 start: 0,
@@ -210,11 +219,22 @@ pub(super) fn strided_slice(node: &mut Node<'_, '_>) -> Translated {
         let step = usize::try_from(*step).ok().filter(|step| *step > 0)?;
         let limit = *extent as i64;
         let clamp = |place: i64| {
-            let from_front = if place < 0 { place.saturating_add(limit) } else { place };
+            let from_front = if place < 0 {
+                place.saturating_add(limit)
+            } else {
+                place
+            };
             from_front.clamp(0, limit) as usize
         };
-        let start = if bit(options.begin_mask(), axis) { 0 } else { clamp(*begin) };
-        let end = match (bit(options.shrink_axis_mask(), axis), bit(options.end_mask(), axis)) {
+        let start = if bit(options.begin_mask(), axis) {
+            0
+        } else {
+            clamp(*begin)
+        };
+        let end = match (
+            bit(options.shrink_axis_mask(), axis),
+            bit(options.end_mask(), axis),
+        ) {
             (true, _) => (start + 1).min(*extent),
             (false, true) => *extent,
             (false, false) => clamp(*end),
@@ -283,7 +303,8 @@ fn padded(node: &mut Node<'_, '_>, filling: f32) -> Translated {
     };
     let number = node.push(operation, &[input])?;
     let dims = value.dims.iter().zip(pairs);
-    let dims = dims.map(|(extent, [before, after])| extent.saturating_add(*before).saturating_add(*after));
+    let dims =
+        dims.map(|(extent, [before, after])| extent.saturating_add(*before).saturating_add(*after));
     let dims = dims.collect();
     one(Value { number, dims })
 }

@@ -72,7 +72,11 @@ fn window(dims: &[usize], axes: &[usize]) -> Option<(Shape, Window)> {
         let shape = Shape::new(height, width, channels);
         return Some((shape, Window::new(height, width)));
     }
-    let long: Vec<usize> = axes.iter().copied().filter(|axis| dims[*axis] != 1).collect();
+    let long: Vec<usize> = axes
+        .iter()
+        .copied()
+        .filter(|axis| dims[*axis] != 1)
+        .collect();
     let (first, last) = match (long.first(), long.last()) {
         (Some(first), Some(last)) => (*first, *last + 1),
         _ => (0, 0),

@@ -10,7 +10,9 @@ use crate::import::tflite::node::Node;
 
 /// Each row and column of the output is the nearest of the input.
 pub(super) fn nearest_neighbor(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_resize_nearest_neighbor_options();
+    let options = node
+        .operator
+        .builtin_options_as_resize_nearest_neighbor_options();
     let mode = Mode {
         align_corners: options.is_some_and(|options| options.align_corners()),
         half_pixel_centers: options.is_some_and(|options| options.half_pixel_centers()),
@@ -44,7 +46,9 @@ struct Mode {
 impl Mode {
     /// How often each of `extent` is repeated for `size`; None if some are repeated more often than others.
     fn factor(&self, extent: usize, size: i64) -> Option<usize> {
-        let size = usize::try_from(size).ok().filter(|size| (1..=MAX_EXTENT).contains(size))?;
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|size| (1..=MAX_EXTENT).contains(size))?;
         let factor = size / extent;
         let is_repetition = (0..size).all(|n| self.nearest(n, extent, size) == n / factor.max(1));
         Some(factor).filter(|_| is_repetition && size.is_multiple_of(extent))
@@ -59,7 +63,11 @@ impl Mode {
         };
         let center = if self.half_pixel_centers { 0.5 } else { 0.0 };
         let position = (n as f32 + center) * scale;
-        let nearest = if self.align_corners { position.round() } else { position.floor() };
+        let nearest = if self.align_corners {
+            position.round()
+        } else {
+            position.floor()
+        };
         (nearest as usize).min(extent - 1)
     }
 }

@@ -30,13 +30,19 @@ fn with_dims(value: Value, dims: Vec<usize>) -> Translated {
 
 pub(super) fn reshape(node: &mut Node<'_, '_>) -> Translated {
     let value = node.value(0)?;
-    let shape = match node.input(1).filter(|shape| node.tensors.is_constant(*shape)) {
+    let shape = match node
+        .input(1)
+        .filter(|shape| node.tensors.is_constant(*shape))
+    {
         Some(_) => node.integers(1, "shape")?,
         None => {
             let options = node.operator.builtin_options_as_reshape_options();
             let shape = options.and_then(|options| options.new_shape());
             let shape: Vec<i64> = shape.iter().flatten().map(i64::from).collect();
-            match node.output().and_then(|output| node.tensors.recorded_dims(output)) {
+            match node
+                .output()
+                .and_then(|output| node.tensors.recorded_dims(output))
+            {
                 // Other operators compute the shape, of which the batch alone is not known.
                 Some(dims) if node.input(1).is_some() => {
                     let open = |dim: &Option<usize>| dim.map_or(-1, |dim| dim as i64);
@@ -59,7 +65,9 @@ pub(super) fn reshape(node: &mut Node<'_, '_>) -> Translated {
             right: format!("one of {len} elements, in which one axis may be -1"),
         });
     };
-    let dims = shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(rest));
+    let dims = shape
+        .iter()
+        .map(|dim| usize::try_from(*dim).unwrap_or(rest));
     with_dims(value, dims.collect())
 }
 
