@@ -11,8 +11,6 @@
 mod node;
 mod operators;
 mod tensor;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
