@@ -8,6 +8,7 @@
 //! quantized behind it, and constants become the real numbers they mean. A pass joins these steps with the operator
 //! to one on 8-bit numbers. Unsigned numbers are taken as signed ones, lowered by 128 together with their zero point.
 
+mod constant;
 mod node;
 mod operators;
 mod tensor;

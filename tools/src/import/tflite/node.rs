@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use kinglet_kernels::{ParamsError, Shape, Unary};
 use tract_tflite::tflite::{ActivationFunctionType, Operator};
 
-use super::tensor::{Floats, Tensors, elements, wrong};
+use super::constant::Floats;
+use super::tensor::{Tensors, elements, wrong};
 use crate::graph::Operation;
 use crate::import::{Builder, NodeProblem, Value};
 

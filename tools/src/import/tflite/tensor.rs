@@ -1,7 +1,6 @@
-//! The tensors of a file: their shapes, and the values of those that are constant.
+//! The tensors of a file: their shapes, the bytes of those that are constant, and what 8-bit numbers mean.
 
 use flatbuffers::{ForwardsUOffset, Vector};
-use half::f16;
 use kinglet_kernels::Quantization;
 use tract_tflite::tflite::{Buffer, Model, SubGraph, Tensor, TensorType};
 
@@ -18,46 +17,19 @@ const VALUES_PER_BYTE: usize = 4;
 pub(super) struct Tensors<'a> {
     tensors: Vec<Tensor<'a>>,
     buffers: Option<Vector<'a, ForwardsUOffset<Buffer<'a>>>>,
-    values_left: usize,
-}
-
-/// A constant of real numbers with its shape.
-pub(super) struct Floats {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Vec<f32>,
-    /// Where the values are 8-bit numbers times a scale, without a zero point.
-    pub(super) scales: Option<Scales>,
-}
-
-impl Floats {
-    /// Values that are not multiples of anything.
-    fn real(dims: Vec<usize>, values: Vec<f32>) -> Self {
-        Self {
-            dims,
-            values,
-            scales: None,
-        }
-    }
-
-    /// The scale of each index of `axis`, if the values are 8-bit numbers times that.
-    pub(super) fn scale_along(&self, axis: usize) -> Option<Vec<f32>> {
-        let scales = self.scales.as_ref()?;
-        match scales.scale.as_slice() {
-            [one] => Some(vec![*one; *self.dims.get(axis)?]),
-            several => Some(several.to_vec()).filter(|_| scales.axis == axis),
-        }
-    }
+    /// How many values may still be read: see [`VALUES_PER_BYTE`].
+    pub(super) values_left: usize,
 }
 
 /// What the integers of a tensor mean: `scale * (q - zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scales {
     /// One for the tensor, or one for each index of the axis.
-    scale: Vec<f32>,
+    pub(super) scale: Vec<f32>,
     /// As many. Those of unsigned numbers are lowered with the numbers, by 128.
-    zero_point: Vec<i64>,
+    pub(super) zero_point: Vec<i64>,
     /// The axis of several scales.
-    axis: usize,
+    pub(super) axis: usize,
 }
 
 impl<'a> Tensors<'a> {
@@ -119,17 +91,18 @@ impl<'a> Tensors<'a> {
         Some(dims.collect())
     }
 
-    /// The type and shape in words.
+    /// The type and shape in words; an axis that the file leaves open is -1.
     pub(super) fn describe(&self, index: usize) -> String {
         let Some(tensor) = self.tensors.get(index) else {
             return "not there".to_owned();
         };
-        let shape: Vec<i32> = tensor.shape().iter().flatten().collect();
+        let signature = tensor.shape_signature().filter(|signature| !signature.is_empty());
+        let shape: Vec<i32> = signature.or(tensor.shape()).iter().flatten().collect();
         format!("{} {shape:?}", type_name(tensor.type_()))
     }
 
     /// What the integers of a tensor mean.
-    fn scales(&self, index: usize) -> Result<Scales, NodeProblem> {
+    pub(super) fn scales(&self, index: usize) -> Result<Scales, NodeProblem> {
         let tensor = self.get(index)?;
         let found = tensor.quantization();
         let scale: Vec<f32> = found.and_then(|q| q.scale()).iter().flatten().collect();
@@ -147,7 +120,7 @@ impl<'a> Tensors<'a> {
             TensorType::UINT8 => (0, 128),
             _ => (-128, 0),
         };
-        let is_scale = |scale: &f32| scale.is_normal() && *scale > 0.0;
+        let is_scale = |scale: &f32| scale.is_finite() && *scale > 0.0;
         let is_zero_point = |zero_point: &i64| (least..least + 256).contains(zero_point);
         if scale.is_empty()
             || zero_point.len() != scale.len()
@@ -210,7 +183,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The bytes of a constant and its shape, which they fill with elements of `size` bytes.
-    fn elements(
+    pub(super) fn elements(
         &self,
         index: usize,
         what: &'static str,
@@ -235,107 +208,6 @@ impl<'a> Tensors<'a> {
                 format!("{} with {} bytes", self.describe(index), bytes.len()),
                 "as many values as the shape has".into(),
             )),
-        }
-    }
-
-    /// A constant of real numbers, or of what its integers stand for.
-    pub(super) fn floats(
-        &mut self,
-        index: usize,
-        what: &'static str,
-    ) -> Result<Floats, NodeProblem> {
-        let data_type = self.get(index)?.type_();
-        let size = match data_type {
-            TensorType::FLOAT32 | TensorType::INT32 => 4,
-            TensorType::FLOAT16 => 2,
-            TensorType::INT8 | TensorType::UINT8 => 1,
-            _ => {
-                let right = "float32, float16, int8, uint8 or int32";
-                return Err(wrong(what, self.describe(index), right.into()));
-            }
-        };
-        let (dims, bytes) = self.elements(index, what, size)?;
-        let left = self.values_left.checked_sub(bytes.len() / size);
-        self.values_left = left.ok_or_else(|| NodeProblem::Refused {
-            reason:
-                "more operators read the file's constants than a file of this size has reason to"
-                    .into(),
-        })?;
-        let integers: Vec<i32> = match data_type {
-            TensorType::FLOAT32 => {
-                let values = bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|word| f32::from_le_bytes(*word));
-                return Ok(Floats::real(dims, values.collect()));
-            }
-            TensorType::FLOAT16 => {
-                let values = bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|word| f16::from_le_bytes(*word).to_f32());
-                return Ok(Floats::real(dims, values.collect()));
-            }
-            TensorType::INT8 => bytes.iter().map(|q| i32::from(*q as i8)).collect(),
-            // Lowered as their zero points are.
-            TensorType::UINT8 => bytes.iter().map(|q| i32::from(*q) - 128).collect(),
-            _ => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|word| i32::from_le_bytes(*word))
-                .collect(),
-        };
-        let scales = self.scales(index)?;
-        let behind = match scales.scale.len() {
-            1 => 1,
-            several if dims.get(scales.axis) == Some(&several) => {
-                dims[scales.axis + 1..].iter().product()
-            }
-            several => {
-                let found = format!("of {several} scales along axis {} of {dims:?}", scales.axis);
-                return Err(wrong(
-                    what,
-                    found,
-                    "one scale, or one for each index".into(),
-                ));
-            }
-        };
-        let real = |(n, q): (usize, &i32)| {
-            let channel = n / behind % scales.scale.len();
-            (i64::from(*q) - scales.zero_point[channel]) as f32 * scales.scale[channel]
-        };
-        let values = integers.iter().enumerate().map(real).collect();
-        let is_symmetric = size == 1 && scales.zero_point.iter().all(|zero_point| *zero_point == 0);
-        Ok(Floats {
-            dims,
-            values,
-            scales: Some(scales).filter(|_| is_symmetric),
-        })
-    }
-
-    /// A constant list of integers: a shape, axes, paddings.
-    pub(super) fn integers(
-        &self,
-        index: usize,
-        what: &'static str,
-    ) -> Result<Vec<i64>, NodeProblem> {
-        match self.get(index)?.type_() {
-            TensorType::INT32 => {
-                let (_, bytes) = self.elements(index, what, 4)?;
-                let words = bytes.as_chunks().0.iter();
-                Ok(words
-                    .map(|word| i64::from(i32::from_le_bytes(*word)))
-                    .collect())
-            }
-            TensorType::INT64 => {
-                let (_, bytes) = self.elements(index, what, 8)?;
-                let words = bytes.as_chunks().0.iter();
-                Ok(words.map(|word| i64::from_le_bytes(*word)).collect())
-            }
-            _ => Err(wrong(what, self.describe(index), "int32 or int64".into())),
         }
     }
 }

@@ -6,8 +6,9 @@ use tract_tflite::tflite;
 
 use super::{Translated, one};
 use crate::graph::Operation;
+use crate::import::tflite::constant::Floats;
 use crate::import::tflite::node::{Node, refused};
-use crate::import::tflite::tensor::{Floats, wrong};
+use crate::import::tflite::tensor::wrong;
 use crate::import::{NodeProblem, Value};
 
 /// Weights `[out_channels, kernel_h, kernel_w, in_channels / groups]`.

@@ -5,8 +5,9 @@ use tract_tflite::tflite::FullyConnectedOptionsWeightsFormat as WeightsFormat;
 
 use super::{Translated, one};
 use crate::graph::Operation;
+use crate::import::tflite::constant::Floats;
 use crate::import::tflite::node::{Node, refused};
-use crate::import::tflite::tensor::{Floats, wrong};
+use crate::import::tflite::tensor::wrong;
 use crate::import::{NodeProblem, Value};
 
 /// Weights `[out_features, in_features]`, over each row of an input of any shape.
