@@ -62,11 +62,8 @@ impl<'a> Tensors<'a> {
     /// The bytes of a constant; None if operators compute the tensor.
     fn bytes(&self, tensor: Tensor<'a>) -> Option<&'a [u8]> {
         let number = tensor.buffer() as usize;
-        let mut buffers = self
-            .buffers
-            .filter(|buffers| number < buffers.len())?
-            .iter();
-        let data = buffers.nth(number)?.data()?;
+        let buffers = self.buffers.filter(|buffers| number < buffers.len())?;
+        let data = buffers.get(number).data()?;
         Some(data.bytes()).filter(|bytes| !bytes.is_empty())
     }
 
