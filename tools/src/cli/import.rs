@@ -1,4 +1,4 @@
-//! `kinglet import`: from an ONNX file, or from PyTorch's weights and a recipe, to a model file.
+//! `kinglet import`: from an ONNX or TensorFlow Lite file, or from PyTorch's weights and a recipe, to a model file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,17 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::onnx;
 use crate::import::weights::{self, Matching, Poured};
+use crate::import::{onnx, tflite};
 use crate::recipe::{Normalize, Recipe};
 
-/// Write the network of an ONNX file, or PyTorch's weights with their recipe, as a model file
+/// Write the network of an ONNX or TensorFlow Lite file, or PyTorch's weights with their recipe, as a model file
 ///
 /// Of ONNX it takes plain CNNs: one input of [1, channels, height, width] or [1, features], one output, float32,
 /// and nodes that read one value each. Anything else is refused by the name of the node.
+///
+/// Of TensorFlow Lite it takes the operators of small CNNs, float32 or quantized to 8 bits, with one input and one
+/// output. Whether a file is one is told by its content, not by its name.
 ///
 /// With --recipe it takes a state dict that torch.save wrote (of any version since 0.4), or a safetensors file:
 /// float32, float64, float16 or bfloat16. Tensors go to the recipe's layers by their names, or by their
@@ -24,9 +27,10 @@ use crate::recipe::{Normalize, Recipe};
 #[command(after_help = "Examples:
   kinglet import lenet5.onnx                               writes lenet5.kgl
   kinglet import lenet5.onnx -o models/digits.kgl --fine-tune last=1
+  kinglet import person.tflite                             writes person.kgl
   kinglet import weights.pt --recipe net.toml -o net.kgl   pixels normalized as the recipe says")]
 pub(super) struct Arguments {
-    /// The ONNX file, or the weights
+    /// The ONNX or TensorFlow Lite file, or the weights
     file: PathBuf,
     /// The recipe of the network that the weights belong to
     #[arg(long, value_name = "FILE.toml")]
@@ -64,7 +68,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .into());
         }
         None => {
-            let graph = onnx::read(&arguments.file)?;
+            let graph = match tflite::is_tflite(&arguments.file) {
+                true => tflite::read(&arguments.file)?,
+                false => onnx::read(&arguments.file)?,
+            };
             (graph, Normalize::identity(0), Vec::new())
         }
     };

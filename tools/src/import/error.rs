@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use kinglet_kernels::{ParamsError, Shape};
 
+use super::builder::BuildError;
+
 /// A network could not be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +25,28 @@ pub enum ImportError {
         path: PathBuf,
         /// What the reader said.
         source: prost::DecodeError,
+    },
+    /// The file's tables are damaged, or it is of another kind.
+    #[error("{}: not a TensorFlow Lite model: {}", path.display(), first_line(source))]
+    Flatbuffer {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: flatbuffers::InvalidFlatbuffer,
+    },
+    /// One operator of a TensorFlow Lite model is not one that kinglet takes.
+    #[error("{}: operator {index} ({operator}), which computes \"{output}\": {problem}", path.display())]
+    Operator {
+        /// The file.
+        path: PathBuf,
+        /// Which one, counted from 0.
+        index: usize,
+        /// What the schema calls it.
+        operator: String,
+        /// The name of the first tensor it computes.
+        output: String,
+        /// What is wrong with it.
+        problem: Box<NodeProblem>,
     },
     /// The network as a whole is not one that kinglet takes.
     #[error("{}: {problem}", path.display())]
@@ -56,6 +80,28 @@ pub enum GraphProblem {
     /// The graph has no nodes.
     #[error("the graph has no nodes")]
     Empty,
+    /// More or fewer graphs than one.
+    #[error("the model has {found} subgraphs; one is right")]
+    Subgraphs {
+        /// How many there are.
+        found: usize,
+    },
+    /// An input of another type or number of axes.
+    #[error(
+        "input {name} is {found}; float32, int8 or uint8 [1, height, width, channels], [1, height, width] or [1, features] is right, with known sizes"
+    )]
+    InputTensor {
+        /// The input.
+        name: String,
+        /// Its data type and shape as the file has them.
+        found: String,
+    },
+    /// Nothing computes the output.
+    #[error("no operator computes the output {name}")]
+    UncomputedOutput {
+        /// The output.
+        name: String,
+    },
     /// More or fewer inputs than one.
     #[error("the graph has {found} inputs ({names}); one is right")]
     Inputs {
@@ -156,4 +202,36 @@ pub enum NodeProblem {
         /// What is wrong.
         reason: ParamsError,
     },
+    /// What the node asks for cannot be expressed.
+    #[error("{reason}")]
+    Refused {
+        /// What, and what would be right.
+        reason: String,
+    },
+}
+
+impl From<ParamsError> for NodeProblem {
+    fn from(error: ParamsError) -> Self {
+        Self::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<BuildError> for NodeProblem {
+    fn from(error: BuildError) -> Self {
+        Self::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// What is wrong, without where in the tables.
+fn first_line(error: &flatbuffers::InvalidFlatbuffer) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
