@@ -1,11 +1,12 @@
 //! A session against the oracle: every operator, every kernel set, any batch, any leftover bytes in the
 //! arena; and what it refuses.
 
-use kinglet::model::schema::bits;
+use kinglet::model::schema::{bits, operator_name};
 use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
+use kinglet::probe::Output;
 use kinglet::{
-    AnySession, Arena, ArenaMut, HeapArena, InputError, Model, Probe, Session, SessionError,
-    workspace_len,
+    AnySession, Arena, ArenaMut, HeapArena, InputError, LoadError, Model, Probe, Session,
+    SessionError, workspace_len,
 };
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Conv2d, CountPadding, Kernels, PooledConv2d, Portable,
@@ -31,7 +32,10 @@ impl Probe for Outputs {
         self.running = Some(node);
     }
 
-    fn after(&mut self, node: usize, output: &[f32]) {
+    fn after(&mut self, node: usize, output: Output<'_>) {
+        let Output::F32(output) = output else {
+            panic!("no node of these graphs is quantized");
+        };
         assert_eq!(self.running, Some(node));
         self.running = None;
         self.outputs.push(output.to_vec());
@@ -89,10 +93,7 @@ fn every_operator_gives_the_bits_of_the_oracle() {
 fn random_graph(rng: &mut fastrand::Rng) -> GraphSpec {
     let input = Shape::new(rng.usize(1..8), rng.usize(1..8), rng.usize(1..5));
     let mut spec = chain("random", input, vec![]);
-    let mut values = vec![Value {
-        shape: input,
-        elements: vec![0.0; input.len()],
-    }];
+    let mut values = vec![Value::real(input, vec![0.0; input.len()])];
     for _ in 0..rng.usize(1..=12) {
         let read = values.len() - 1 - rng.usize(0..3.min(values.len()));
         let shape = values[read].shape;
@@ -174,10 +175,7 @@ fn every_kernel_set_agrees_with_the_oracle_node_by_node() {
             let tensors: Vec<Value> = std::iter::once(&input)
                 .chain(&outputs)
                 .zip(&shapes)
-                .map(|(elements, value)| Value {
-                    shape: value.shape,
-                    elements: elements.clone(),
-                })
+                .map(|(elements, value)| Value::real(value.shape, elements.clone()))
                 .collect();
             for (index, node) in spec.nodes.iter().enumerate() {
                 let read = interpreter::read(node, &tensors);
@@ -370,8 +368,11 @@ fn each_operator_is_behind_its_own_bit() {
             let input = [-1.5, 0.25, 7.0, -0.0];
             let expected = interpreter::run(&spec, &input).pop().expect("an output");
             let file = file(&spec);
-            let model = Model::load(&file).expect("a valid file");
+            let model = Model::load_with::<{ bits::$bit }>(&file).expect("a valid file");
             assert_eq!(model.sizes().operators, bits::$bit);
+            let refused = Model::load_with::<{ bits::ALL & !bits::$bit }>(&file).err();
+            let name = operator_name(bits::$bit.trailing_zeros());
+            assert_eq!(refused, Some(LoadError::Operator { node: 0, name }));
             let mut arena = HeapArena::new(model.sizes().arena);
             let mut session = Session::<{ bits::$bit }, _>::new(&model, &mut arena, Portable)
                 .expect("the one operator is there");

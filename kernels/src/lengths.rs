@@ -219,7 +219,7 @@ pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
 /// `true` if there are as many elements as are needed.
 #[inline(always)]
 #[cfg(any(
-    target_arch = "x86_64",
+    all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
 ))]
@@ -234,7 +234,7 @@ pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
 /// The first `needed` elements of scratch, if it has them.
 #[inline(always)]
 #[cfg(any(
-    target_arch = "x86_64",
+    all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
 ))]

@@ -13,7 +13,7 @@ use kinglet_kernels::{
 };
 
 use crate::model::LoadError;
-use crate::model::schema::{MAX_INPUTS, Node, Operator, TENSOR_ALIGN, Tensor};
+use crate::model::schema::{MAX_INPUTS, Node, Operator, TENSOR_ALIGN, Tensor, bits};
 
 /// The tensors that a node reads.
 pub(crate) type Inputs = heapless::Vec<Tensor, MAX_INPUTS>;
@@ -266,14 +266,22 @@ fn types_fit(operator: &Operator, inputs: &[Tensor], output: &Tensor) -> bool {
 }
 
 /// Resolves node number `index`, which reads `inputs` and writes `output`, in a file with `weights` elements
-/// of parameters.
-pub(crate) fn resolve(
+/// of parameters. Each arm is behind its bit of `OPS`, so that no operator outside of it is linked: its nodes are
+/// refused.
+pub(crate) fn resolve<const OPS: u64>(
     index: usize,
     node: &Node,
     inputs: &[Tensor],
     output: &Tensor,
     weights: usize,
 ) -> Result<Record, LoadError> {
+    let unknown = LoadError::Operator {
+        node: index,
+        name: node.operator.name(),
+    };
+    if node.operator.bit() & OPS == 0 {
+        return Err(unknown);
+    }
     let mismatch = LoadError::Shape { node: index };
     let (input, others) = inputs.split_first().ok_or(mismatch)?;
     let as_many_as_it_takes = match node.operator {
@@ -301,7 +309,7 @@ pub(crate) fn resolve(
             activation,
             weights,
             bias,
-        } => {
+        } if OPS & bits::CONV2D_F32 != 0 => {
             let out_channels = output.shape.channels;
             let params = Conv2d::new(
                 input.shape,
@@ -327,7 +335,7 @@ pub(crate) fn resolve(
             bias,
             pool,
             rounding,
-        } => {
+        } if OPS & bits::CONV2D_MAX_POOL2D_F32 != 0 => {
             let channels = output.shape.channels;
             let conv = Conv2d::new(input.shape, channels, window, groups as usize, activation)
                 .map_err(params)?;
@@ -344,7 +352,7 @@ pub(crate) fn resolve(
             activation,
             weights,
             bias,
-        } => {
+        } if OPS & bits::LINEAR_F32 != 0 => {
             let out_features = output.shape.len();
             let params =
                 Linear::new(input.shape.len(), out_features, activation).map_err(params)?;
@@ -355,7 +363,7 @@ pub(crate) fn resolve(
             };
             (operation, Shape::vector(out_features))
         }
-        Operator::MaxPool2dF32 { window, rounding } => {
+        Operator::MaxPool2dF32 { window, rounding } if OPS & bits::MAX_POOL2D_F32 != 0 => {
             let params =
                 Pool2d::new(input.shape, window, rounding, Default::default()).map_err(params)?;
             (Operation::MaxPool2d(params), params.output())
@@ -364,18 +372,18 @@ pub(crate) fn resolve(
             window,
             rounding,
             count_padding,
-        } => {
+        } if OPS & bits::AVG_POOL2D_F32 != 0 => {
             let params =
                 Pool2d::new(input.shape, window, rounding, count_padding).map_err(params)?;
             (Operation::AvgPool2d(params), params.output())
         }
-        Operator::SoftmaxF32 => (
+        Operator::SoftmaxF32 if OPS & bits::SOFTMAX_F32 != 0 => (
             Operation::Softmax {
                 channels: input.shape.channels,
             },
             input.shape,
         ),
-        Operator::LogSoftmaxF32 => (
+        Operator::LogSoftmaxF32 if OPS & bits::LOG_SOFTMAX_F32 != 0 => (
             Operation::LogSoftmax {
                 channels: input.shape.channels,
             },
@@ -384,7 +392,7 @@ pub(crate) fn resolve(
         Operator::BinaryF32 {
             function,
             activation,
-        } => {
+        } if OPS & bits::BINARY_F32 != 0 => {
             let operand = others.first().ok_or(mismatch)?;
             let params =
                 Binary::new(function, activation, input.shape, operand.shape).map_err(params)?;
@@ -396,7 +404,7 @@ pub(crate) fn resolve(
             activation,
             shape,
             operand,
-        } => {
+        } if OPS & bits::BINARY_CONSTANT_F32 != 0 => {
             let params = Binary::new(function, activation, input.shape, shape).map_err(params)?;
             let operand = span(operand, params.operand_len())?;
             (Operation::BinaryConstant { params, operand }, input.shape)
@@ -405,7 +413,7 @@ pub(crate) fn resolve(
             activation,
             scale,
             shift,
-        } => {
+        } if OPS & bits::CHANNEL_AFFINE_F32 != 0 => {
             let operation = Operation::ChannelAffine {
                 activation,
                 scale: span(scale, input.shape.channels)?,
@@ -413,49 +421,44 @@ pub(crate) fn resolve(
             };
             (operation, input.shape)
         }
-        Operator::ConcatF32 { axis } => {
+        Operator::ConcatF32 { axis } if OPS & bits::CONCAT_F32 != 0 => {
             let (params, others) = concat(axis, inputs).map_err(params)?;
             (Operation::Concat { params, others }, params.output())
         }
-        Operator::SliceF32 { start, step } => {
+        Operator::SliceF32 { start, step } if OPS & bits::SLICE_F32 != 0 => {
             let copy =
                 StridedCopy::slice(input.shape, start, step, output.shape).map_err(params)?;
             (Operation::Slice(copy), output.shape)
         }
-        Operator::TransposeF32 { order } => {
+        Operator::TransposeF32 { order } if OPS & bits::TRANSPOSE_F32 != 0 => {
             let copy = StridedCopy::transpose(input.shape, order).map_err(params)?;
             let shape = kinglet_kernels::params::transposed(input.shape, order);
             (Operation::Transpose(copy), shape)
         }
-        Operator::PadF32 { before, value } => {
+        Operator::PadF32 { before, value } if OPS & bits::PAD_F32 != 0 => {
             let copy = StridedCopy::place(input.shape, before, output.shape).map_err(params)?;
             (Operation::Pad { copy, value }, output.shape)
         }
-        Operator::UpsampleF32 { factor_h, factor_w } => {
+        Operator::UpsampleF32 { factor_h, factor_w } if OPS & bits::UPSAMPLE_F32 != 0 => {
             let (factor_h, factor_w) = (factor_h as usize, factor_w as usize);
             let params = Upsample::new(input.shape, factor_h, factor_w).map_err(params)?;
             (Operation::Upsample(params), params.output())
         }
-        Operator::ReshapeF32 if input.shape.len() == output.shape.len() => {
+        Operator::ReshapeF32 if OPS & bits::RESHAPE_F32 != 0 => {
+            if input.shape.len() != output.shape.len() {
+                return Err(mismatch);
+            }
             (Operation::Reshape, output.shape)
         }
-        Operator::ReshapeF32 => return Err(mismatch),
-        Operator::ReluF32
-        | Operator::Relu6F32
-        | Operator::LeakyReluF32 { .. }
-        | Operator::SigmoidF32
-        | Operator::TanhF32
-        | Operator::ClipF32 { .. }
-        | Operator::EluF32 { .. }
-        | Operator::HardSigmoidF32 { .. }
-        | Operator::HardSwishF32 => {
-            let function = node.operator.unary().ok_or(mismatch)?;
-            (Operation::Unary(function), input.shape)
-        }
-        ref operator => {
-            let (operation, shape) = int8::resolve(index, operator, inputs, output, weights)?;
-            (Operation::Int8(operation), shape)
-        }
+        ref operator => match operator.unary() {
+            Some(function) => (Operation::Unary(function), input.shape),
+            None if OPS & bits::INT8 != 0 => {
+                let (operation, shape) =
+                    int8::resolve::<OPS>(index, operator, inputs, output, weights)?;
+                (Operation::Int8(operation), shape)
+            }
+            None => return Err(unknown),
+        },
     };
     if shape != output.shape {
         return Err(mismatch);

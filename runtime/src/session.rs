@@ -91,9 +91,14 @@ impl core::error::Error for InputError {}
 /// Elements of workspace (packed weights and scratch) that `kernels` asks for: 0 for the sets that a
 /// microcontroller uses.
 pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
+    workspace_len_with::<{ bits::ALL }>(model, kernels)
+}
+
+/// The same, without linking operators outside of `OPS`.
+fn workspace_len_with<const OPS: u64>(model: &Model<'_>, kernels: &impl Kernels) -> usize {
     let mut packed = 0usize;
     let mut scratch = 0;
-    for mut record in records(model).flatten() {
+    for mut record in records::<OPS>(model).flatten() {
         if let Some((params, _, _)) = record.operation.convolution() {
             packed = packed.saturating_add(kernels.conv2d_f32_packed_len(params));
         }
@@ -149,8 +154,10 @@ impl SessionMemory {
     }
 }
 
-/// Resolves every node of a checked model: no item is an error.
-pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, LoadError>> {
+/// Resolves every node of a checked model. No item is an error if `OPS` has all of its operators.
+pub(crate) fn records<const OPS: u64>(
+    model: &Model<'_>,
+) -> impl Iterator<Item = Result<Record, LoadError>> {
     let tensors = model.tensors();
     let weights = model.weights().len();
     model
@@ -165,7 +172,7 @@ pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, 
                 let tensor = tensor.ok_or(LoadError::Malformed)?;
                 inputs.push(tensor).map_err(|_| LoadError::Malformed)?;
             }
-            resolve(index, &node, &inputs, &output, weights)
+            resolve::<OPS>(index, &node, &inputs, &output, weights)
         })
 }
 
@@ -239,7 +246,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             .ok_or(too_small)?;
         let scratch = bytemuck::try_cast_slice_mut(scratch).map_err(|_| too_small)?;
 
-        let needed = workspace_len(model, &kernels);
+        let needed = workspace_len_with::<OPS>(model, &kernels);
         let found = workspace.len();
         let mut packer = Packer {
             free: workspace,
@@ -247,7 +254,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         };
         // The packed part of the workspace is written while records are made, and only read afterwards.
         let slots = carve(rest, model.prefix().records).ok_or(too_small)?;
-        let resolved = records(model).map(|record| {
+        let resolved = records::<OPS>(model).map(|record| {
             let mut record = record.map_err(|_| too_small)?;
             packer
                 .pack(&mut record, &kernels, model.weights())

@@ -6,7 +6,7 @@ use super::view::GraphView;
 use super::{LoadError, Prefix};
 use crate::record::{Inputs, Region, resolve};
 
-pub(crate) fn check(
+pub(crate) fn check<const OPS: u64>(
     prefix: &Prefix,
     graph: &GraphView<'_>,
     weights: &[f32],
@@ -20,7 +20,7 @@ pub(crate) fn check(
         return Err(LoadError::Extension { id: unknown.id });
     }
     check_tensors(prefix, graph)?;
-    let totals = check_nodes(graph, weights)?;
+    let totals = check_nodes::<OPS>(graph, weights)?;
     check_overlap(graph)?;
     check_meaning(graph)?;
 
@@ -96,8 +96,12 @@ struct Totals {
     values: usize,
 }
 
-/// Every node can be resolved, reads what exists at its time, and may be trained if it is in the suffix.
-fn check_nodes(graph: &GraphView<'_>, weights: &[f32]) -> Result<Totals, LoadError> {
+/// Every node is of an operator in `OPS` and can be resolved, reads what exists at its time, and may be trained if
+/// it is in the suffix.
+fn check_nodes<const OPS: u64>(
+    graph: &GraphView<'_>,
+    weights: &[f32],
+) -> Result<Totals, LoadError> {
     let nodes = graph.nodes.len();
     let trainable = usize::from(graph.trainable_nodes);
     let Some(suffix) = nodes.checked_sub(trainable) else {
@@ -118,7 +122,7 @@ fn check_nodes(graph: &GraphView<'_>, weights: &[f32]) -> Result<Totals, LoadErr
         if released {
             return Err(LoadError::Lifetime { node: index });
         }
-        let record = resolve(index, &node, &inputs, &output, weights.len())?;
+        let record = resolve::<OPS>(index, &node, &inputs, &output, weights.len())?;
         let possible = record.operation.check(weights);
         possible.map_err(|reason| LoadError::Params {
             node: index,

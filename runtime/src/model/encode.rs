@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::parameters::Weights;
 use super::schema::{
     DType, FORMAT_VERSION, File, Graph, MAGIC, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node,
-    Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN,
+    Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
 };
 use super::spec::GraphSpec;
 use super::{CRC, LoadError, Model, ModelId};
@@ -121,7 +121,7 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         trainable_nodes: narrow(spec.trainable_nodes)?,
         extensions: Vec::new(),
     };
-    let file = assemble(&graph, &weights.into_bytes(), None)?;
+    let file = assemble(&graph, &weights.bytes, None)?;
     Ok((file, plan))
 }
 
@@ -316,7 +316,7 @@ impl Totals {
             let inputs = node.inputs.iter();
             let inputs: Vec<Tensor> = inputs.map(|t| graph.tensors[usize::from(*t)]).collect();
             let output = &graph.tensors[index + 1];
-            let record: Record = resolve(index, node, &inputs, output, weights)?;
+            let record: Record = resolve::<{ bits::ALL }>(index, node, &inputs, output, weights)?;
             totals.scratch_bytes = totals.scratch_bytes.max(record.operation.scratch_bytes());
             totals.operators |= node.operator.bit();
             if index >= suffix {

@@ -55,6 +55,13 @@ pub enum LoadError {
         /// The node's number.
         node: usize,
     },
+    /// A node's operator is none of those that the file was to be read with.
+    Operator {
+        /// The node's number.
+        node: usize,
+        /// The operator's name.
+        name: &'static str,
+    },
     /// A node has another number of inputs than its operator, or its output has another shape.
     Shape {
         /// The node's number.
@@ -155,6 +162,10 @@ impl core::fmt::Display for LoadError {
                     "node {node} reads a tensor that does not exist at that time"
                 )
             }
+            Self::Operator { node, name } => write!(
+                f,
+                "node {node} is {name}, which this program was built without"
+            ),
             Self::Shape { node } => write!(f, "the tensors of node {node} do not fit its operator"),
             Self::Params { node, reason } => write!(f, "node {node}: {reason}"),
             Self::Weights { node } => {

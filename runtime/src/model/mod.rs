@@ -34,7 +34,7 @@ pub use spec_i8::{Int8Spec, LayerI8};
 use crate::session::InputError;
 use kinglet_kernels::Shape;
 pub(crate) use prefix::{CRC, Prefix};
-use schema::{Extension, Node, Tensor};
+use schema::{Extension, Node, Tensor, bits};
 use view::GraphView;
 
 /// Bytes at a multiple of 64, as [`include_model!`](crate::include_model) makes them.
@@ -78,6 +78,16 @@ impl<'a> Model<'a> {
     /// [`LoadError`] says what is wrong with the file. No file, however crafted, makes it panic or take
     /// more than a bounded time.
     pub fn load(file: &'a [u8]) -> Result<Self, LoadError> {
+        Self::load_with::<{ bits::ALL }>(file)
+    }
+
+    /// Like [`load`](Self::load), for a model with no other operators than those in the bitmap `OPS`. Firmware that
+    /// names it from its model (`{ SIZES.operators }`), as for its [`Session`](crate::Session), links the checks
+    /// of these operators alone.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`LoadError::Operator`] if the graph has another one.
+    pub fn load_with<const OPS: u64>(file: &'a [u8]) -> Result<Self, LoadError> {
         let prefix = Prefix::read(file)?;
         if prefix.file_len != file.len() {
             return Err(LoadError::Length {
@@ -92,7 +102,7 @@ impl<'a> Model<'a> {
         let (graph, rest) = GraphView::read(body)?;
         let weights = view::read_weights(rest, &prefix, file.len())?;
         let weights = bytemuck::try_cast_slice(weights).map_err(|_| LoadError::Misaligned)?;
-        check::check(&prefix, &graph, weights)?;
+        check::check::<OPS>(&prefix, &graph, weights)?;
         Ok(Self {
             prefix,
             graph,

@@ -8,7 +8,7 @@ use kinglet_kernels::{
 
 use super::{MAX_INPUTS, Region, Span, concat, span};
 use crate::model::LoadError;
-use crate::model::schema::{Operator, Tensor};
+use crate::model::schema::{Operator, Tensor, bits};
 
 /// What a record of 8-bit numbers computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,8 +82,8 @@ impl Int8 {
 }
 
 /// Resolves `operator` of node number `index`, which reads `inputs`, at least one, and writes `output`; returns the
-/// shape that it gives. Element types have been found to fit.
-pub(super) fn resolve(
+/// shape that it gives. Element types have been found to fit. Each arm is behind its bit of `OPS`.
+pub(super) fn resolve<const OPS: u64>(
     index: usize,
     operator: &Operator,
     inputs: &[Tensor],
@@ -114,8 +114,12 @@ pub(super) fn resolve(
         })
     };
     Ok(match *operator {
-        Operator::QuantizeI8 => (Int8::Quantize(quantization(output)?), input.shape),
-        Operator::DequantizeI8 => (Int8::Dequantize(quantization(input)?), input.shape),
+        Operator::QuantizeI8 if OPS & bits::QUANTIZE_I8 != 0 => {
+            (Int8::Quantize(quantization(output)?), input.shape)
+        }
+        Operator::DequantizeI8 if OPS & bits::DEQUANTIZE_I8 != 0 => {
+            (Int8::Dequantize(quantization(input)?), input.shape)
+        }
         Operator::Conv2dI8 {
             window,
             groups,
@@ -124,7 +128,7 @@ pub(super) fn resolve(
             weights,
             bias,
             scale,
-        } => {
+        } if OPS & bits::CONV2D_I8 != 0 => {
             let channels = output.shape.channels;
             let (groups, none) = (groups as usize, Activation::Identity);
             let geometry =
@@ -146,7 +150,7 @@ pub(super) fn resolve(
             weights,
             bias,
             scale,
-        } => {
+        } if OPS & bits::LINEAR_I8 != 0 => {
             let features = output.shape.len();
             if output.shape != Shape::vector(features) {
                 return Err(mismatch);
@@ -159,7 +163,7 @@ pub(super) fn resolve(
             let layer = layer(geometry.weights_len(), weights, bias, scale)?;
             (Int8::Linear { params, layer }, output.shape)
         }
-        Operator::MaxPool2dI8 { window, rounding } => {
+        Operator::MaxPool2dI8 { window, rounding } if OPS & bits::MAX_POOL2D_I8 != 0 => {
             let pool =
                 Pool2d::new(input.shape, window, rounding, Default::default()).map_err(params)?;
             (Int8::MaxPool2d(pool), pool.output())
@@ -168,13 +172,13 @@ pub(super) fn resolve(
             window,
             rounding,
             count_padding,
-        } => {
+        } if OPS & bits::AVG_POOL2D_I8 != 0 => {
             let geometry =
                 Pool2d::new(input.shape, window, rounding, count_padding).map_err(params)?;
             let pool = AvgPool2dI8::new(geometry, quantization(input)?, quantization(output)?);
             (Int8::AvgPool2d(pool.map_err(params)?), geometry.output())
         }
-        Operator::AddI8 { low, high } => {
+        Operator::AddI8 { low, high } if OPS & bits::ADD_I8 != 0 => {
             let operand = others.first().ok_or(mismatch)?;
             if operand.shape != input.shape {
                 return Err(mismatch);
@@ -189,42 +193,50 @@ pub(super) fn resolve(
             let operand = Region::of(operand);
             (Int8::Add { params, operand }, input.shape)
         }
-        Operator::SoftmaxI8 => {
+        Operator::SoftmaxI8 if OPS & bits::SOFTMAX_I8 != 0 => {
             let (from, to) = (quantization(input)?, quantization(output)?);
             let params = SoftmaxI8::new(input.shape, from, to).map_err(params)?;
             (Int8::Softmax(params), input.shape)
         }
-        Operator::RequantizeI8 { low, high } => {
+        Operator::RequantizeI8 { low, high } if OPS & bits::REQUANTIZE_I8 != 0 => {
             let (from, to) = (quantization(input)?, quantization(output)?);
             let params = RequantizeI8::new(from, to, (low, high)).map_err(params)?;
             (Int8::Requantize(params), input.shape)
         }
-        Operator::ReshapeI8 if input.shape.len() == output.shape.len() => {
+        Operator::ReshapeI8 if OPS & bits::RESHAPE_I8 != 0 => {
+            if input.shape.len() != output.shape.len() {
+                return Err(mismatch);
+            }
             (Int8::Reshape, output.shape)
         }
-        Operator::PadI8 { before, value } => {
+        Operator::PadI8 { before, value } if OPS & bits::PAD_I8 != 0 => {
             let copy = StridedCopy::place(input.shape, before, output.shape).map_err(params)?;
             (Int8::Pad { copy, value }, output.shape)
         }
-        Operator::ConcatI8 { axis } => {
+        Operator::ConcatI8 { axis } if OPS & bits::CONCAT_I8 != 0 => {
             let (params, others) = concat(axis, inputs).map_err(params)?;
             (Int8::Concat { params, others }, params.output())
         }
-        Operator::SliceI8 { start, step } => {
+        Operator::SliceI8 { start, step } if OPS & bits::SLICE_I8 != 0 => {
             let copy =
                 StridedCopy::slice(input.shape, start, step, output.shape).map_err(params)?;
             (Int8::Slice(copy), output.shape)
         }
-        Operator::TransposeI8 { order } => {
+        Operator::TransposeI8 { order } if OPS & bits::TRANSPOSE_I8 != 0 => {
             let copy = StridedCopy::transpose(input.shape, order).map_err(params)?;
             let shape = kinglet_kernels::params::transposed(input.shape, order);
             (Int8::Transpose(copy), shape)
         }
-        Operator::UpsampleI8 { factor_h, factor_w } => {
+        Operator::UpsampleI8 { factor_h, factor_w } if OPS & bits::UPSAMPLE_I8 != 0 => {
             let (factor_h, factor_w) = (factor_h as usize, factor_w as usize);
             let params = Upsample::new(input.shape, factor_h, factor_w).map_err(params)?;
             (Int8::Upsample(params), params.output())
         }
-        _ => return Err(mismatch),
+        _ => {
+            return Err(LoadError::Operator {
+                node: index,
+                name: operator.name(),
+            });
+        }
     })
 }

@@ -26,6 +26,28 @@ pub enum ImportError {
         /// What the reader said.
         source: prost::DecodeError,
     },
+    /// The file's tables are damaged, or it is of another kind.
+    #[error("{}: not a TensorFlow Lite model: {}", path.display(), first_line(source))]
+    Flatbuffer {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: flatbuffers::InvalidFlatbuffer,
+    },
+    /// One operator of a TensorFlow Lite model is not one that kinglet takes.
+    #[error("{}: operator {index} ({operator}), which computes \"{output}\": {problem}", path.display())]
+    Operator {
+        /// The file.
+        path: PathBuf,
+        /// Which one, counted from 0.
+        index: usize,
+        /// What the schema calls it.
+        operator: String,
+        /// The name of the first tensor it computes.
+        output: String,
+        /// What is wrong with it.
+        problem: Box<NodeProblem>,
+    },
     /// The network as a whole is not one that kinglet takes.
     #[error("{}: {problem}", path.display())]
     Graph {
@@ -65,6 +87,28 @@ pub enum GraphProblem {
         /// The newest that is read.
         newest: i64,
     },
+    /// More or fewer graphs than one.
+    #[error("the model has {found} subgraphs; one is right")]
+    Subgraphs {
+        /// How many there are.
+        found: usize,
+    },
+    /// An input of another type or number of axes.
+    #[error(
+        "input {name} is {found}; float32, int8 or uint8 [1, height, width, channels], [1, height, width] or [1, features] is right, with known sizes"
+    )]
+    InputTensor {
+        /// The input.
+        name: String,
+        /// Its data type and shape as the file has them.
+        found: String,
+    },
+    /// Nothing computes the output.
+    #[error("no operator computes the output {name}")]
+    UncomputedOutput {
+        /// The output.
+        name: String,
+    },
     /// More or fewer inputs than one.
     #[error("the graph has {found} inputs ({names}); one is right")]
     Inputs {
@@ -100,8 +144,14 @@ pub enum GraphProblem {
         right: usize,
     },
     /// More or fewer outputs than one.
-    #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
+    #[error("the graph has {found} outputs; one is right")]
     Outputs {
+        /// How many there are.
+        found: usize,
+    },
+    /// Several outputs, of which one may be chosen, or none.
+    #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
+    ChooseOutput {
         /// How many there are.
         found: usize,
         /// Their names.
@@ -287,4 +337,14 @@ impl From<BuildError> for NodeProblem {
             reason: error.to_string(),
         }
     }
+}
+
+/// What is wrong, without where in the tables.
+fn first_line(error: &flatbuffers::InvalidFlatbuffer) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -89,7 +89,7 @@ fn output(graph: &GraphProto, options: &Options) -> Result<String, GraphProblem>
             }
         }
         (None, [name]) => Ok((*name).to_owned()),
-        (None, names) => Err(GraphProblem::Outputs {
+        (None, names) => Err(GraphProblem::ChooseOutput {
             found: names.len(),
             names: names.join(", "),
         }),
