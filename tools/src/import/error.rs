@@ -166,7 +166,9 @@ pub enum GraphProblem {
         names: String,
     },
     /// A node has the output, but it is not computed here.
-    #[error("the output {name} is one that is not computed here; --output-name chooses another value")]
+    #[error(
+        "the output {name} is one that is not computed here; --output-name chooses another value"
+    )]
     AbsentOutput {
         /// The output.
         name: String,
@@ -176,6 +178,14 @@ pub enum GraphProblem {
     ConstantOutput {
         /// The output.
         name: String,
+    },
+    /// More nodes than any small network has.
+    #[error("{found} nodes lead to the output; at most {most} are right")]
+    Nodes {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
     },
     /// Two nodes compute the same value.
     #[error("two nodes compute {value}; one is right")]

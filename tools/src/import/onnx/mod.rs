@@ -9,6 +9,7 @@
 mod door;
 mod external;
 mod fold;
+mod joined;
 mod model;
 mod node;
 mod operand;
@@ -111,9 +112,12 @@ pub fn operators() -> impl Iterator<Item = &'static str> {
 fn transpositions(graph: &Graph) -> usize {
     let mut graph = graph.clone();
     simplify(&mut graph);
-    let is_transposition =
-        |operation: &Operation| matches!(operation, Operation::Transpose { .. });
-    graph.nodes.iter().filter(|node| is_transposition(&node.operation)).count()
+    let is_transposition = |operation: &Operation| matches!(operation, Operation::Transpose { .. });
+    graph
+        .nodes
+        .iter()
+        .filter(|node| is_transposition(&node.operation))
+        .count()
 }
 
 fn is_standard(domain: &str) -> bool {
@@ -125,6 +129,17 @@ fn name_of(node: &NodeProto) -> &str {
     match (node.name.as_str(), node.output.first()) {
         ("", Some(output)) => output,
         (name, _) => name,
+    }
+}
+
+/// Values a graph may have before it is optimized: far more than a model may, and few enough for passes whose time
+/// grows with their square.
+const MAX_VALUES: usize = 1 << 13;
+
+fn is_small(operand: &Operand) -> bool {
+    match operand {
+        Operand::Value(value) | Operand::Quantized(value, _) => value.number <= MAX_VALUES,
+        Operand::Constant(_) => true,
     }
 }
 
@@ -192,7 +207,9 @@ impl Reader<'_> {
                 }));
             }
         };
-        let (usual, others) = Door::layouts(&value.dims).split_first().expect("there is one");
+        let (usual, others) = Door::layouts(&value.dims)
+            .split_first()
+            .expect("there is one");
         let output = Door {
             name: selection.output.clone(),
             dims: value.dims.clone(),
@@ -203,7 +220,9 @@ impl Reader<'_> {
             Layout::ChannelsFirst => builder.channels_last(&output.name, &value),
             Layout::AsInFile => {
                 let shape = door::in_order(&value.dims);
-                builder.view(&output.name, value.number, shape).map_err(Into::into)
+                builder
+                    .view(&output.name, value.number, shape)
+                    .map_err(Into::into)
             }
         };
         let number = number.map_err(|error| too_large(error.into()))?;
@@ -244,6 +263,12 @@ impl Reader<'_> {
                 };
                 (operator.translate)(&mut node)
             });
+            let translated = translated.and_then(|outputs| match outputs.iter().all(is_small) {
+                true => Ok(outputs),
+                false => Err(NodeProblem::Refused {
+                    reason: format!("the network has more than {MAX_VALUES} values by now"),
+                }),
+            });
             let outputs = translated.map_err(|problem| ImportError::Node {
                 path: self.path.to_owned(),
                 node: name.to_owned(),
@@ -271,27 +296,29 @@ impl Reader<'_> {
         let mut inputs = Vec::with_capacity(proto.input.len());
         for name in &proto.input {
             let name = name.as_str();
-            inputs.push(match (values.get(name), self.selection.initializers.get(name)) {
-                _ if name.is_empty() => None,
-                (Some(operand), _) => Some(operand.clone()),
-                (None, Some(initializer)) => {
-                    let tensor = tensor::read(initializer, self.path.parent())
-                        .map_err(|problem| tensor::problem(name, problem))?;
-                    let operand = Operand::Constant(tensor);
-                    values.insert(name, operand.clone());
-                    Some(operand)
-                }
-                (None, None) => {
-                    let value = name.to_owned();
-                    return Err(match absent.get(name) {
-                        Some(operator) => NodeProblem::Output {
-                            value,
-                            operator: (*operator).to_owned(),
-                        },
-                        None => NodeProblem::Value { value },
-                    });
-                }
-            });
+            inputs.push(
+                match (values.get(name), self.selection.initializers.get(name)) {
+                    _ if name.is_empty() => None,
+                    (Some(operand), _) => Some(operand.clone()),
+                    (None, Some(initializer)) => {
+                        let tensor = tensor::read(initializer, self.path.parent())
+                            .map_err(|problem| tensor::problem(name, problem))?;
+                        let operand = Operand::Constant(tensor);
+                        values.insert(name, operand.clone());
+                        Some(operand)
+                    }
+                    (None, None) => {
+                        let value = name.to_owned();
+                        return Err(match absent.get(name) {
+                            Some(operator) => NodeProblem::Output {
+                                value,
+                                operator: (*operator).to_owned(),
+                            },
+                            None => NodeProblem::Value { value },
+                        });
+                    }
+                },
+            );
         }
         Ok(inputs)
     }

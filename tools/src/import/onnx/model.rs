@@ -12,6 +12,9 @@ use crate::import::GraphProblem;
 /// The operator sets whose operators are known: from the one that PyTorch 0.4 wrote to that of ONNX 1.16.
 const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 6..=21;
 
+/// Nodes that may lead to the output, those that compute constants among them.
+const MAX_NODES: usize = 1 << 13;
+
 /// What is to be imported.
 pub(super) struct Selection<'a> {
     pub(super) opset: i64,
@@ -32,7 +35,10 @@ pub(super) fn select<'a>(
     options: &Options,
 ) -> Result<Selection<'a>, GraphProblem> {
     let graph = model.graph.as_ref().ok_or(GraphProblem::NoGraph)?;
-    let opset = model.opset_import.iter().find(|opset| is_standard(&opset.domain));
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|opset| is_standard(&opset.domain));
     let opset = opset.map_or(1, |opset| opset.version);
     if !OPERATOR_SETS.contains(&opset) {
         return Err(GraphProblem::OperatorSet {
@@ -41,11 +47,24 @@ pub(super) fn select<'a>(
             newest: *OPERATOR_SETS.end(),
         });
     }
-    let initializers: HashMap<_, _> =
-        graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    let initializers: HashMap<_, _> = graph
+        .initializer
+        .iter()
+        .map(|t| (t.name.as_str(), t))
+        .collect();
     let output = output(graph, options)?;
     let live = live(graph, &output)?;
-    let read: HashSet<&str> = live.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    if live.len() > MAX_NODES {
+        return Err(GraphProblem::Nodes {
+            found: live.len(),
+            most: MAX_NODES,
+        });
+    }
+    let read: HashSet<&str> = live
+        .iter()
+        .flat_map(|node| &node.input)
+        .map(String::as_str)
+        .collect();
     let used = |info: &&ValueInfoProto| {
         let name = info.name.as_str();
         // Old files list the initializers among the inputs.
@@ -76,7 +95,11 @@ pub(super) fn select<'a>(
 
 /// The graph's one output, or the value that was chosen.
 fn output(graph: &GraphProto, options: &Options) -> Result<String, GraphProblem> {
-    let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    let names: Vec<&str> = graph
+        .output
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect();
     match (&options.output, names.as_slice()) {
         (Some(name), _) => {
             let computed = graph.node.iter().any(|node| node.output.contains(name));
@@ -118,7 +141,10 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
         open.extend(inputs.filter_map(|name| producers.get(name.as_str()).copied()));
     }
     let nodes = graph.node.iter().zip(&needed);
-    Ok(nodes.filter(|(_, needed)| **needed).map(|(node, _)| node).collect())
+    Ok(nodes
+        .filter(|(_, needed)| **needed)
+        .map(|(node, _)| node)
+        .collect())
 }
 
 /// Whether the input is of 8-bit numbers; real ones are the other type there is.

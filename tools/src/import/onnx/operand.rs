@@ -1,13 +1,14 @@
 //! What nodes read and write, and the steps that operators are made of: each computes at once what is constant,
 //! and adds nodes to the graph for what depends on the network's input.
 
-use kinglet_kernels::{Axis, BinaryFunction, PerAxis, Shape};
-use ndarray::{ArrayView, Axis as ArrayAxis, IxDyn};
+use kinglet_kernels::{Axis, BinaryFunction, Shape};
+use ndarray::{Axis as ArrayAxis, IxDyn};
 
 use super::door::Numbers;
 use super::fold;
+use super::joined::{Joined, shape};
 use super::node::Node;
-use super::tensor::{self, Tensor, Values, each_type};
+use super::tensor::{self, Tensor, each_type};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::builder::{Value, exchanged};
@@ -44,7 +45,11 @@ impl Budget {
 
     /// Of a file of so many bytes.
     pub(super) fn of_file(bytes: usize) -> Self {
-        Self(bytes.saturating_mul(Self::PER_BYTE).saturating_add(Self::LEAST))
+        Self(
+            bytes
+                .saturating_mul(Self::PER_BYTE)
+                .saturating_add(Self::LEAST),
+        )
     }
 
     /// Room for a constant of the shape `dims`.
@@ -80,7 +85,9 @@ impl Node<'_> {
         }
         Ok(match operand {
             Operand::Value(value) => Operand::Value(Value { dims, ..value }),
-            Operand::Quantized(value, numbers) => Operand::Quantized(Value { dims, ..value }, numbers),
+            Operand::Quantized(value, numbers) => {
+                Operand::Quantized(Value { dims, ..value }, numbers)
+            }
             Operand::Constant(tensor) => {
                 self.budget.take(&dims)?;
                 let values = each_type!(&tensor.values, array => {
@@ -215,7 +222,9 @@ impl Node<'_> {
         for axis in axes {
             let place = joined.place(axis);
             (first[place], last[place]) = (before[axis], after[axis]);
-            dims[axis] = dims[axis].saturating_add(before[axis]).saturating_add(after[axis]);
+            dims[axis] = dims[axis]
+                .saturating_add(before[axis])
+                .saturating_add(after[axis]);
         }
         self.check(&dims)?;
         let number = self.builder.view(self.name, value.number, joined.shape())?;
@@ -235,7 +244,10 @@ impl Node<'_> {
         operands: &[Operand],
     ) -> Result<Operand, NodeProblem> {
         let mut dims = operands[0].dims().to_vec();
-        dims[axis] = operands.iter().map(|o| o.dims()[axis]).fold(0, usize::saturating_add);
+        dims[axis] = operands
+            .iter()
+            .map(|o| o.dims()[axis])
+            .fold(0, usize::saturating_add);
         self.check(&dims)?;
         let is_constant = |operand: &&Operand| matches!(operand, Operand::Constant(_));
         if operands.iter().all(|o| is_constant(&o)) {
@@ -319,16 +331,19 @@ impl Node<'_> {
             }
             (Operand::Value(a), Operand::Constant(b)) => {
                 let operand = floats(b)?;
-                self.builder.binary_constant(self.name, function, a, b.dims(), operand)?
+                self.builder
+                    .binary_constant(self.name, function, a, b.dims(), operand)?
             }
             (Operand::Constant(a), Operand::Value(b)) => {
                 let operand = floats(a)?;
                 let function = exchanged(function);
-                self.builder.binary_constant(self.name, function, b, a.dims(), operand)?
+                self.builder
+                    .binary_constant(self.name, function, b, a.dims(), operand)?
             }
             _ => {
                 return Err(NodeProblem::Refused {
-                    reason: "it reads quantized numbers; a DequantizeLinear before it is right".into(),
+                    reason: "it reads quantized numbers; a DequantizeLinear before it is right"
+                        .into(),
                 });
             }
         };
@@ -341,7 +356,10 @@ impl Node<'_> {
         value: &Value,
         axis: usize,
     ) -> Result<(usize, Vec<usize>), NodeProblem> {
-        let order: Vec<usize> = (0..value.dims.len()).filter(|a| *a != axis).chain([axis]).collect();
+        let order: Vec<usize> = (0..value.dims.len())
+            .filter(|a| *a != axis)
+            .chain([axis])
+            .collect();
         let moved = self.builder.transpose(self.name, value, &order)?;
         let (channels, others) = moved.dims.split_last().expect("it has this axis");
         let mut others: Vec<usize> = others.iter().copied().filter(|d| *d != 1).collect();
@@ -366,77 +384,10 @@ impl Node<'_> {
 
     /// Refuses a tensor that no model may have.
     pub(super) fn check(&self, dims: &[usize]) -> Result<(), NodeProblem> {
-        tensor::elements(dims).map(|_| ()).ok_or_else(|| NodeProblem::TooLarge {
-            found: format!("{dims:?}"),
-        })
-    }
-}
-
-/// Any number of axes as three: some stay by themselves, those between them are joined.
-struct Joined {
-    extents: PerAxis,
-    /// The axes in each of the three.
-    groups: [std::ops::Range<usize>; 3],
-}
-
-impl Joined {
-    /// None if `axes` cannot all be by themselves.
-    fn new(dims: &[usize], axes: &[usize]) -> Option<Self> {
-        Self::join(dims, dims, axes, false).or_else(|| Self::join(dims, dims, axes, true))
-    }
-
-    /// The axes of a tensor of the shape `dims` that is a part, along `axis`, of one of the shape `like`.
-    fn of_like(like: &[usize], dims: &[usize], axis: usize) -> Self {
-        let joined = Self::join(like, dims, &[axis], false);
-        let joined = joined.or_else(|| Self::join(like, dims, &[axis], true));
-        joined.expect("one axis and what is around it are three")
-    }
-
-    fn join(like: &[usize], dims: &[usize], axes: &[usize], neighbors: bool) -> Option<Self> {
-        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
-        for axis in 0..dims.len() {
-            let alone = axes.contains(&axis);
-            if like[axis] == 1 && !alone {
-                continue;
-            }
-            match groups.last_mut() {
-                Some(last) if neighbors && !alone && !axes.contains(&(last.end - 1)) => {
-                    last.end = axis + 1;
-                }
-                _ => groups.push(axis..axis + 1),
-            }
-        }
-        let missing = 3usize.checked_sub(groups.len())?;
-        let mut joined = Self {
-            extents: [1; 3],
-            groups: [0..0, 0..0, 0..0],
-        };
-        for (place, group) in groups.into_iter().enumerate() {
-            joined.extents[missing + place] = dims[group.clone()].iter().product();
-            joined.groups[missing + place] = group;
-        }
-        Some(joined)
-    }
-
-    fn shape(&self) -> Shape {
-        shape(self.extents)
-    }
-
-    /// Which of the three an axis is in.
-    fn place(&self, axis: usize) -> usize {
-        let place = self.groups.iter().position(|group| group.contains(&axis));
-        place.expect("an axis that was asked for")
-    }
-}
-
-fn shape([height, width, channels]: PerAxis) -> Shape {
-    Shape::new(height, width, channels)
-}
-
-/// The array of a float tensor, for arithmetic.
-pub(super) fn float_view(tensor: &Tensor) -> Option<ArrayView<'_, f32, IxDyn>> {
-    match &tensor.values {
-        Values::Floats(array) => Some(array.view()),
-        Values::Integers(_) => None,
+        tensor::elements(dims)
+            .map(|_| ())
+            .ok_or_else(|| NodeProblem::TooLarge {
+                found: format!("{dims:?}"),
+            })
     }
 }
