@@ -82,10 +82,11 @@ pub(super) fn select<'a>(
             });
         }
     };
+    let input_is_quantized = is_quantized(input)?;
     Ok(Selection {
         opset,
         input_dims: input_dims(input, options)?,
-        input_is_quantized: is_quantized(input)?,
+        input_is_quantized,
         initializers,
         input: &input.name,
         output,
