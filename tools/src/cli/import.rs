@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .into());
         }
         None => {
-            let graph = onnx::read(&arguments.file)?;
+            let graph = onnx::read(&arguments.file, &onnx::Options::default())?.graph;
             (graph, Normalize::identity(0), Vec::new())
         }
     };
