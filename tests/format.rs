@@ -12,8 +12,10 @@ use kinglet_kernels::{
     Activation, Axis, BinaryFunction, CountPadding, Linear, Padding, ParamsError, Rounding, Shape,
     Unary, Window,
 };
+use kinglet_tests::bits_of;
 use kinglet_tests::branching::branching;
 use kinglet_tests::graphs::{chain, every_operator, file, tiny};
+use kinglet_tests::quantized::quantized;
 use kinglet_tests::seal::{PREFIX_FIELDS, honest_prefix, open, seal};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -154,6 +156,7 @@ fn variants_have_the_numbers_of_the_page() {
     let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
     let (activation, weights, bias, groups) = (Activation::Identity, 0, None, 1);
     let function = BinaryFunction::Add;
+    let (low, high) = (i8::MIN, i8::MAX);
     let operators = [
         (
             "Conv2dF32",
@@ -299,8 +302,101 @@ fn variants_have_the_numbers_of_the_page() {
             },
         ),
         ("ReshapeF32", bits::RESHAPE_F32, Operator::ReshapeF32),
+        ("QuantizeI8", bits::QUANTIZE_I8, Operator::QuantizeI8),
+        ("DequantizeI8", bits::DEQUANTIZE_I8, Operator::DequantizeI8),
+        (
+            "Conv2dI8",
+            bits::CONV2D_I8,
+            Operator::Conv2dI8 {
+                window: Window::new(1, 1),
+                groups: 1,
+                low,
+                high,
+                weights: 0,
+                bias: None,
+                scale: 0,
+            },
+        ),
+        (
+            "LinearI8",
+            bits::LINEAR_I8,
+            Operator::LinearI8 {
+                low,
+                high,
+                weights: 0,
+                bias: None,
+                scale: 0,
+            },
+        ),
+        (
+            "MaxPool2dI8",
+            bits::MAX_POOL2D_I8,
+            Operator::MaxPool2dI8 {
+                window: Window::new(1, 1),
+                rounding: Rounding::Floor,
+            },
+        ),
+        (
+            "AvgPool2dI8",
+            bits::AVG_POOL2D_I8,
+            Operator::AvgPool2dI8 {
+                window: Window::new(1, 1),
+                rounding: Rounding::Floor,
+                count_padding: CountPadding::Include,
+            },
+        ),
+        ("AddI8", bits::ADD_I8, Operator::AddI8 { low, high }),
+        ("SoftmaxI8", bits::SOFTMAX_I8, Operator::SoftmaxI8),
+        (
+            "RequantizeI8",
+            bits::REQUANTIZE_I8,
+            Operator::RequantizeI8 { low, high },
+        ),
+        ("ReshapeI8", bits::RESHAPE_I8, Operator::ReshapeI8),
+        (
+            "PadI8",
+            bits::PAD_I8,
+            Operator::PadI8 {
+                before: [0; 3],
+                value: 0,
+            },
+        ),
+        (
+            "ConcatI8",
+            bits::CONCAT_I8,
+            Operator::ConcatI8 {
+                axis: Axis::Channels,
+            },
+        ),
+        (
+            "SliceI8",
+            bits::SLICE_I8,
+            Operator::SliceI8 {
+                start: [0; 3],
+                step: [1; 3],
+            },
+        ),
+        (
+            "TransposeI8",
+            bits::TRANSPOSE_I8,
+            Operator::TransposeI8 {
+                order: [Axis::Height, Axis::Width, Axis::Channels],
+            },
+        ),
+        (
+            "UpsampleI8",
+            bits::UPSAMPLE_I8,
+            Operator::UpsampleI8 {
+                factor_h: 1,
+                factor_w: 1,
+            },
+        ),
     ];
     for (number, (name, bit, operator)) in operators.into_iter().enumerate() {
+        let is_i8 = name.ends_with("I8");
+        assert_eq!(operator.reads_i8(), is_i8 && name != "QuantizeI8", "{name}");
+        let writes_i8 = is_i8 && name != "DequantizeI8";
+        assert_eq!(operator.writes_i8(), writes_i8, "{name}");
         assert_eq!(usize::from(first_byte(operator)), number, "{name}");
         assert_eq!(operator.bit(), 1 << number, "{name}");
         assert_eq!(operator.bit(), bit, "{name}");
@@ -312,6 +408,14 @@ fn variants_have_the_numbers_of_the_page() {
 
     let number = |bytes: Result<Vec<u8>, _>| bytes.expect("it can be written");
     assert_eq!(number(postcard::to_stdvec(&DType::F32)), [0]);
+    let quantized = DType::I8 {
+        scale: 0.5,
+        zero_point: -2,
+    };
+    assert_eq!(
+        number(postcard::to_stdvec(&quantized)),
+        [1, 0, 0, 0, 0x3f, 0xfe]
+    );
     assert_eq!(number(postcard::to_stdvec(&Activation::Identity)), [0]);
     assert_eq!(number(postcard::to_stdvec(&Activation::Relu)), [1]);
     assert_eq!(number(postcard::to_stdvec(&Activation::Relu6)), [2]);
@@ -463,7 +567,7 @@ mod page {
     pub(crate) struct Graph<'a> {
         pub(crate) name: String,
         /// Height, width, channels, dtype, offset, last use.
-        pub(crate) tensors: Vec<(u32, u32, u32, u8, u32, u16)>,
+        pub(crate) tensors: Vec<(u32, u32, u32, DType, u32, u16)>,
         pub(crate) nodes: Vec<(Operator, Vec<u16>)>,
         pub(crate) mean: Vec<f32>,
         pub(crate) std: Vec<f32>,
@@ -471,6 +575,12 @@ mod page {
         pub(crate) trainable_nodes: u16,
         #[serde(borrow)]
         pub(crate) extensions: Vec<(u32, bool, &'a [u8])>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    pub(crate) enum DType {
+        F32,
+        I8(f32, i8),
     }
 
     /// Kernel, stride, dilation (height and width each), padding (top, bottom, left, right).
@@ -503,12 +613,27 @@ mod page {
         Upsample(u32, u32),
         Transpose([u8; 3]),
         Reshape,
+        Quantize,
+        Dequantize,
+        Conv2dI8(Window, u32, i8, i8, u32, Option<u32>, u32),
+        LinearI8(i8, i8, u32, Option<u32>, u32),
+        MaxPool2dI8(Window, u8),
+        AvgPool2dI8(Window, u8, u8),
+        AddI8(i8, i8),
+        SoftmaxI8,
+        RequantizeI8(i8, i8),
+        ReshapeI8,
+        PadI8([u32; 3], i8),
+        ConcatI8(u8),
+        SliceI8([u32; 3], [u32; 3]),
+        TransposeI8([u8; 3]),
+        UpsampleI8(u32, u32),
     }
 }
 
 #[test]
 fn the_page_alone_suffices_to_read_a_file() {
-    for spec in [tiny(), every_operator(), branching()] {
+    for spec in [tiny(), every_operator(), branching(), quantized()] {
         let bytes = file(&spec);
         let model = Model::load(&bytes).expect("a valid file");
         let (read, rest): (page::File<'_>, _) =
@@ -530,7 +655,8 @@ fn the_page_alone_suffices_to_read_a_file() {
             .chunks(4)
             .map(|word| f32::from_le_bytes(word.try_into().expect("whole words")))
             .collect();
-        assert_eq!(weights, model.weights());
+        // By their bits: four 8-bit weights may look like a NaN.
+        assert_eq!(bits_of(&weights), bits_of(model.weights()));
         assert_eq!(read.graph.tensors.len(), model.tensors().len());
         for (read, tensor) in read.graph.tensors.iter().zip(model.tensors().iter()) {
             let Shape {
@@ -539,7 +665,11 @@ fn the_page_alone_suffices_to_read_a_file() {
                 channels,
             } = tensor.shape;
             let (h, w, c) = (height as u32, width as u32, channels as u32);
-            assert_eq!(*read, (h, w, c, 0, tensor.offset, tensor.last_use));
+            let dtype = match tensor.dtype {
+                DType::F32 => page::DType::F32,
+                DType::I8 { scale, zero_point } => page::DType::I8(scale, zero_point),
+            };
+            assert_eq!(*read, (h, w, c, dtype, tensor.offset, tensor.last_use));
         }
         assert_eq!(read.graph.nodes.len(), model.nodes().len());
         for (read, node) in read.graph.nodes.iter().zip(model.nodes().iter()) {
@@ -635,6 +765,41 @@ fn the_page_alone_suffices_to_read_a_file() {
                 Operator::UpsampleF32 { factor_h, factor_w } => Page::Upsample(factor_h, factor_w),
                 Operator::TransposeF32 { order } => Page::Transpose(order.map(|axis| axis as u8)),
                 Operator::ReshapeF32 => Page::Reshape,
+                Operator::QuantizeI8 => Page::Quantize,
+                Operator::DequantizeI8 => Page::Dequantize,
+                Operator::Conv2dI8 {
+                    window,
+                    groups,
+                    low,
+                    high,
+                    weights,
+                    bias,
+                    scale,
+                } => Page::Conv2dI8(words(window), groups, low, high, weights, bias, scale),
+                Operator::LinearI8 {
+                    low,
+                    high,
+                    weights,
+                    bias,
+                    scale,
+                } => Page::LinearI8(low, high, weights, bias, scale),
+                Operator::MaxPool2dI8 { window, rounding } => {
+                    Page::MaxPool2dI8(words(window), rounding as u8)
+                }
+                Operator::AvgPool2dI8 {
+                    window,
+                    rounding,
+                    count_padding,
+                } => Page::AvgPool2dI8(words(window), rounding as u8, count_padding as u8),
+                Operator::AddI8 { low, high } => Page::AddI8(low, high),
+                Operator::SoftmaxI8 => Page::SoftmaxI8,
+                Operator::RequantizeI8 { low, high } => Page::RequantizeI8(low, high),
+                Operator::ReshapeI8 => Page::ReshapeI8,
+                Operator::PadI8 { before, value } => Page::PadI8(numbers(before), value),
+                Operator::ConcatI8 { axis } => Page::ConcatI8(axis as u8),
+                Operator::SliceI8 { start, step } => Page::SliceI8(numbers(start), numbers(step)),
+                Operator::TransposeI8 { order } => Page::TransposeI8(order.map(|axis| axis as u8)),
+                Operator::UpsampleI8 { factor_h, factor_w } => Page::UpsampleI8(factor_h, factor_w),
             };
             assert_eq!(read.0, expected);
         }
@@ -670,7 +835,7 @@ fn bytes_of(weights: &[f32]) -> Vec<u8> {
 
 #[test]
 fn the_exporter_and_the_page_agree_on_the_prefix() {
-    for spec in [tiny(), every_operator()] {
+    for spec in [tiny(), every_operator(), quantized()] {
         let bytes = file(&spec);
         let mut file = open(&bytes);
         let id = file.prefix.model_id;

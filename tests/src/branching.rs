@@ -11,24 +11,21 @@ use crate::graphs::{Bias, chain, conv2d, linear, numbers};
 use crate::interpreter::{self, Value};
 
 /// A graph that grows node by node, and the tensors it makes of an input of zeros.
-struct Builder {
-    spec: GraphSpec,
-    tensors: Vec<Value>,
+pub(crate) struct Builder {
+    pub(crate) spec: GraphSpec,
+    pub(crate) tensors: Vec<Value>,
 }
 
 impl Builder {
-    fn new(name: &str, input: Shape) -> Self {
+    pub(crate) fn new(name: &str, input: Shape) -> Self {
         Self {
             spec: chain(name, input, vec![]),
-            tensors: vec![Value {
-                shape: input,
-                elements: vec![0.0; input.len()],
-            }],
+            tensors: vec![Value::real(input, vec![0.0; input.len()])],
         }
     }
 
     /// Adds a node; returns the number of the tensor that it writes.
-    fn add(&mut self, operator: OperatorSpec, inputs: &[usize]) -> usize {
+    pub(crate) fn add(&mut self, operator: OperatorSpec, inputs: &[usize]) -> usize {
         let node = NodeSpec {
             operator,
             inputs: inputs.to_vec(),
@@ -39,7 +36,7 @@ impl Builder {
         self.spec.nodes.len()
     }
 
-    fn shape(&self, tensor: usize) -> Shape {
+    pub(crate) fn shape(&self, tensor: usize) -> Shape {
         self.tensors[tensor].shape
     }
 
@@ -171,7 +168,7 @@ pub fn branching() -> GraphSpec {
 }
 
 /// Most elements of a tensor of a random graph.
-const MAX_LEN: usize = 3000;
+pub(crate) const MAX_LEN: usize = 3000;
 
 /// A graph of up to 16 nodes that reads what came before in all ways there are: residual sums, operands spread over
 /// any axes, the same tensor twice, concatenation along each axis, dead ends.
@@ -228,7 +225,7 @@ fn convolves(shape: Shape) -> bool {
 }
 
 /// One of the last few tensors.
-fn recent(rng: &mut fastrand::Rng, graph: &Builder) -> usize {
+pub(crate) fn recent(rng: &mut fastrand::Rng, graph: &Builder) -> usize {
     graph.tensors.len() - 1 - rng.usize(0..5.min(graph.tensors.len()))
 }
 
@@ -310,18 +307,19 @@ fn with_constant(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usiz
 }
 
 /// `x` and up to three tensors that agree with it along all other axes, maybe `x` again.
-fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+pub(crate) fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let axis = *rng
         .choice(&[Axis::Height, Axis::Width, Axis::Channels])
         .expect("some");
     let without = |tensor: usize| {
         let mut shape = graph.shape(tensor);
+        let quantization = graph.tensors[tensor].quantization;
         match axis {
             Axis::Height => shape.height = 1,
             Axis::Width => shape.width = 1,
             Axis::Channels => shape.channels = 1,
         }
-        shape
+        (shape, quantization)
     };
     let candidates: Vec<usize> = (0..graph.tensors.len())
         .filter(|other| without(*other) == without(x))
@@ -361,7 +359,7 @@ fn function(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     graph.add(operator, &[x])
 }
 
-fn slice(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+pub(crate) fn slice(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let shape = graph.shape(x);
     let mut axis = |extent: usize| {
         let (start, step) = (rng.usize(0..extent), rng.usize(1..4));
@@ -377,7 +375,7 @@ fn slice(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     graph.add(operator, &[x])
 }
 
-fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+pub(crate) fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let mut some = |shape: Shape| match shape.len() * 27 <= MAX_LEN {
         true => [rng.usize(0..2), rng.usize(0..2), rng.usize(0..2)],
         false => [0; 3],
@@ -391,7 +389,7 @@ fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     graph.add(operator, &[x])
 }
 
-fn upsample(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+pub(crate) fn upsample(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let (factor_h, factor_w) = match graph.shape(x).len() * 6 <= MAX_LEN {
         true => (rng.usize(1..3), rng.usize(1..4)),
         false => (1, 1),

@@ -3,16 +3,21 @@
 
 use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
 use kinglet_kernels::{
-    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Linear, Pool2d, Shape, reference,
+    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Linear, Pool2d, Quantization, Shape,
+    reference,
 };
+
+use crate::interpreter_i8;
 
 /// A tensor's shape and values, one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     /// Its shape.
     pub shape: Shape,
-    /// Its elements, NHWC.
+    /// Its elements, NHWC; of 8-bit numbers the numbers themselves, not what they mean.
     pub elements: Vec<f32>,
+    /// What 8-bit numbers mean; none for `f32`.
+    pub quantization: Option<Quantization>,
 }
 
 /// All tensors: the input, then the output of each node.
@@ -20,6 +25,7 @@ pub fn run(spec: &GraphSpec, input: &[f32]) -> Vec<Value> {
     let mut tensors = vec![Value {
         shape: spec.input,
         elements: input.to_vec(),
+        quantization: None,
     }];
     for node in &spec.nodes {
         tensors.push(output(node, &read(node, &tensors)));
@@ -37,6 +43,17 @@ pub fn read<'t>(node: &NodeSpec, tensors: &'t [Value]) -> Vec<&'t Value> {
 /// # Panics
 /// If its parameters are not possible: sample graphs are valid.
 pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
+    if let OperatorSpec::Int8(spec) = &node.operator {
+        return interpreter_i8::output(spec, inputs);
+    }
+    // What works on either element type moves numbers about or compares them.
+    Value {
+        quantization: inputs[0].quantization,
+        ..real_output(node, inputs)
+    }
+}
+
+fn real_output(node: &NodeSpec, inputs: &[&Value]) -> Value {
     let input = inputs[0];
     let zeros = |shape: Shape| vec![0.0; shape.len()];
     let x = input.elements.as_slice();
@@ -54,10 +71,7 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
             let params = params.expect(valid);
             let mut elements = zeros(params.output());
             reference::conv2d_f32(&params, x, weights, bias.as_deref(), &mut elements);
-            Value {
-                shape: params.output(),
-                elements,
-            }
+            Value::real(params.output(), elements)
         }
         OperatorSpec::Conv2dMaxPool2d {
             window,
@@ -100,17 +114,14 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
             let shape = Shape::vector(*out_features);
             let mut elements = zeros(shape);
             reference::linear_f32(&params, x, weights, bias.as_deref(), &mut elements);
-            Value { shape, elements }
+            Value::real(shape, elements)
         }
         OperatorSpec::MaxPool2d { window, rounding } => {
             let params = Pool2d::new(input.shape, *window, *rounding, CountPadding::default());
             let params = params.expect(valid);
             let mut elements = zeros(params.output());
             reference::max_pool2d_f32(&params, x, &mut elements);
-            Value {
-                shape: params.output(),
-                elements,
-            }
+            Value::real(params.output(), elements)
         }
         OperatorSpec::AvgPool2d {
             window,
@@ -121,10 +132,7 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
             let params = params.expect(valid);
             let mut elements = zeros(params.output());
             reference::avg_pool2d_f32(&params, x, &mut elements);
-            Value {
-                shape: params.output(),
-                elements,
-            }
+            Value::real(params.output(), elements)
         }
         OperatorSpec::Unary(function) => {
             let mut output = input.clone();
@@ -151,10 +159,7 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
             shape,
             operand,
         } => {
-            let operand = Value {
-                shape: *shape,
-                elements: operand.clone(),
-            };
+            let operand = Value::real(*shape, operand.clone());
             combine(*function, *activation, input, &operand)
         }
         OperatorSpec::ChannelAffine {
@@ -186,7 +191,10 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
                 };
                 match inside(0) && inside(1) && inside(2) {
                     true => input.at(each_axis(|axis| place[axis] - before[axis])),
-                    false => *value,
+                    false => match input.quantization {
+                        None => *value,
+                        Some(quantization) => interpreter_i8::quantized(quantization, *value),
+                    },
                 }
             })
         }
@@ -206,10 +214,8 @@ pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
                 input.at(from)
             })
         }
-        OperatorSpec::Reshape { output } => Value {
-            shape: *output,
-            elements: input.elements.clone(),
-        },
+        OperatorSpec::Reshape { output } => Value::real(*output, input.elements.clone()),
+        OperatorSpec::Int8(_) => unreachable!("those are written down elsewhere"),
     }
 }
 
@@ -218,25 +224,34 @@ fn each_axis(f: impl Fn(usize) -> usize) -> [usize; 3] {
 }
 
 impl Value {
+    /// A tensor of `f32`.
+    pub fn real(shape: Shape, elements: Vec<f32>) -> Self {
+        Self {
+            shape,
+            elements,
+            quantization: None,
+        }
+    }
+
     /// Height, width and channels.
     fn extents(&self) -> [usize; 3] {
         [self.shape.height, self.shape.width, self.shape.channels]
     }
 
     /// The element at a row, column and channel.
-    fn at(&self, [y, x, channel]: [usize; 3]) -> f32 {
+    pub(crate) fn at(&self, [y, x, channel]: [usize; 3]) -> f32 {
         self.elements[(y * self.shape.width + x) * self.shape.channels + channel]
     }
 
     /// A tensor of the elements that `f` gives for each row, column and channel.
-    fn by_place(shape: Shape, f: impl Fn([usize; 3]) -> f32) -> Self {
+    pub(crate) fn by_place(shape: Shape, f: impl Fn([usize; 3]) -> f32) -> Self {
         let mut elements = Vec::with_capacity(shape.len());
         for y in 0..shape.height {
             for x in 0..shape.width {
                 elements.extend((0..shape.channels).map(|channel| f([y, x, channel])));
             }
         }
-        Self { shape, elements }
+        Self::real(shape, elements)
     }
 }
 
@@ -314,10 +329,7 @@ pub fn bounds(node: &NodeSpec, inputs: &[&Value]) -> Vec<f32> {
             return outputs.iter().map(bound).collect();
         }
     };
-    let input = Value {
-        shape: input.shape,
-        elements: absolute(&input.elements),
-    };
+    let input = Value::real(input.shape, absolute(&input.elements));
     let sums = output(&sums, &[&input]).elements;
     sums.iter()
         .map(|sum| 2.0 * k as f32 * f32::EPSILON * sum)

@@ -1,7 +1,7 @@
 //! Changes to a model file, chosen at random: to its bytes, or to its graph in ways that the schema can
 //! express. Most make no sense, some do.
 
-use kinglet::model::schema::{Graph, Node, Operator, PREFIX_LEN};
+use kinglet::model::schema::{DType, Graph, Node, Operator, PREFIX_LEN};
 use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Window};
 
 /// A change to one byte of a file, or the insertion or removal of one.
@@ -120,6 +120,77 @@ fn any_branch(rng: &mut fastrand::Rng, activation: Activation, offset: u32) -> O
     }
 }
 
+/// An operator that reads or writes 8-bit numbers.
+fn any_int8(rng: &mut fastrand::Rng, offset: u32) -> Operator {
+    let (low, high) = match rng.bool() {
+        true => (i8::MIN, i8::MAX),
+        false => (rng.i8(..), rng.i8(..)),
+    };
+    let (rounding, count_padding) = Default::default();
+    let window = any_window(rng);
+    let bias = rng.bool().then_some(offset);
+    let scale = 16 * rng.u32(0..40);
+    let order = [Axis::Height, Axis::Width, Axis::Channels];
+    match rng.u8(0..15) {
+        0 => Operator::QuantizeI8,
+        1 => Operator::DequantizeI8,
+        2 => Operator::Conv2dI8 {
+            window,
+            groups: rng.u32(0..4),
+            low,
+            high,
+            weights: offset,
+            bias,
+            scale,
+        },
+        3 => Operator::LinearI8 {
+            low,
+            high,
+            weights: offset,
+            bias,
+            scale,
+        },
+        4 => Operator::MaxPool2dI8 { window, rounding },
+        5 => Operator::AvgPool2dI8 {
+            window,
+            rounding,
+            count_padding,
+        },
+        6 => Operator::AddI8 { low, high },
+        7 => Operator::SoftmaxI8,
+        8 => Operator::RequantizeI8 { low, high },
+        9 => Operator::ReshapeI8,
+        10 => Operator::PadI8 {
+            before: any_position(rng),
+            value: low,
+        },
+        11 => Operator::ConcatI8 { axis: order[0] },
+        12 => Operator::SliceI8 {
+            start: any_position(rng),
+            step: any_position(rng),
+        },
+        13 => Operator::TransposeI8 { order },
+        _ => Operator::UpsampleI8 {
+            factor_h: rng.u32(0..3),
+            factor_w: rng.u32(0..3),
+        },
+    }
+}
+
+fn any_dtype(rng: &mut fastrand::Rng) -> DType {
+    match rng.u8(0..4) {
+        0 => DType::F32,
+        1 => DType::I8 {
+            scale: f32::from_bits(rng.u32(..)),
+            zero_point: 0,
+        },
+        _ => DType::I8 {
+            scale: 0.5,
+            zero_point: rng.i8(..),
+        },
+    }
+}
+
 /// A change to the graph that the schema can express, often one that makes no sense.
 pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let offset = 16 * rng.u32(0..40) + if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
@@ -127,8 +198,8 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let activation = *rng
         .choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
         .expect("some");
-    let kind = rng.u8(0..14);
-    let operator = match rng.u8(0..26) {
+    let kind = rng.u8(0..15);
+    let operator = match rng.u8(0..32) {
         0 | 1 => Operator::LinearF32 {
             activation,
             weights: offset,
@@ -166,6 +237,7 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
             rounding,
         },
         11 | 12 => Operator::ReluF32,
+        26.. => any_int8(rng, offset),
         _ => any_branch(rng, activation, offset),
     };
     let nodes = graph.nodes.len();
@@ -228,6 +300,12 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
                 output.last_use = last;
             }
             graph.labels.clear();
+        }
+        13 => {
+            let dtype = any_dtype(rng);
+            if let Some(tensor) = some(rng, &mut graph.tensors) {
+                tensor.dtype = dtype;
+            }
         }
         11 => graph.trainable_nodes = rng.u16(0..8),
         12 => {

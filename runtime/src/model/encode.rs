@@ -121,7 +121,7 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         trainable_nodes: narrow(spec.trainable_nodes)?,
         extensions: Vec::new(),
     };
-    let file = assemble(&graph, &weights.into_bytes(), None)?;
+    let file = assemble(&graph, &weights.bytes, None)?;
     Ok((file, plan))
 }
 

@@ -13,10 +13,11 @@ use super::encode::EncodeError;
 use super::schema::{DType, Operator, TENSOR_ALIGN, Tensor};
 use super::spec::OperatorSpec;
 
-/// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`].
+/// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`]. The last are never 8-bit weights, which scales
+/// follow: they end with a whole word.
 #[derive(Default)]
 pub(super) struct Weights {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A type of parameters.
@@ -44,13 +45,6 @@ impl Parameter for i8 {
 }
 
 impl Weights {
-    /// The bytes of all parameters, in whole words.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
-        let words = self.bytes.len().next_multiple_of(4);
-        self.bytes.resize(words, 0);
-        self.bytes
-    }
-
     /// Stores `values`, of which there should be `expected`; returns where they begin.
     pub(super) fn put<T: Parameter>(
         &mut self,

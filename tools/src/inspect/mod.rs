@@ -5,8 +5,9 @@ mod node;
 
 use kinglet::Model;
 use kinglet::kernels::Shape;
+use kinglet::model::schema::DType;
 use kinglet::plan::{self, Plan};
-use node::{counts, describe, reads};
+use node::{counts, describe, element, reads};
 use serde::Serialize;
 
 use crate::network::Architecture;
@@ -21,6 +22,8 @@ pub struct Row {
     pub reads: Vec<usize>,
     /// Shape of its output without the batch: `[channels, height, width]`, or `[features]`.
     pub output: Vec<usize>,
+    /// Element type of its output; for 8-bit numbers also what they mean.
+    pub element: String,
     /// Values that training changes.
     pub parameters: usize,
     /// Multiply-accumulates of one sample.
@@ -107,6 +110,7 @@ impl Report {
             layer: layer.text.clone(),
             reads: vec![],
             output: channels_first(layer.output),
+            element: element(DType::F32),
             parameters: layer.parameters(),
             macs: layer.macs(),
             output_bytes: layer.output.len() * 4,
@@ -120,7 +124,8 @@ impl Report {
         let first_trainable = model.nodes().len() - model.trainable_nodes();
         let layers = model.nodes().iter().enumerate().map(|(index, node)| {
             let input = tensors[usize::from(node.inputs[0])].shape;
-            let output = tensors[index + 1].shape;
+            let tensor = &tensors[index + 1];
+            let output = tensor.shape;
             let (parameters, macs) = counts(&node, input, output);
             let mut layer = describe(&node.operator);
             if index >= first_trainable && parameters > 0 {
@@ -130,9 +135,10 @@ impl Report {
                 layer,
                 reads: reads(index, &node),
                 output: channels_first(output),
+                element: element(tensor.dtype),
                 parameters,
                 macs,
-                output_bytes: output.len() * 4,
+                output_bytes: tensor.bytes(),
             }
         });
         Self {
@@ -199,15 +205,20 @@ impl std::fmt::Display for Report {
         let rule = LineStyle::none().fill('-').junction('-');
         table.load_style(TableStyle::new().header_separator(rule));
         table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
-        // Rows have numbers where rows speak of each other.
+        // Rows have numbers where rows speak of each other, and element types where there is more than one.
         let branches = self.layers.iter().any(|row| !row.reads.is_empty());
+        let real = element(DType::F32);
+        let quantized = self.layers.iter().any(|row| row.element != real);
         for (index, row) in self.layers.iter().enumerate() {
             table.add_row([
                 match branches {
                     true => format!("{:>3}  {}", index + 1, row.text()),
                     false => row.text(),
                 },
-                format!("{:?}", row.output),
+                match quantized {
+                    true => format!("{:?} {}", row.output, row.element),
+                    false => format!("{:?}", row.output),
+                },
                 grouped(row.parameters as u64),
                 grouped(row.macs),
                 grouped(row.output_bytes as u64),

@@ -1,7 +1,7 @@
 //! One row of the table from one node of a model file.
 
 use kinglet::kernels::{Activation, Axis, Conv2d, PerAxis, Shape, Window};
-use kinglet::model::schema::{Node, Operator};
+use kinglet::model::schema::{DType, Node, Operator};
 
 use super::channels_first;
 use crate::graph::unary_name;
@@ -40,7 +40,37 @@ pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
         }
         Operator::BinaryConstantF32 { shape, .. } => (shape.len(), 0),
         Operator::ChannelAffineF32 { .. } => (2 * input.channels, output.len() as u64),
+        Operator::Conv2dI8 {
+            window,
+            groups,
+            bias,
+            ..
+        } => {
+            let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
+            let macs = output.len() as u64 * taps as u64;
+            (with_bias(output.channels * taps, bias), macs)
+        }
+        Operator::LinearI8 { bias, .. } => {
+            let weights = input.len() * output.len();
+            (with_bias(weights, bias), weights as u64)
+        }
         _ => (0, 0),
+    }
+}
+
+/// An element type, and what its numbers mean if it is quantized.
+pub(super) fn element(dtype: DType) -> String {
+    match dtype {
+        DType::F32 => "f32".to_owned(),
+        DType::I8 { scale, zero_point } => format!("i8 {scale} * (q - {zero_point})"),
+    }
+}
+
+/// The bounds of an operator's numbers, where there are any.
+fn bounds(low: i8, high: i8) -> String {
+    match (low, high) {
+        (i8::MIN, i8::MAX) => String::new(),
+        (low, high) => format!(" within {low}..={high}"),
     }
 }
 
@@ -64,10 +94,7 @@ pub(super) fn describe(operator: &Operator) -> String {
             activation: a,
             ..
         } => {
-            let groups = match groups {
-                1 => String::new(),
-                groups => format!(" groups {groups}"),
-            };
+            let groups = in_groups(*groups);
             let pool = match operator {
                 Operator::Conv2dMaxPool2dF32 { pool, .. } => {
                     format!(" + MaxPool2d {}", geometry(pool))
@@ -78,9 +105,28 @@ pub(super) fn describe(operator: &Operator) -> String {
             format!("Conv2d {}{groups}{activation}{pool}", geometry(window))
         }
         Operator::LinearF32 { activation: a, .. } => format!("Linear{}", activation(*a)),
-        Operator::MaxPool2dF32 { window, .. } => format!("MaxPool2d {}", geometry(window)),
-        Operator::AvgPool2dF32 { window, .. } => format!("AvgPool2d {}", geometry(window)),
-        Operator::SoftmaxF32 => "Softmax".to_owned(),
+        Operator::Conv2dI8 {
+            window,
+            groups,
+            low,
+            high,
+            ..
+        } => {
+            let (groups, bounds) = (in_groups(*groups), bounds(*low, *high));
+            format!("Conv2d {}{groups}{bounds}", geometry(window))
+        }
+        Operator::LinearI8 { low, high, .. } => format!("Linear{}", bounds(*low, *high)),
+        Operator::QuantizeI8 => "Quantize".to_owned(),
+        Operator::DequantizeI8 => "Dequantize".to_owned(),
+        Operator::AddI8 { low, high } => format!("Add{}", bounds(*low, *high)),
+        Operator::RequantizeI8 { low, high } => format!("Requantize{}", bounds(*low, *high)),
+        Operator::MaxPool2dF32 { window, .. } | Operator::MaxPool2dI8 { window, .. } => {
+            format!("MaxPool2d {}", geometry(window))
+        }
+        Operator::AvgPool2dF32 { window, .. } | Operator::AvgPool2dI8 { window, .. } => {
+            format!("AvgPool2d {}", geometry(window))
+        }
+        Operator::SoftmaxF32 | Operator::SoftmaxI8 => "Softmax".to_owned(),
         Operator::LogSoftmaxF32 => "LogSoftmax".to_owned(),
         Operator::BinaryF32 {
             function,
@@ -99,8 +145,10 @@ pub(super) fn describe(operator: &Operator) -> String {
         Operator::ChannelAffineF32 { activation: a, .. } => {
             format!("ChannelAffine{}", activation(*a))
         }
-        Operator::ConcatF32 { axis } => format!("Concat {}", axis_name(*axis)),
-        Operator::SliceF32 { start, step } => match step {
+        Operator::ConcatF32 { axis } | Operator::ConcatI8 { axis } => {
+            format!("Concat {}", axis_name(*axis))
+        }
+        Operator::SliceF32 { start, step } | Operator::SliceI8 { start, step } => match step {
             [1, 1, 1] => format!("Slice from {:?}", first_channels(*start)),
             step => format!(
                 "Slice from {:?} step {:?}",
@@ -111,13 +159,25 @@ pub(super) fn describe(operator: &Operator) -> String {
         Operator::PadF32 { before, value } => {
             format!("Pad {:?} with {value}", first_channels(*before))
         }
-        Operator::UpsampleF32 { factor_h, factor_w } => format!("Upsample {factor_h}x{factor_w}"),
-        Operator::TransposeF32 { order } => {
+        Operator::PadI8 { before, value } => {
+            format!("Pad {:?} with {value}", first_channels(*before))
+        }
+        Operator::UpsampleF32 { factor_h, factor_w }
+        | Operator::UpsampleI8 { factor_h, factor_w } => format!("Upsample {factor_h}x{factor_w}"),
+        Operator::TransposeF32 { order } | Operator::TransposeI8 { order } => {
             let [height, width, channels] = order.map(axis_name);
             format!("Transpose to {channels}, {height}, {width}")
         }
-        Operator::ReshapeF32 => "Reshape".to_owned(),
+        Operator::ReshapeF32 | Operator::ReshapeI8 => "Reshape".to_owned(),
         other => other.unary().map_or("?", unary_name).to_owned(),
+    }
+}
+
+/// The number of groups, if there are several.
+fn in_groups(groups: u32) -> String {
+    match groups {
+        1 => String::new(),
+        groups => format!(" groups {groups}"),
     }
 }
 
