@@ -22,7 +22,11 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
             right: "two axes each",
         });
     };
-    let (ins, outs) = if transposed { (second, first) } else { (first, second) };
+    let (ins, outs) = if transposed {
+        (second, first)
+    } else {
+        (first, second)
+    };
     if ins != features {
         let right = match transposed {
             true => format!("[out_features, {features}]"),
@@ -116,6 +120,7 @@ fn product(
         let operation = Operation::Linear {
             params: Linear::new(ins, outs, Activation::Identity).map_err(refused)?,
             weights: matrix,
+            weight_scale: None,
             bias,
         };
         node.builder.push(node.name, operation, &[value.number])?
@@ -127,6 +132,7 @@ fn product(
         let operation = Operation::Conv2d {
             params: params.map_err(refused)?,
             weights: matrix,
+            weight_scale: None,
             bias,
             pool: None,
         };
