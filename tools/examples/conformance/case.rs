@@ -54,12 +54,17 @@ impl Case {
         let mut model = ModelProto::decode(std::fs::read(&path)?.as_slice())?;
         let data = folder.join("test_data_set_0");
         let tensor = |name: String| -> Result<TensorProto, Failure> {
-            Ok(TensorProto::decode(std::fs::read(data.join(name))?.as_slice())?)
+            Ok(TensorProto::decode(
+                std::fs::read(data.join(name))?.as_slice(),
+            )?)
         };
         let graph = model.graph.as_mut().ok_or("no graph")?;
         let is_initializer = |name: &String| graph.initializer.iter().any(|t| t.name == *name);
         let inputs: Vec<String> = graph.input.iter().map(|input| input.name.clone()).collect();
-        let inputs: Vec<String> = inputs.into_iter().filter(|name| !is_initializer(name)).collect();
+        let inputs: Vec<String> = inputs
+            .into_iter()
+            .filter(|name| !is_initializer(name))
+            .collect();
         let (_, others) = inputs.split_first().ok_or("no inputs")?;
         for (index, name) in others.iter().enumerate() {
             let constant = tensor(format!("input_{}.pb", index + 1))?;
@@ -107,8 +112,12 @@ impl Case {
     /// What the model computes as the value `output`, and what that is in the file.
     fn compute(&self, output: &str) -> Result<(Vec<f32>, Option<Numbers>), Outcome> {
         let refused = |error: &dyn std::fmt::Display| Outcome::Refused(error.to_string());
-        let dims: Vec<usize> =
-            self.input.dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+        let dims: Vec<usize> = self
+            .input
+            .dims
+            .iter()
+            .map(|d| usize::try_from(*d).unwrap_or(0))
+            .collect();
         let mut options = Options {
             input_shape: Some(dims),
             output: Some(output.to_owned()),
@@ -182,7 +191,11 @@ fn reals(tensor: &TensorProto, numbers: Option<Numbers>) -> Option<Vec<f32>> {
 
 fn compare(found: &[f32], expected: &[f32], tolerance: Tolerance) -> Result<(), String> {
     if found.len() != expected.len() {
-        return Err(format!("{} elements instead of {}", found.len(), expected.len()));
+        return Err(format!(
+            "{} elements instead of {}",
+            found.len(),
+            expected.len()
+        ));
     }
     let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {

@@ -122,7 +122,10 @@ fn open(path: &Path, fine_tune_last: usize) -> Result<ModelFile, Failure> {
         labels: Vec::new(),
         fine_tune_last,
     };
-    let (bytes, _) = export(onnx::read(path, &onnx::Options::default())?.graph, &settings)?;
+    let (bytes, _) = export(
+        onnx::read(path, &onnx::Options::default())?.graph,
+        &settings,
+    )?;
     Ok(ModelFile::from_bytes(&bytes)?)
 }
 

@@ -16,7 +16,12 @@ pub(super) fn read(
     len: usize,
     folder: Option<&Path>,
 ) -> Result<Vec<u8>, TensorProblem> {
-    let entry = |key: &str| entries.iter().find(|e| e.key == key).map(|e| e.value.as_str());
+    let entry = |key: &str| {
+        entries
+            .iter()
+            .find(|e| e.key == key)
+            .map(|e| e.value.as_str())
+    };
     let location = entry("location").unwrap_or_default();
     let refused = |right: String| TensorProblem {
         found: format!("in another file, \"{location}\""),
@@ -50,7 +55,9 @@ pub(super) fn read(
     let mut file = File::open(&path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     if offset.checked_add(stored).is_none_or(|end| end > size) {
-        return Err(refused(format!("at least {len} bytes from byte {offset} on")));
+        return Err(refused(format!(
+            "at least {len} bytes from byte {offset} on"
+        )));
     }
     let mut bytes = vec![0; len];
     file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;

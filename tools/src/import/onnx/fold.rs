@@ -58,7 +58,11 @@ pub(super) fn binary(
         }
         _ => {
             return Err(NodeProblem::Refused {
-                reason: format!("{} and {} are of different types", first.describe(), second.describe()),
+                reason: format!(
+                    "{} and {} are of different types",
+                    first.describe(),
+                    second.describe()
+                ),
             });
         }
     };
@@ -86,7 +90,9 @@ fn zip<T: Copy>(
     function: impl FnMut(T, T) -> T,
 ) -> Array<T> {
     let (first, second) = (first.broadcast(dims), second.broadcast(dims));
-    let (first, second) = first.zip(second).expect("the caller has compared the shapes");
+    let (first, second) = first
+        .zip(second)
+        .expect("the caller has compared the shapes");
     let mut function = function;
     Zip::from(&first)
         .and(&second)
@@ -103,7 +109,10 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
             Operand::Value(_) | Operand::Quantized(..) => None,
         })
         .collect();
-    let floats: Option<Vec<_>> = tensors.iter().map(|t| super::operand::float_view(t)).collect();
+    let floats: Option<Vec<_>> = tensors
+        .iter()
+        .map(|t| super::operand::float_view(t))
+        .collect();
     let integers: Option<Vec<_>> = tensors
         .iter()
         .map(|tensor| match &tensor.values {
@@ -112,7 +121,9 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
         })
         .collect();
     let joined = match (floats, integers) {
-        (Some(arrays), _) => concatenate(Axis(axis), &arrays).map(|a| Values::Floats(a.into_shared())),
+        (Some(arrays), _) => {
+            concatenate(Axis(axis), &arrays).map(|a| Values::Floats(a.into_shared()))
+        }
         (_, Some(arrays)) => {
             concatenate(Axis(axis), &arrays).map(|a| Values::Integers(a.into_shared()))
         }
@@ -131,7 +142,9 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
 /// A function of each element of a constant.
 pub(super) fn unary(tensor: &Tensor, function: fn(f32) -> f32) -> Result<Tensor, NodeProblem> {
     match &tensor.values {
-        Values::Floats(array) => Ok(tensor.with(Values::Floats(array.mapv(function).into_shared()))),
+        Values::Floats(array) => {
+            Ok(tensor.with(Values::Floats(array.mapv(function).into_shared())))
+        }
         Values::Integers(_) => Err(NodeProblem::Constant {
             what: "input",
             found: tensor.describe(),

@@ -111,9 +111,12 @@ pub fn operators() -> impl Iterator<Item = &'static str> {
 fn transpositions(graph: &Graph) -> usize {
     let mut graph = graph.clone();
     simplify(&mut graph);
-    let is_transposition =
-        |operation: &Operation| matches!(operation, Operation::Transpose { .. });
-    graph.nodes.iter().filter(|node| is_transposition(&node.operation)).count()
+    let is_transposition = |operation: &Operation| matches!(operation, Operation::Transpose { .. });
+    graph
+        .nodes
+        .iter()
+        .filter(|node| is_transposition(&node.operation))
+        .count()
 }
 
 fn is_standard(domain: &str) -> bool {
@@ -192,7 +195,9 @@ impl Reader<'_> {
                 }));
             }
         };
-        let (usual, others) = Door::layouts(&value.dims).split_first().expect("there is one");
+        let (usual, others) = Door::layouts(&value.dims)
+            .split_first()
+            .expect("there is one");
         let output = Door {
             name: selection.output.clone(),
             dims: value.dims.clone(),
@@ -203,7 +208,9 @@ impl Reader<'_> {
             Layout::ChannelsFirst => builder.channels_last(&output.name, &value),
             Layout::AsInFile => {
                 let shape = door::in_order(&value.dims);
-                builder.view(&output.name, value.number, shape).map_err(Into::into)
+                builder
+                    .view(&output.name, value.number, shape)
+                    .map_err(Into::into)
             }
         };
         let number = number.map_err(|error| too_large(error.into()))?;
@@ -271,27 +278,29 @@ impl Reader<'_> {
         let mut inputs = Vec::with_capacity(proto.input.len());
         for name in &proto.input {
             let name = name.as_str();
-            inputs.push(match (values.get(name), self.selection.initializers.get(name)) {
-                _ if name.is_empty() => None,
-                (Some(operand), _) => Some(operand.clone()),
-                (None, Some(initializer)) => {
-                    let tensor = tensor::read(initializer, self.path.parent())
-                        .map_err(|problem| tensor::problem(name, problem))?;
-                    let operand = Operand::Constant(tensor);
-                    values.insert(name, operand.clone());
-                    Some(operand)
-                }
-                (None, None) => {
-                    let value = name.to_owned();
-                    return Err(match absent.get(name) {
-                        Some(operator) => NodeProblem::Output {
-                            value,
-                            operator: (*operator).to_owned(),
-                        },
-                        None => NodeProblem::Value { value },
-                    });
-                }
-            });
+            inputs.push(
+                match (values.get(name), self.selection.initializers.get(name)) {
+                    _ if name.is_empty() => None,
+                    (Some(operand), _) => Some(operand.clone()),
+                    (None, Some(initializer)) => {
+                        let tensor = tensor::read(initializer, self.path.parent())
+                            .map_err(|problem| tensor::problem(name, problem))?;
+                        let operand = Operand::Constant(tensor);
+                        values.insert(name, operand.clone());
+                        Some(operand)
+                    }
+                    (None, None) => {
+                        let value = name.to_owned();
+                        return Err(match absent.get(name) {
+                            Some(operator) => NodeProblem::Output {
+                                value,
+                                operator: (*operator).to_owned(),
+                            },
+                            None => NodeProblem::Value { value },
+                        });
+                    }
+                },
+            );
         }
         Ok(inputs)
     }

@@ -32,7 +32,10 @@ pub(super) fn select<'a>(
     options: &Options,
 ) -> Result<Selection<'a>, GraphProblem> {
     let graph = model.graph.as_ref().ok_or(GraphProblem::NoGraph)?;
-    let opset = model.opset_import.iter().find(|opset| is_standard(&opset.domain));
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|opset| is_standard(&opset.domain));
     let opset = opset.map_or(1, |opset| opset.version);
     if !OPERATOR_SETS.contains(&opset) {
         return Err(GraphProblem::OperatorSet {
@@ -41,11 +44,18 @@ pub(super) fn select<'a>(
             newest: *OPERATOR_SETS.end(),
         });
     }
-    let initializers: HashMap<_, _> =
-        graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    let initializers: HashMap<_, _> = graph
+        .initializer
+        .iter()
+        .map(|t| (t.name.as_str(), t))
+        .collect();
     let output = output(graph, options)?;
     let live = live(graph, &output)?;
-    let read: HashSet<&str> = live.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    let read: HashSet<&str> = live
+        .iter()
+        .flat_map(|node| &node.input)
+        .map(String::as_str)
+        .collect();
     let used = |info: &&ValueInfoProto| {
         let name = info.name.as_str();
         // Old files list the initializers among the inputs.
@@ -76,7 +86,11 @@ pub(super) fn select<'a>(
 
 /// The graph's one output, or the value that was chosen.
 fn output(graph: &GraphProto, options: &Options) -> Result<String, GraphProblem> {
-    let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    let names: Vec<&str> = graph
+        .output
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect();
     match (&options.output, names.as_slice()) {
         (Some(name), _) => {
             let computed = graph.node.iter().any(|node| node.output.contains(name));
@@ -118,7 +132,10 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
         open.extend(inputs.filter_map(|name| producers.get(name.as_str()).copied()));
     }
     let nodes = graph.node.iter().zip(&needed);
-    Ok(nodes.filter(|(_, needed)| **needed).map(|(node, _)| node).collect())
+    Ok(nodes
+        .filter(|(_, needed)| **needed)
+        .map(|(node, _)| node)
+        .collect())
 }
 
 /// Whether the input is of 8-bit numbers; real ones are the other type there is.

@@ -44,7 +44,11 @@ impl Budget {
 
     /// Of a file of so many bytes.
     pub(super) fn of_file(bytes: usize) -> Self {
-        Self(bytes.saturating_mul(Self::PER_BYTE).saturating_add(Self::LEAST))
+        Self(
+            bytes
+                .saturating_mul(Self::PER_BYTE)
+                .saturating_add(Self::LEAST),
+        )
     }
 
     /// Room for a constant of the shape `dims`.
@@ -215,7 +219,9 @@ impl Node<'_> {
         for axis in axes {
             let place = joined.place(axis);
             (first[place], last[place]) = (before[axis], after[axis]);
-            dims[axis] = dims[axis].saturating_add(before[axis]).saturating_add(after[axis]);
+            dims[axis] = dims[axis]
+                .saturating_add(before[axis])
+                .saturating_add(after[axis]);
         }
         self.check(&dims)?;
         let number = self.builder.view(self.name, value.number, joined.shape())?;
@@ -235,7 +241,10 @@ impl Node<'_> {
         operands: &[Operand],
     ) -> Result<Operand, NodeProblem> {
         let mut dims = operands[0].dims().to_vec();
-        dims[axis] = operands.iter().map(|o| o.dims()[axis]).fold(0, usize::saturating_add);
+        dims[axis] = operands
+            .iter()
+            .map(|o| o.dims()[axis])
+            .fold(0, usize::saturating_add);
         self.check(&dims)?;
         let is_constant = |operand: &&Operand| matches!(operand, Operand::Constant(_));
         if operands.iter().all(|o| is_constant(&o)) {
@@ -319,12 +328,14 @@ impl Node<'_> {
             }
             (Operand::Value(a), Operand::Constant(b)) => {
                 let operand = floats(b)?;
-                self.builder.binary_constant(self.name, function, a, b.dims(), operand)?
+                self.builder
+                    .binary_constant(self.name, function, a, b.dims(), operand)?
             }
             (Operand::Constant(a), Operand::Value(b)) => {
                 let operand = floats(a)?;
                 let function = exchanged(function);
-                self.builder.binary_constant(self.name, function, b, a.dims(), operand)?
+                self.builder
+                    .binary_constant(self.name, function, b, a.dims(), operand)?
             }
             _ => {
                 return Err(NodeProblem::Refused {
@@ -341,7 +352,10 @@ impl Node<'_> {
         value: &Value,
         axis: usize,
     ) -> Result<(usize, Vec<usize>), NodeProblem> {
-        let order: Vec<usize> = (0..value.dims.len()).filter(|a| *a != axis).chain([axis]).collect();
+        let order: Vec<usize> = (0..value.dims.len())
+            .filter(|a| *a != axis)
+            .chain([axis])
+            .collect();
         let moved = self.builder.transpose(self.name, value, &order)?;
         let (channels, others) = moved.dims.split_last().expect("it has this axis");
         let mut others: Vec<usize> = others.iter().copied().filter(|d| *d != 1).collect();
@@ -366,9 +380,11 @@ impl Node<'_> {
 
     /// Refuses a tensor that no model may have.
     pub(super) fn check(&self, dims: &[usize]) -> Result<(), NodeProblem> {
-        tensor::elements(dims).map(|_| ()).ok_or_else(|| NodeProblem::TooLarge {
-            found: format!("{dims:?}"),
-        })
+        tensor::elements(dims)
+            .map(|_| ())
+            .ok_or_else(|| NodeProblem::TooLarge {
+                found: format!("{dims:?}"),
+            })
     }
 }
 

@@ -159,7 +159,11 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
             "a type of the ONNX standard",
         ));
     };
-    let dims: Option<Vec<usize>> = proto.dims.iter().map(|d| usize::try_from(*d).ok()).collect();
+    let dims: Option<Vec<usize>> = proto
+        .dims
+        .iter()
+        .map(|d| usize::try_from(*d).ok())
+        .collect();
     let len = dims.as_deref().and_then(elements);
     let (Some(dims), Some(len)) = (dims, len) else {
         return Err(problem(
@@ -249,12 +253,26 @@ pub(super) fn is_float(data_type: DataType) -> bool {
 fn from_bytes(data_type: DataType, bytes: &[u8], dims: &[usize]) -> Values {
     macro_rules! floats {
         ($type:ty, $convert:expr) => {
-            floats(dims, bytes.as_chunks().0.iter().map(|b| $convert(<$type>::from_le_bytes(*b))))
+            floats(
+                dims,
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|b| $convert(<$type>::from_le_bytes(*b))),
+            )
         };
     }
     macro_rules! integers {
         ($type:ty) => {
-            integers(dims, bytes.as_chunks().0.iter().map(|b| <$type>::from_le_bytes(*b) as i64))
+            integers(
+                dims,
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|b| <$type>::from_le_bytes(*b) as i64),
+            )
         };
     }
     match data_type {
@@ -289,11 +307,17 @@ fn from_fields(
         DataType::Double => floats(dims, proto.double_data.iter().map(|x| *x as f32)),
         DataType::Float16 => floats(
             dims,
-            proto.int32_data.iter().map(|b| f16::from_bits(half(b)).to_f32()),
+            proto
+                .int32_data
+                .iter()
+                .map(|b| f16::from_bits(half(b)).to_f32()),
         ),
         DataType::Bfloat16 => floats(
             dims,
-            proto.int32_data.iter().map(|b| bf16::from_bits(half(b)).to_f32()),
+            proto
+                .int32_data
+                .iter()
+                .map(|b| bf16::from_bits(half(b)).to_f32()),
         ),
         DataType::Int64 => integers(dims, proto.int64_data.iter().copied()),
         DataType::Uint32 | DataType::Uint64 => {
@@ -324,7 +348,9 @@ fn integers(dims: &[usize], values: impl Iterator<Item = i64>) -> Values {
 /// The caller has counted the values.
 pub(super) fn array<T: Clone>(dims: &[usize], values: impl Iterator<Item = T>) -> Array<T> {
     let array = ArrayD::from_shape_vec(dims, values.collect());
-    array.expect("as many values as the dimensions say").into_shared()
+    array
+        .expect("as many values as the dimensions say")
+        .into_shared()
 }
 
 /// What is wrong with a tensor that a node reads.

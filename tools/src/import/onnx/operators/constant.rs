@@ -76,18 +76,31 @@ pub(super) fn range(node: &mut Node<'_>) -> Outputs {
         node.constant(1, "limit")?,
         node.constant(2, "delta")?,
     ];
-    let integers: Option<Vec<i64>> =
-        bounds.iter().map(|b| b.to_integers()?.first().copied()).collect();
+    let integers: Option<Vec<i64>> = bounds
+        .iter()
+        .map(|b| b.to_integers()?.first().copied())
+        .collect();
     let Some(&[start, limit, delta]) = integers.as_deref() else {
-        return Err(wrong("start", &bounds[0], "one integer, like limit and delta,"));
+        return Err(wrong(
+            "start",
+            &bounds[0],
+            "one integer, like limit and delta,",
+        ));
     };
-    let distance = if delta < 0 { start.checked_sub(limit) } else { limit.checked_sub(start) };
+    let distance = if delta < 0 {
+        start.checked_sub(limit)
+    } else {
+        limit.checked_sub(start)
+    };
     let (Some(distance), 1..) = (distance, delta.unsigned_abs()) else {
         return Err(NodeProblem::Refused {
             reason: format!("it goes from {start} to {limit} in steps of {delta}"),
         });
     };
-    let count = distance.max(0).unsigned_abs().div_ceil(delta.unsigned_abs());
+    let count = distance
+        .max(0)
+        .unsigned_abs()
+        .div_ceil(delta.unsigned_abs());
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     node.budget.take(&[count])?;
     let values: Vec<i64> = (0..count as i64).map(|i| start + i * delta).collect();
@@ -98,7 +111,9 @@ pub(super) fn range(node: &mut Node<'_>) -> Outputs {
 /// From one type to another; what depends on the input is float32 and stays so.
 pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
-    let to = i32::try_from(node.int("to", 0)).ok().and_then(|to| DataType::try_from(to).ok());
+    let to = i32::try_from(node.int("to", 0))
+        .ok()
+        .and_then(|to| DataType::try_from(to).ok());
     let refused = |right: &str| NodeProblem::Attribute {
         name: "to",
         found: to.map_or("no type", |to| to.as_str_name()).to_owned(),
@@ -131,7 +146,11 @@ pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
         Values::Integers(array) if array.iter().all(|x| (least..=most).contains(x)) => {
             Values::Integers(array.clone())
         }
-        _ => return Err(refused("FLOAT, or an integer type that holds every element")),
+        _ => {
+            return Err(refused(
+                "FLOAT, or an integer type that holds every element",
+            ));
+        }
     };
     let tensor = Tensor {
         data_type: to,

@@ -70,7 +70,9 @@ pub(super) fn clip(node: &mut Node<'_>) -> Outputs {
 fn unary(node: &mut Node<'_>, function: Unary) -> Outputs {
     let value = node.value(0, "input")?;
     function.check()?;
-    let number = node.builder.push(node.name, Operation::Unary(function), &[value.number])?;
+    let number = node
+        .builder
+        .push(node.name, Operation::Unary(function), &[value.number])?;
     Ok(vec![Operand::Value(Value { number, ..value })])
 }
 
@@ -101,7 +103,11 @@ pub(super) fn abs(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let zero = Operand::Constant(fold::filled(&[], 0.0));
     let negated = node.binary(BinaryFunction::ReverseSubtract, &input, &zero)?;
-    Ok(vec![node.binary(BinaryFunction::Maximum, &input, &negated)?])
+    Ok(vec![node.binary(
+        BinaryFunction::Maximum,
+        &input,
+        &negated,
+    )?])
 }
 
 pub(super) fn sqrt(node: &mut Node<'_>) -> Outputs {
@@ -194,7 +200,11 @@ pub(super) fn mean(node: &mut Node<'_>) -> Outputs {
     let sum = of_all(node, BinaryFunction::Add)?;
     let factor = 1.0 / node.inputs.len() as f32;
     let factor = Operand::Constant(fold::filled(&[], factor));
-    Ok(vec![node.binary(BinaryFunction::Multiply, &sum, &factor)?])
+    Ok(vec![node.binary(
+        BinaryFunction::Multiply,
+        &sum,
+        &factor,
+    )?])
 }
 
 /// The function of the first two inputs, of that and the third, and so on.

@@ -9,11 +9,15 @@ pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let dims = input.dims().to_vec();
     let missing = |what| move || NodeProblem::Missing { what };
-    let starts = node.ints_or_input("starts", 1)?.ok_or_else(missing("starts"))?;
+    let starts = node
+        .ints_or_input("starts", 1)?
+        .ok_or_else(missing("starts"))?;
     let ends = node.ints_or_input("ends", 2)?.ok_or_else(missing("ends"))?;
     let all = || (0i64..).take(starts.len()).collect();
     let axes = node.ints_or_input("axes", 3)?.unwrap_or_else(all);
-    let steps = node.ints_or_input("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+    let steps = node
+        .ints_or_input("steps", 4)?
+        .unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] || starts.len() > dims.len() {
         return Err(NodeProblem::Refused {
             reason: format!(
@@ -36,7 +40,10 @@ pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
         }
         let part = part(axis, dims[axis], starts[index], ends[index], steps[index]);
         parts.push(part.ok_or_else(|| NodeProblem::Refused {
-            reason: format!("its step is {}; a number other than 0 is right", steps[index]),
+            reason: format!(
+                "its step is {}; a number other than 0 is right",
+                steps[index]
+            ),
         })?);
     }
     Ok(vec![node.slice(&input, &parts)?])
@@ -45,7 +52,13 @@ pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
 /// From `start` to before `end`, both counted from the end where negative, both cut to what is there.
 fn part(axis: usize, extent: usize, start: i64, end: i64, step: i64) -> Option<Part> {
     let extent = i64::try_from(extent).ok()?;
-    let from_front = |at: i64| if at < 0 { at.saturating_add(extent) } else { at };
+    let from_front = |at: i64| {
+        if at < 0 {
+            at.saturating_add(extent)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_front(start), from_front(end));
     let (start, end) = match step {
         0 => return None,
@@ -70,7 +83,10 @@ pub(super) fn split(node: &mut Node<'_>) -> Outputs {
     let outputs = node.proto.output.len();
     let lengths = node.ints_or_input("split", 1)?;
     let lengths: Option<Vec<usize>> = match &lengths {
-        Some(lengths) => lengths.iter().map(|len| usize::try_from(*len).ok()).collect(),
+        Some(lengths) => lengths
+            .iter()
+            .map(|len| usize::try_from(*len).ok())
+            .collect(),
         None => {
             // The last one may be shorter.
             let len = extent.div_ceil(outputs.max(1));
@@ -79,7 +95,9 @@ pub(super) fn split(node: &mut Node<'_>) -> Outputs {
         }
     };
     let fits = |lengths: &Vec<usize>| {
-        let sum = lengths.iter().fold(0usize, |sum, len| sum.saturating_add(*len));
+        let sum = lengths
+            .iter()
+            .fold(0usize, |sum, len| sum.saturating_add(*len));
         sum == extent && lengths.len() == outputs
     };
     let lengths = lengths.filter(fits).ok_or_else(|| NodeProblem::Constant {
@@ -109,9 +127,12 @@ pub(super) fn split(node: &mut Node<'_>) -> Outputs {
 
 pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
     let count = node.inputs.len();
-    let inputs: Vec<Operand> =
-        (0..count).map(|i| node.input(i, "input")).collect::<Result<_, _>>()?;
-    let first = inputs.first().ok_or(NodeProblem::Missing { what: "input" })?;
+    let inputs: Vec<Operand> = (0..count)
+        .map(|i| node.input(i, "input"))
+        .collect::<Result<_, _>>()?;
+    let first = inputs
+        .first()
+        .ok_or(NodeProblem::Missing { what: "input" })?;
     let rank = first.dims().len();
     let axis = node.axis(node.int("axis", 1), rank)?;
     let others = |operand: &Operand| {
@@ -129,7 +150,11 @@ pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
         });
     }
     // What is empty adds nothing.
-    let filled: Vec<Operand> = inputs.iter().filter(|i| i.dims()[axis] > 0).cloned().collect();
+    let filled: Vec<Operand> = inputs
+        .iter()
+        .filter(|i| i.dims()[axis] > 0)
+        .cloned()
+        .collect();
     match filled.is_empty() {
         true => Ok(vec![first.clone()]),
         false => Ok(vec![node.concat(axis, &filled)?]),
@@ -157,7 +182,9 @@ pub(super) fn gather(node: &mut Node<'_>) -> Outputs {
             Operand::Constant(crate::import::onnx::fold::select(tensor, axis, &indices))
         }
         (_, &[start, ref others @ ..]) => {
-            let step = others.first().map_or(1, |next| next.wrapping_sub(start) as isize);
+            let step = others
+                .first()
+                .map_or(1, |next| next.wrapping_sub(start) as isize);
             let at = |i: usize| start.wrapping_add_signed(step.wrapping_mul(i as isize));
             if step == 0 || (0..indices.len()).any(|i| indices[i] != at(i)) {
                 return Err(NodeProblem::Constant {
@@ -206,7 +233,9 @@ pub(super) fn pad(node: &mut Node<'_>) -> Outputs {
     let axes: Vec<usize> = match node.optional(3) {
         Some(_) => {
             let axes = node.integers(3, "axes")?;
-            axes.iter().map(|a| node.axis(*a, rank)).collect::<Result<_, _>>()?
+            axes.iter()
+                .map(|a| node.axis(*a, rank))
+                .collect::<Result<_, _>>()?
         }
         None => (0..rank).collect(),
     };
@@ -222,7 +251,10 @@ pub(super) fn pad(node: &mut Node<'_>) -> Outputs {
         (before[*axis], after[*axis]) = (pads[index], pads[axes.len() + index]);
     }
     let grown = |amounts: &[i64]| -> Vec<usize> {
-        amounts.iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect()
+        amounts
+            .iter()
+            .map(|n| usize::try_from(*n).unwrap_or(0))
+            .collect()
     };
     let padded = node.pad(&value, &grown(&before), &grown(&after), filling)?;
     let cut = |n: i64| usize::try_from(n.saturating_neg()).unwrap_or(0);

@@ -97,5 +97,7 @@ fn apply(
     let params = params(node.builder.shape(number));
     let params = params.map_err(|reason| NodeProblem::params(&value.dims, reason))?;
     let number = node.builder.push(node.name, operation(params), &[number])?;
-    Ok(node.builder.channels_first(node.name, number, value.dims.len())?)
+    Ok(node
+        .builder
+        .channels_first(node.name, number, value.dims.len())?)
 }

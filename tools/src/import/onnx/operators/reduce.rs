@@ -29,7 +29,9 @@ fn reduce(node: &mut Node<'_>, operation: fn(Pool2d) -> Operation) -> Outputs {
     let (gone, kept): (Vec<usize>, Vec<usize>) = (0..rank).partition(reduced);
     let dims: Vec<usize> = match node.int("keepdims", 1) {
         0 => kept.iter().map(|axis| value.dims[*axis]).collect(),
-        _ => (0..rank).map(|a| if reduced(&a) { 1 } else { value.dims[a] }).collect(),
+        _ => (0..rank)
+            .map(|a| if reduced(&a) { 1 } else { value.dims[a] })
+            .collect(),
     };
     let order: Vec<usize> = gone.iter().chain(&kept).copied().collect();
     let moved = node.builder.transpose(node.name, &value, &order)?;

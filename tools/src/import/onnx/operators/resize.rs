@@ -28,7 +28,10 @@ pub(super) fn resize(node: &mut Node<'_>) -> Outputs {
     let value = node.value(0, "input")?;
     let rank = value.dims.len();
     let axes: Vec<usize> = match node.ints("axes") {
-        Some(axes) => axes.iter().map(|a| node.axis(*a, rank)).collect::<Result<_, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|a| node.axis(*a, rank))
+            .collect::<Result<_, _>>()?,
         None => (0..rank).collect(),
     };
     let count = |found: usize, what| match found == axes.len() {
@@ -55,8 +58,11 @@ pub(super) fn resize(node: &mut Node<'_>) -> Outputs {
         for (axis, size) in axes.iter().zip(&found) {
             sizes[*axis] = usize::try_from(*size).unwrap_or(0);
         }
-        let scales: Vec<f32> =
-            sizes.iter().zip(&value.dims).map(|(to, from)| *to as f32 / *from as f32).collect();
+        let scales: Vec<f32> = sizes
+            .iter()
+            .zip(&value.dims)
+            .map(|(to, from)| *to as f32 / *from as f32)
+            .collect();
         return resized(node, value, &sizes, &scales, &coordinates, &rounding);
     }
     let found = node.float_constant(2, "scales")?.1;
@@ -118,10 +124,14 @@ fn resized(
             right: "half_pixel with round_prefer_floor, or asymmetric with floor,".into(),
         })?;
         let factor = to / from;
-        let step = indices.get(1).map_or(1, |next| next.saturating_sub(indices[0]));
+        let step = indices
+            .get(1)
+            .map_or(1, |next| next.saturating_sub(indices[0]));
         if to % from == 0 && (0..indices.len()).all(|i| indices[i] == i / factor) {
             factors[axis] = factor;
-        } else if to > 0 && step > 0 && (0..indices.len()).all(|i| indices[i] == indices[0] + i * step)
+        } else if to > 0
+            && step > 0
+            && (0..indices.len()).all(|i| indices[i] == indices[0] + i * step)
         {
             let step = step as isize;
             parts.push(Part {
