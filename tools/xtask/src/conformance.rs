@@ -1,7 +1,7 @@
 //! ONNX's own test cases through import, export and the runtime. The program that runs them is an example of
 //! `kinglet-tools`: this one stays small.
 
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -40,9 +40,12 @@ pub(crate) fn verb(mut arguments: Arguments) -> Result<ExitCode> {
     let mut program = Toolchain::default().cargo();
     program.args(["run", "--quiet", "--release", "-p", "kinglet-tools"]);
     program.args(["--example", "conformance", "--"]);
-    program.args(data);
+    // Cargo runs in the root of the repository, wherever this was started.
+    if let Some(data) = data {
+        program.arg(absolute(data)?);
+    }
     if let Some(folder) = random {
-        program.arg("--random").arg(folder);
+        program.arg("--random").arg(absolute(folder)?);
     }
     if verbose {
         program.arg("--verbose");

@@ -170,7 +170,7 @@ impl Reader<'_> {
             path: self.path.to_owned(),
             problem,
         };
-        let too_large = |error: NodeProblem| ImportError::Node {
+        let at_door = |error: NodeProblem| ImportError::Node {
             path: self.path.to_owned(),
             node: selection.output.clone(),
             operator: "output".into(),
@@ -180,7 +180,7 @@ impl Reader<'_> {
         let first = match input.layout {
             Layout::ChannelsFirst => {
                 let first = builder.channels_first(&input.name, 0, input.dims.len());
-                first.map_err(|error| too_large(error.into()))?
+                first.map_err(|error| at_door(error.into()))?
             }
             Layout::AsInFile => Value {
                 number: 0,
@@ -225,7 +225,7 @@ impl Reader<'_> {
                     .map_err(Into::into)
             }
         };
-        let number = number.map_err(|error| too_large(error.into()))?;
+        let number = number.map_err(|error| at_door(error.into()))?;
         let graph = builder.finish(&output.name, number);
         Ok((
             Imported {
