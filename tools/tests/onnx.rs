@@ -14,8 +14,10 @@ use kinglet_tools::recipe::Normalize;
 /// The folders with a case each.
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/onnx");
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     folders.sort();
     folders
 }
@@ -34,7 +36,11 @@ fn random_graphs_compute_what_onnx_runtime_computes() {
         match case.run(tolerance) {
             Outcome::Passed => {}
             Outcome::Refused(reason) | Outcome::Failed(reason) => {
-                panic!("{} ({}): {reason}", folder.display(), case.operators().join(", "))
+                panic!(
+                    "{} ({}): {reason}",
+                    folder.display(),
+                    case.operators().join(", ")
+                )
             }
         }
     }

@@ -137,7 +137,9 @@ impl Case {
         };
         let numbers = imported.output.numbers;
         let found = run(imported, &input);
-        found.map(|found| (found, numbers)).map_err(|error| Outcome::Failed(error.to_string()))
+        found
+            .map(|found| (found, numbers))
+            .map_err(|error| Outcome::Failed(error.to_string()))
     }
 }
 
@@ -179,12 +181,18 @@ fn reals(tensor: &TensorProto, numbers: Option<Numbers>) -> Option<Vec<f32>> {
             let elements = bytes.as_chunks().0.iter();
             Some(elements.map(|bytes| f32::from_le_bytes(*bytes)).collect())
         }
-        (Ok(DataType::Int8), Some(numbers)) => {
-            Some(bytes.iter().map(|byte| numbers.real(i16::from(*byte as i8))).collect())
-        }
-        (Ok(DataType::Uint8), Some(numbers)) => {
-            Some(bytes.iter().map(|byte| numbers.real(i16::from(*byte))).collect())
-        }
+        (Ok(DataType::Int8), Some(numbers)) => Some(
+            bytes
+                .iter()
+                .map(|byte| numbers.real(i16::from(*byte as i8)))
+                .collect(),
+        ),
+        (Ok(DataType::Uint8), Some(numbers)) => Some(
+            bytes
+                .iter()
+                .map(|byte| numbers.real(i16::from(*byte)))
+                .collect(),
+        ),
         _ => None,
     }
 }

@@ -92,8 +92,15 @@ fn report(folders: &[PathBuf], tolerance: Tolerance, verbose: bool) -> Result<Ta
     let mut total = Tally::default();
     let mut others = 0;
     for folder in cases(folders)? {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(case) = Case::read(&folder).ok().filter(|_| !WRONG.contains(&name.as_str())) else {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let Some(case) = Case::read(&folder)
+            .ok()
+            .filter(|_| !WRONG.contains(&name.as_str()))
+        else {
             others += 1;
             continue;
         };
@@ -126,7 +133,10 @@ fn report(folders: &[PathBuf], tolerance: Tolerance, verbose: bool) -> Result<Ta
             }
         }
     }
-    println!("{:<22}{:>8}{:>8}{:>8}", "operator", "passed", "refused", "failed");
+    println!(
+        "{:<22}{:>8}{:>8}{:>8}",
+        "operator", "passed", "refused", "failed"
+    );
     for (operator, tally) in &tallies {
         println!(
             "{operator:<22}{:>8}{:>8}{:>8}",
@@ -145,8 +155,8 @@ fn cases(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut cases = Vec::new();
     for folder in folders {
         let is_case = |path: &Path| path.join("model.onnx").is_file();
-        let entries = std::fs::read_dir(folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        let entries =
+            std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut found: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| is_case(path))

@@ -8,9 +8,9 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::weights::{self, Matching, Poured};
 use crate::import::onnx::{self, Door, Imported, Layout};
 use crate::import::tflite;
+use crate::import::weights::{self, Matching, Poured};
 use crate::recipe::{Normalize, Recipe};
 
 /// Write the network of an ONNX or TensorFlow Lite file, or PyTorch's weights with their recipe, as a model file
@@ -39,7 +39,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
     /// Dimensions of an ONNX file's input, the batch of 1 included, where the file leaves them open
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with = "recipe")]
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        conflicts_with = "recipe"
+    )]
     input_shape: Vec<usize>,
     /// The value of an ONNX file that is to be the output, if it has several or another one is wanted
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]

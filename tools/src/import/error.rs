@@ -166,7 +166,9 @@ pub enum GraphProblem {
         names: String,
     },
     /// A node has the output, but it is not computed here.
-    #[error("the output {name} is one that is not computed here; --output-name chooses another value")]
+    #[error(
+        "the output {name} is one that is not computed here; --output-name chooses another value"
+    )]
     AbsentOutput {
         /// The output.
         name: String,

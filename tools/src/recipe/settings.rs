@@ -48,7 +48,8 @@ impl Normalize {
         let text = format!("normalize = {{ {text} }}");
         let read = || {
             let mut section = Section::parse(&text)?;
-            let entry = section.required("normalize", "normalize = { mean = [0.5], std = [0.5] }")?;
+            let entry =
+                section.required("normalize", "normalize = { mean = [0.5], std = [0.5] }")?;
             read_normalize(entry, channels)
         };
         read().map_err(|(_, problem)| problem.to_string())

@@ -44,7 +44,11 @@ pub(super) fn read(
         return Err(refused(inside.into()));
     };
     // A file without a folder is in the current one.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let unreadable = |error: std::io::Error| refused(format!("a file that can be read ({error})"));
     let folder = folder.canonicalize().map_err(unreadable)?;
     // Links are followed before the question is asked.

@@ -84,7 +84,9 @@ impl Node<'_> {
         }
         Ok(match operand {
             Operand::Value(value) => Operand::Value(Value { dims, ..value }),
-            Operand::Quantized(value, numbers) => Operand::Quantized(Value { dims, ..value }, numbers),
+            Operand::Quantized(value, numbers) => {
+                Operand::Quantized(Value { dims, ..value }, numbers)
+            }
             Operand::Constant(tensor) => {
                 self.budget.take(&dims)?;
                 let values = each_type!(&tensor.values, array => {
@@ -339,7 +341,8 @@ impl Node<'_> {
             }
             _ => {
                 return Err(NodeProblem::Refused {
-                    reason: "it reads quantized numbers; a DequantizeLinear before it is right".into(),
+                    reason: "it reads quantized numbers; a DequantizeLinear before it is right"
+                        .into(),
                 });
             }
         };

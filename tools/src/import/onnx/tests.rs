@@ -303,10 +303,12 @@ fn what_cannot_be_imported_is_named() {
     let mut external = w();
     external.data_location = Some(DataLocation::External as i32);
     let mut outside = external.clone();
-    outside.external_data.push(tract_onnx::pb::StringStringEntryProto {
-        key: "location".into(),
-        value: "../secret".into(),
-    });
+    outside
+        .external_data
+        .push(tract_onnx::pb::StringStringEntryProto {
+            key: "location".into(),
+            value: "../secret".into(),
+        });
     let mut complex = w();
     complex.data_type = DataType::Complex64 as i32;
     let huge = |dims: &[i64]| TensorProto {
@@ -481,9 +483,8 @@ fn graphs_of_another_form_are_refused() {
         change(&mut model);
         import(&model).unwrap_err().to_string()
     };
-    let of_graph = |change: &dyn Fn(&mut GraphProto)| {
-        refused(&|model| change(model.graph.as_mut().unwrap()))
-    };
+    let of_graph =
+        |change: &dyn Fn(&mut GraphProto)| refused(&|model| change(model.graph.as_mut().unwrap()));
     for (error, expected) in [
         (
             of_graph(&|g| g.input = vec![value("x", &[1, 0, 3, 4])]),
@@ -539,7 +540,10 @@ fn a_dead_node_is_left_out_whatever_it_is() {
     let mut einsum = node("Einsum", &["x", "y"], vec![]);
     einsum.output.push("more".into());
     let nodes = vec![einsum, node("Relu", &["x"], vec![])];
-    assert_eq!(run(&model(&[1, 3], nodes, vec![]), &[-1.0, 0.0, 2.0]), [0.0, 0.0, 2.0]);
+    assert_eq!(
+        run(&model(&[1, 3], nodes, vec![]), &[-1.0, 0.0, 2.0]),
+        [0.0, 0.0, 2.0]
+    );
 }
 
 #[test]
@@ -580,7 +584,11 @@ fn pictures_of_either_order_go_in_as_they_are() {
         node.output[0] = to.into();
         node
     };
-    let nchw = model(&[1, 3, 4, 5], vec![node("Conv", &["x", "w"], vec![])], weights());
+    let nchw = model(
+        &[1, 3, 4, 5],
+        vec![node("Conv", &["x", "w"], vec![])],
+        weights(),
+    );
     let nodes = vec![
         transpose("x", "first", &[0, 3, 1, 2]),
         node("Conv", &["first", "w"], vec![]),
@@ -635,18 +643,25 @@ fn weights_may_stand_in_a_file_beside_the_model() {
     };
     assert_eq!(*weights, values[4..]);
     let error = import("20").unwrap_err().to_string();
-    assert!(error.contains("at least 16 bytes from byte 20 on is right"), "{error}");
+    assert!(
+        error.contains("at least 16 bytes from byte 20 on is right"),
+        "{error}"
+    );
 }
 
 #[test]
 fn damaged_files_are_refused_without_a_panic() {
     let name = Path::new("x.onnx");
     assert_eq!(
-        parse(b"", name, &Options::default()).unwrap_err().to_string(),
+        parse(b"", name, &Options::default())
+            .unwrap_err()
+            .to_string(),
         "x.onnx: not an ONNX model: there is no graph in it"
     );
     for other in [b"layers = []".as_slice(), b"\x89PNG\r\n\x1a\n", &[0xff; 64]] {
-        let error = parse(other, name, &Options::default()).unwrap_err().to_string();
+        let error = parse(other, name, &Options::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("x.onnx: not an ONNX model: "), "{error}");
     }
     let nodes = vec![

@@ -55,7 +55,11 @@ pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
     })?;
     let operation = Operation::Conv2d {
         params,
-        weights: weights.permuted_axes([0, 2, 3, 1]).iter().copied().collect(),
+        weights: weights
+            .permuted_axes([0, 2, 3, 1])
+            .iter()
+            .copied()
+            .collect(),
         weight_scale: node.constant(1, "weights")?.scale_along(0, out_channels),
         bias,
         pool: None,
@@ -83,7 +87,10 @@ pub(super) fn window(
                 let windows = space[axis].div_ceil(strides[axis]);
                 let span = (kernel[axis].saturating_sub(1)).saturating_mul(dilations[axis]);
                 let covered = (windows.saturating_sub(1)).saturating_mul(strides[axis]);
-                covered.saturating_add(span).saturating_add(1).saturating_sub(space[axis])
+                covered
+                    .saturating_add(span)
+                    .saturating_add(1)
+                    .saturating_sub(space[axis])
             };
             let smaller = (0..axes).map(|axis| total(axis) / 2);
             let larger = (0..axes).map(|axis| total(axis).div_ceil(2));

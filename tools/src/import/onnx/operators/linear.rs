@@ -22,8 +22,14 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
             right: "two axes each",
         });
     };
-    let (ins, outs) = if transposed { (second, first) } else { (first, second) };
-    let scale = node.constant(1, "weights")?.scale_along(usize::from(!transposed), outs);
+    let (ins, outs) = if transposed {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    let scale = node
+        .constant(1, "weights")?
+        .scale_along(usize::from(!transposed), outs);
     if ins != features {
         let right = match transposed {
             true => format!("[out_features, {features}]"),
@@ -99,7 +105,9 @@ pub(super) fn mat_mul(node: &mut Node<'_>) -> Outputs {
     let matrix = transpose(&matrix, ins, outs)?;
     let weight_scale = match dims.len() {
         1 => None,
-        rank => node.constant(1, "second factor")?.scale_along(rank - 1, outs),
+        rank => node
+            .constant(1, "second factor")?
+            .scale_along(rank - 1, outs),
     };
     let mut output = product(node, &value, (matrix, weight_scale), None, outs)?;
     if dims.len() == 1 {

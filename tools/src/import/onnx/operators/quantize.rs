@@ -24,7 +24,11 @@ pub(super) fn quantize(node: &mut Node<'_>) -> Outputs {
     match node.input(0, "input")? {
         Operand::Value(value) => Ok(vec![quantized(node, &value, numbers)?]),
         Operand::Constant(tensor) => {
-            let data_type = if numbers.signed { DataType::Int8 } else { DataType::Uint8 };
+            let data_type = if numbers.signed {
+                DataType::Int8
+            } else {
+                DataType::Uint8
+            };
             let (least, most) = range(data_type);
             let Values::Floats(array) = &tensor.values else {
                 return Err(wrong("input", &tensor, "float32"));
@@ -32,7 +36,9 @@ pub(super) fn quantize(node: &mut Node<'_>) -> Outputs {
             node.budget.take(tensor.dims())?;
             let number = |x: f32| {
                 let rounded = (x / numbers.scale).round_ties_even() as i64;
-                rounded.saturating_add(numbers.zero_point.into()).clamp(least, most)
+                rounded
+                    .saturating_add(numbers.zero_point.into())
+                    .clamp(least, most)
             };
             let values = Values::Integers(array.mapv(number).into_shared());
             Ok(vec![Operand::Constant(Tensor {
@@ -65,8 +71,9 @@ fn dequantized(node: &mut Node<'_>, index: usize, axis: i64) -> Result<Operand, 
             let numbers = numbers(node, index + 1)?;
             if known.is_some_and(|known| known != numbers) {
                 return Err(NodeProblem::Refused {
-                    reason: "it is dequantized by another scale or zero point than it was quantized by"
-                        .into(),
+                    reason:
+                        "it is dequantized by another scale or zero point than it was quantized by"
+                            .into(),
                 });
             }
             if known.is_some() {
@@ -119,11 +126,17 @@ fn dequantized_constant(
     };
     let mut values = array.mapv(|_| 0.0f32);
     match along {
-        None => ndarray::Zip::from(&mut values).and(array).for_each(|v, n| *v = real(*n, 0)),
+        None => ndarray::Zip::from(&mut values)
+            .and(array)
+            .for_each(|v, n| *v = real(*n, 0)),
         Some(axis) => {
-            let lanes = values.axis_iter_mut(Axis(axis)).zip(array.axis_iter(Axis(axis)));
+            let lanes = values
+                .axis_iter_mut(Axis(axis))
+                .zip(array.axis_iter(Axis(axis)));
             for (i, (mut values, numbers)) in lanes.enumerate() {
-                ndarray::Zip::from(&mut values).and(&numbers).for_each(|v, n| *v = real(*n, i));
+                ndarray::Zip::from(&mut values)
+                    .and(&numbers)
+                    .for_each(|v, n| *v = real(*n, i));
             }
         }
     }
@@ -168,11 +181,7 @@ fn numbers(node: &Node<'_>, index: usize) -> Result<Numbers, NodeProblem> {
 }
 
 /// `value` as far as 8-bit numbers tell it.
-fn quantized(
-    node: &mut Node<'_>,
-    value: &Value,
-    numbers: Numbers,
-) -> Result<Operand, NodeProblem> {
+fn quantized(node: &mut Node<'_>, value: &Value, numbers: Numbers) -> Result<Operand, NodeProblem> {
     // Unsigned numbers are signed ones, 128 higher.
     let zero_point = numbers.zero_point - if numbers.signed { 0 } else { 128 };
     let zero_point = i8::try_from(zero_point).map_err(|_| NodeProblem::Constant {
@@ -183,7 +192,10 @@ fn quantized(
     let quantization = Quantization::new(numbers.scale, zero_point);
     quantization.check()?;
     let mut number = value.number;
-    for operation in [Operation::Quantize(quantization), Operation::Dequantize(quantization)] {
+    for operation in [
+        Operation::Quantize(quantization),
+        Operation::Dequantize(quantization),
+    ] {
         number = node.builder.push(node.name, operation, &[number])?;
     }
     let dims = value.dims.clone();
@@ -211,12 +223,18 @@ pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
             let (_, scales) = node.float_constant(4, "scale of the weights")?;
             let bias = node.integers(8, "bias")?;
             let scale = |i: usize| input_scale * scales[i.min(scales.len() - 1)];
-            let real: Vec<f32> =
-                bias.iter().enumerate().map(|(i, number)| *number as f32 * scale(i)).collect();
-            Some(Operand::Constant(Tensor::floats(ndarray::arr1(&real).into_dyn())))
+            let real: Vec<f32> = bias
+                .iter()
+                .enumerate()
+                .map(|(i, number)| *number as f32 * scale(i))
+                .collect();
+            Some(Operand::Constant(Tensor::floats(
+                ndarray::arr1(&real).into_dyn(),
+            )))
         }
     };
-    let quantized_inputs = std::mem::replace(&mut node.inputs, vec![Some(input), Some(weights), bias]);
+    let quantized_inputs =
+        std::mem::replace(&mut node.inputs, vec![Some(input), Some(weights), bias]);
     let outputs = conv::conv(node);
     node.inputs = quantized_inputs;
     quantize_outputs(node, outputs, 6)
@@ -224,7 +242,10 @@ pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
 
 /// `a, b` with scale and zero point each, scale and zero point of the output.
 pub(super) fn mat_mul(node: &mut Node<'_>) -> Outputs {
-    let inputs = vec![Some(dequantized(node, 0, -1)?), Some(dequantized(node, 3, -1)?)];
+    let inputs = vec![
+        Some(dequantized(node, 0, -1)?),
+        Some(dequantized(node, 3, -1)?),
+    ];
     let quantized_inputs = std::mem::replace(&mut node.inputs, inputs);
     let outputs = linear::mat_mul(node);
     node.inputs = quantized_inputs;
@@ -249,8 +270,9 @@ pub(super) fn global_average(node: &mut Node<'_>) -> Outputs {
 /// Tensors with a scale and a zero point each, behind those of the output.
 pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
     let places = (2..node.inputs.len()).step_by(3);
-    let inputs: Vec<Option<Operand>> =
-        places.map(|index| dequantized(node, index, 1).map(Some)).collect::<Result<_, _>>()?;
+    let inputs: Vec<Option<Operand>> = places
+        .map(|index| dequantized(node, index, 1).map(Some))
+        .collect::<Result<_, _>>()?;
     let quantized_inputs = std::mem::replace(&mut node.inputs, inputs);
     let outputs = super::part::concat(node);
     node.inputs = quantized_inputs;

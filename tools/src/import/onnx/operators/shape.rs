@@ -13,7 +13,10 @@ pub(super) fn identity(node: &mut Node<'_>) -> Outputs {
 /// As trained: nothing is dropped.
 pub(super) fn dropout(node: &mut Node<'_>) -> Outputs {
     let training = match node.optional(2) {
-        Some(_) => node.integers(2, "training_mode")?.iter().any(|flag| *flag != 0),
+        Some(_) => node
+            .integers(2, "training_mode")?
+            .iter()
+            .any(|flag| *flag != 0),
         None => node.opset < 7 && node.int("is_test", 0) == 0,
     };
     if training {
@@ -79,8 +82,13 @@ pub(super) fn squeeze(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let dims = input.dims().to_vec();
     let gone = match node.ints_or_input("axes", 1)? {
-        Some(axes) => axes.iter().map(|a| node.axis(*a, dims.len())).collect::<Result<_, _>>()?,
-        None => (0..dims.len()).filter(|axis| dims[*axis] == 1).collect::<Vec<usize>>(),
+        Some(axes) => axes
+            .iter()
+            .map(|a| node.axis(*a, dims.len()))
+            .collect::<Result<_, _>>()?,
+        None => (0..dims.len())
+            .filter(|axis| dims[*axis] == 1)
+            .collect::<Vec<usize>>(),
     };
     if let Some(axis) = gone.iter().find(|axis| dims[**axis] != 1) {
         return Err(NodeProblem::Refused {
@@ -98,10 +106,19 @@ pub(super) fn unsqueeze(node: &mut Node<'_>) -> Outputs {
     let axes = node.ints_or_input("axes", 1)?;
     let axes = axes.ok_or(NodeProblem::Missing { what: "axes" })?;
     let rank = input.dims().len() + axes.len();
-    let new: Vec<usize> = axes.iter().map(|a| node.axis(*a, rank)).collect::<Result<_, _>>()?;
+    let new: Vec<usize> = axes
+        .iter()
+        .map(|a| node.axis(*a, rank))
+        .collect::<Result<_, _>>()?;
     let mut old = input.dims().iter();
     let dims: Vec<usize> = (0..rank)
-        .filter_map(|axis| if new.contains(&axis) { Some(1) } else { old.next().copied() })
+        .filter_map(|axis| {
+            if new.contains(&axis) {
+                Some(1)
+            } else {
+                old.next().copied()
+            }
+        })
         .collect();
     Ok(vec![node.reshape(input, dims)?])
 }
@@ -111,7 +128,10 @@ pub(super) fn transpose(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let rank = input.dims().len();
     let order: Vec<usize> = match node.ints("perm") {
-        Some(order) => order.iter().map(|a| node.axis(*a, rank)).collect::<Result<_, _>>()?,
+        Some(order) => order
+            .iter()
+            .map(|a| node.axis(*a, rank))
+            .collect::<Result<_, _>>()?,
         None => (0..rank).rev().collect(),
     };
     let mut named = order.clone();
@@ -147,7 +167,10 @@ pub(super) fn expand(node: &mut Node<'_>) -> Outputs {
             Ok(vec![node.reshape(input, dims)?])
         }
         Operand::Value(_) | Operand::Quantized(..) => Err(NodeProblem::Refused {
-            reason: format!("it repeats {:?} to {dims:?}; only a constant is repeated", input.dims()),
+            reason: format!(
+                "it repeats {:?} to {dims:?}; only a constant is repeated",
+                input.dims()
+            ),
         }),
     }
 }
