@@ -129,6 +129,12 @@ impl Binary {
     pub const fn operand_len(&self) -> usize {
         self.operand_len
     }
+
+    /// Three loops within each other, the innermost last, from the operand to the tensor: they reach every element of
+    /// the tensor in its order.
+    pub const fn loops(&self) -> [Loop; 3] {
+        self.nest.loops()
+    }
 }
 
 /// The loop along an axis of `extent`, on which the operand has `own` elements.

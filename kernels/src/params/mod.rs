@@ -23,6 +23,7 @@ pub use error::ParamsError;
 pub(crate) use int8::Rescale;
 pub use int8::{AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, WeightsI8};
 pub use linear::Linear;
+pub use nest::Loop;
 pub use pool2d::{CountPadding, Pool2d};
 pub use pooled_conv2d::PooledConv2d;
 pub use strided_copy::{Axis, Concat, PerAxis, StridedCopy, Upsample, transposed};

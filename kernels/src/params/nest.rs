@@ -3,12 +3,13 @@
 /// One loop: how often, and how many elements each step takes in either tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(crate) struct Loop {
-    pub(crate) extent: usize,
+pub struct Loop {
+    /// How often.
+    pub extent: usize,
     /// Step in the tensor that is read; 0 repeats an element.
-    pub(crate) from: usize,
+    pub from: usize,
     /// Step in the tensor that is written.
-    pub(crate) to: usize,
+    pub to: usize,
 }
 
 impl Loop {
@@ -58,6 +59,11 @@ impl Nest {
             },
         };
         Self { rows, columns, run }
+    }
+
+    /// From the outermost to the innermost.
+    pub(crate) const fn loops(&self) -> [Loop; 3] {
+        [self.rows, self.columns, self.run]
     }
 
     /// Calls `f` for each run, with where it starts in the tensor that is read and in the one that is written.

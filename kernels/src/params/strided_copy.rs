@@ -171,6 +171,16 @@ impl StridedCopy {
     pub const fn output_len(&self) -> usize {
         self.output_len
     }
+
+    /// The first element that is read, and where it is written.
+    pub const fn starts(&self) -> (usize, usize) {
+        self.starts
+    }
+
+    /// Three loops within each other, the innermost last, that reach every element of the box.
+    pub const fn loops(&self) -> [Loop; 3] {
+        self.nest.loops()
+    }
 }
 
 const fn step(extent: usize, from: usize, to: usize) -> Loop {

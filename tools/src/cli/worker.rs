@@ -122,7 +122,10 @@ fn open(path: &Path, fine_tune_last: usize) -> Result<ModelFile, Failure> {
         labels: Vec::new(),
         fine_tune_last,
     };
-    let (bytes, _) = export(onnx::read(path)?, &settings)?;
+    let (bytes, _) = export(
+        onnx::read(path, &onnx::Options::default())?.graph,
+        &settings,
+    )?;
     Ok(ModelFile::from_bytes(&bytes)?)
 }
 
@@ -175,7 +178,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
     let kernels = kernel_set::select(&arguments.kernels)?;
     match arguments.mode {
         Mode::Full => {
-            let mut graph = onnx::read(&arguments.model)?;
+            let mut graph = onnx::read(&arguments.model, &onnx::Options::default())?.graph;
             simplify(&mut graph);
             let network = graph.to_network()?;
             let architecture = network.architecture();

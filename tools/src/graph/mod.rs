@@ -14,7 +14,7 @@ pub use build::unary_name;
 use kinglet_kernels::Shape;
 pub use network::ToNetworkError;
 pub use operation::{Int8Operation, Operation};
-pub(crate) use view::{Transposition, View, extents};
+pub(crate) use view::{AXES, Transposition, View, extents};
 
 /// A network as nodes in the order they run.
 #[derive(Debug, Clone, PartialEq)]

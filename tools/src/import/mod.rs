@@ -6,6 +6,7 @@
 mod builder;
 mod error;
 pub mod onnx;
+pub mod tflite;
 pub mod weights;
 
 pub(crate) use builder::{Builder, Value};

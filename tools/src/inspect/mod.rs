@@ -7,7 +7,8 @@ use kinglet::Model;
 use kinglet::kernels::Shape;
 use kinglet::model::schema::DType;
 use kinglet::plan::{self, Plan};
-use node::{counts, describe, element, reads};
+pub(crate) use node::describe;
+use node::{counts, element, reads};
 use serde::Serialize;
 
 use crate::network::Architecture;

@@ -75,7 +75,7 @@ fn bounds(low: i8, high: i8) -> String {
 }
 
 /// An operator in a few words.
-pub(super) fn describe(operator: &Operator) -> String {
+pub(crate) fn describe(operator: &Operator) -> String {
     let activation = |activation| match activation {
         Activation::Identity => "",
         Activation::Relu => " + ReLU",

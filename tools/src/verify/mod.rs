@@ -1,0 +1,362 @@
+//! An imported model beside its source: tract computes the ONNX file, the runtime the model file, and layer by
+//! layer the two are compared.
+
+mod tract;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use kinglet::model::schema::DType;
+use kinglet::probe::{Output, Probe};
+use kinglet::{AnySession, InputError, Model, SessionMemory};
+use kinglet_kernels::{Kernels, Quantization, Shape};
+use serde::Serialize;
+
+use self::tract::{Kind, Tract, Values};
+use crate::export::{ExportError, ExportSettings, write};
+use crate::graph::{Graph, Operation};
+use crate::import::ImportError;
+use crate::import::onnx::{self, Imported, Options};
+use crate::inspect::describe;
+use crate::model_file::ModelFile;
+use crate::optimize::optimize;
+use crate::random::{Purpose, for_purpose, uniform_between};
+use crate::recipe::Normalize;
+
+/// A comparison could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The ONNX file is not one that can be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// It cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// tract does not compute it.
+    #[error(transparent)]
+    Tract(#[from] tract::Refused),
+    /// The runtime cannot run the model.
+    #[error(transparent)]
+    Session(#[from] kinglet::SessionError),
+    /// The samples are of another shape.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The model is not what the file imports to.
+    #[error(
+        "the model is not an import of {file} with these options: {difference}; was it imported with another --input-shape or --output?"
+    )]
+    Other {
+        /// The ONNX file.
+        file: String,
+        /// Where they differ.
+        difference: String,
+    },
+}
+
+/// A node of the model beside the value of the ONNX file that it computes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Layer {
+    /// The nodes of the ONNX file that are joined in it.
+    pub name: String,
+    /// What it computes.
+    pub operator: String,
+    /// Shape of its output (NHWC).
+    #[serde(serialize_with = "shape_as_text")]
+    pub output: Shape,
+    /// The largest magnitude in tract's output.
+    pub largest: f32,
+    /// The largest difference of both outputs; None if the file has no value of that size.
+    pub difference: Option<f32>,
+    /// Distance of neighbouring numbers, of an output of 8-bit numbers.
+    pub step: Option<f32>,
+}
+
+fn shape_as_text<S: serde::Serializer>(shape: &Shape, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(shape)
+}
+
+impl Layer {
+    /// True if the outputs differ by more than `tolerance` times the largest magnitude, and by more than one step of
+    /// 8-bit numbers.
+    pub fn parts(&self, tolerance: f32) -> bool {
+        let allowed = (tolerance * self.largest.max(f32::MIN_POSITIVE))
+            .max(1.01 * self.step.unwrap_or_default());
+        // A NaN parts as well.
+        self.difference
+            .is_some_and(|difference| !(difference <= allowed))
+    }
+}
+
+/// A model beside its source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// How many inputs were computed.
+    pub samples: usize,
+    /// Every node of the model, in order.
+    pub layers: Vec<Layer>,
+}
+
+/// What is compared.
+pub struct Sources<'a> {
+    /// The ONNX file.
+    pub onnx: &'a Path,
+    /// How it was imported.
+    pub options: &'a Options,
+    /// The model.
+    pub model: Model<'a>,
+}
+
+/// Random inputs for a model: numbers from -1 to 1, or over all that it can tell apart where its first node quantizes.
+pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<f32> {
+    let first = model.tensors().iter().nth(1).map(|tensor| tensor.dtype);
+    let range = match first {
+        Some(DType::I8 { scale, zero_point }) => {
+            let quantization = Quantization::new(scale, zero_point);
+            [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q))
+        }
+        _ => [-1.0, 1.0],
+    };
+    let mut rng = for_purpose(1, Purpose::Initialize, 0, 0);
+    let len = samples * model.input().len();
+    (0..len).map(|_| uniform_between(&mut rng, range)).collect()
+}
+
+/// Runs both on `inputs`, any number of samples as the model takes them (NHWC).
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn compare(
+    sources: &Sources<'_>,
+    kernels: &dyn Kernels,
+    inputs: &[f32],
+) -> Result<Comparison, VerifyError> {
+    let Sources {
+        onnx,
+        options,
+        model,
+    } = sources;
+    let bytes = std::fs::read(onnx).map_err(|source| ImportError::Read {
+        path: onnx.to_path_buf(),
+        source,
+    })?;
+    let Imported {
+        graph,
+        input,
+        output,
+    } = onnx::parse(&bytes, onnx, options)?;
+    let graph = named_as(model, graph, onnx)?;
+    // Of the nodes that came from one of the file's, the last one computes its value.
+    let last: HashMap<&str, usize> = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| (last_name(&node.name), index))
+        .collect();
+    let tract = Tract::new(&bytes, onnx, (&input.name, &input.dims), |node, value| {
+        last.contains_key(node) || value == output.name
+    })?;
+    // The last node may be a copy that no node of the file stands for.
+    let mut pairs = last.clone();
+    pairs.extend(
+        tract
+            .node(&output.name)
+            .map(|node| (node, graph.nodes.len() - 1)),
+    );
+    let mut layers: Vec<Layer> = layers(model, &graph);
+    let mut memory = SessionMemory::new(model, &kernels, 1);
+    let mut session = memory.session(model, kernels)?;
+    let samples = inputs.chunks_exact(model.input().len().max(1));
+    let count = samples.len();
+    for sample in samples {
+        let ours = run(&mut session, sample)?;
+        let theirs = tract.run(&to_kind(tract.input(), &input.to_file(sample), &graph))?;
+        for (name, index) in &pairs {
+            if let Some(values) = theirs.get(name) {
+                layers[*index].compare(&ours[*index], values);
+            }
+        }
+    }
+    Ok(Comparison {
+        samples: count,
+        layers,
+    })
+}
+
+/// The graph that was imported, optimized: each node of the model with its name.
+fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, VerifyError> {
+    optimize(&mut graph);
+    let settings = ExportSettings {
+        normalize: Normalize::identity(0),
+        labels: Vec::new(),
+        fine_tune_last: 0,
+    };
+    let (bytes, _) = write(graph.clone(), &settings)?;
+    let file = ModelFile::from_bytes(&bytes).map_err(kinglet::model::EncodeError::Refused);
+    let file = file.map_err(ExportError::Encode)?;
+    let expected = file.model();
+    let other = |difference: String| VerifyError::Other {
+        file: onnx.display().to_string(),
+        difference,
+    };
+    if model.nodes().len() != expected.nodes().len() {
+        let (found, right) = (model.nodes().len(), expected.nodes().len());
+        return Err(other(format!("it has {found} nodes, an import {right}")));
+    }
+    for (index, (found, right)) in model
+        .nodes()
+        .iter()
+        .zip(expected.nodes().iter())
+        .enumerate()
+    {
+        if found != right {
+            let [found, right] = [found, right].map(|node| describe(&node.operator));
+            return Err(other(format!(
+                "node {index} is {found}, of an import {right}"
+            )));
+        }
+    }
+    Ok(graph)
+}
+
+/// The last of the names that were joined.
+fn last_name(name: &str) -> &str {
+    name.rsplit(" + ").next().unwrap_or(name)
+}
+
+fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
+    let outputs = model.tensors().iter().skip(1);
+    let nodes = model.nodes().iter().zip(outputs).zip(&graph.nodes);
+    let layers = nodes.map(|((node, tensor), named)| Layer {
+        name: named.name.clone(),
+        operator: describe(&node.operator),
+        output: tensor.shape,
+        largest: 0.0,
+        difference: None,
+        step: match tensor.dtype {
+            DType::F32 => None,
+            DType::I8 { scale, .. } => Some(scale),
+        },
+    });
+    layers.collect()
+}
+
+/// An input as the file takes it: 8-bit numbers where it does.
+fn to_kind(kind: Kind, values: &[f32], graph: &Graph) -> Vec<f32> {
+    let quantize = graph.nodes.iter().find_map(|node| match node.operation {
+        Operation::Quantize(quantization) if node.inputs == [0] => Some(quantization),
+        _ => None,
+    });
+    let shift = match kind {
+        Kind::Real => return values.to_vec(),
+        Kind::Signed => 0.0,
+        Kind::Unsigned => 128.0,
+    };
+    let number = |value: &f32| match quantize {
+        Some(quantization) => f32::from(quantization.quantize(*value)) + shift,
+        None => *value,
+    };
+    values.iter().map(number).collect()
+}
+
+/// What a node wrote: what its numbers mean, and the numbers themselves.
+struct Written {
+    shape: Shape,
+    real: Vec<f32>,
+    numbers: Option<(Vec<i8>, Quantization)>,
+}
+
+/// Keeps what every node writes.
+struct Recorder {
+    tensors: Vec<(Shape, DType)>,
+    written: Vec<Written>,
+}
+
+impl Probe for Recorder {
+    fn after(&mut self, node: usize, output: Output<'_>) {
+        let (shape, dtype) = self.tensors[node + 1];
+        let written = match (output, dtype) {
+            (Output::I8(numbers), DType::I8 { scale, zero_point }) => {
+                let quantization = Quantization::new(scale, zero_point);
+                let real = numbers
+                    .iter()
+                    .map(|q| quantization.dequantize(*q))
+                    .collect();
+                let numbers = Some((numbers.to_vec(), quantization));
+                Written {
+                    shape,
+                    real,
+                    numbers,
+                }
+            }
+            (Output::F32(real), _) => Written {
+                shape,
+                real: real.to_vec(),
+                numbers: None,
+            },
+            (Output::I8(_), DType::F32) => return,
+        };
+        self.written.push(written);
+    }
+}
+
+fn run(
+    session: &mut AnySession<'_, &dyn Kernels>,
+    input: &[f32],
+) -> Result<Vec<Written>, VerifyError> {
+    let tensors = session.model().tensors();
+    let mut recorder = Recorder {
+        tensors: tensors.iter().map(|t| (t.shape, t.dtype)).collect(),
+        written: Vec::new(),
+    };
+    session.set_input_f32(input)?;
+    session.run_probed(&mut recorder);
+    Ok(recorder.written)
+}
+
+impl Layer {
+    /// Notes how far apart the runtime and tract are.
+    fn compare(&mut self, ours: &Written, theirs: &Values) {
+        // Numbers are compared as what they mean: tract's by the meaning that ours have.
+        let meaning = ours.numbers.as_ref().map(|(_, quantization)| *quantization);
+        let shift = match theirs.kind {
+            Kind::Unsigned => 128.0,
+            _ => 0.0,
+        };
+        let real = |value: f32| match (theirs.kind, meaning) {
+            (Kind::Signed | Kind::Unsigned, Some(quantization)) => {
+                (value - shift - f32::from(quantization.zero_point)) * quantization.scale
+            }
+            _ => value,
+        };
+        let expected: Vec<f32> = theirs.elements.iter().copied().map(real).collect();
+        if expected.len() != ours.real.len() {
+            return;
+        }
+        self.largest = expected.iter().fold(self.largest, |m, x| m.max(x.abs()));
+        // The model is NHWC; the file's value may be NCHW, and has the same elements either way.
+        let (positions, channels) = (ours.shape.height * ours.shape.width, ours.shape.channels);
+        let channels_first = |index: usize| index % channels * positions + index / channels;
+        let as_is = difference(&ours.real, |index| expected[index]);
+        let turned = difference(&ours.real, |index| expected[channels_first(index)]);
+        let difference = if turned < as_is { turned } else { as_is };
+        self.difference = Some(match self.difference {
+            Some(before) if before > difference => before,
+            _ => difference,
+        });
+    }
+}
+
+/// The largest difference; NaN if there is one.
+fn difference(found: &[f32], expected: impl Fn(usize) -> f32) -> f32 {
+    let differences = found
+        .iter()
+        .enumerate()
+        .map(|(index, value)| (value - expected(index)).abs());
+    differences.fold(0.0, |most, difference| {
+        match difference > most || difference.is_nan() {
+            true => difference,
+            false => most,
+        }
+    })
+}
