@@ -1,13 +1,13 @@
 //! Runs a [`GraphSpec`] tensor by tensor with the oracle, without file, plan and arena: what a session is
 //! compared with.
 
+mod int8;
+
 use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Conv2d, CountPadding, Linear, Pool2d, Quantization, Shape,
     reference,
 };
-
-use crate::interpreter_i8;
 
 /// A tensor's shape and values, one sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub fn read<'t>(node: &NodeSpec, tensors: &'t [Value]) -> Vec<&'t Value> {
 /// If its parameters are not possible: sample graphs are valid.
 pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
     if let OperatorSpec::Int8(spec) = &node.operator {
-        return interpreter_i8::output(spec, inputs);
+        return int8::output(spec, inputs);
     }
     // What works on either element type moves numbers about or compares them.
     Value {
@@ -193,7 +193,7 @@ fn real_output(node: &NodeSpec, inputs: &[&Value]) -> Value {
                     true => input.at(each_axis(|axis| place[axis] - before[axis])),
                     false => match input.quantization {
                         None => *value,
-                        Some(quantization) => interpreter_i8::quantized(quantization, *value),
+                        Some(quantization) => int8::quantized(quantization, *value),
                     },
                 }
             })
@@ -239,12 +239,12 @@ impl Value {
     }
 
     /// The element at a row, column and channel.
-    pub(crate) fn at(&self, [y, x, channel]: [usize; 3]) -> f32 {
+    fn at(&self, [y, x, channel]: [usize; 3]) -> f32 {
         self.elements[(y * self.shape.width + x) * self.shape.channels + channel]
     }
 
     /// A tensor of the elements that `f` gives for each row, column and channel.
-    pub(crate) fn by_place(shape: Shape, f: impl Fn([usize; 3]) -> f32) -> Self {
+    fn by_place(shape: Shape, f: impl Fn([usize; 3]) -> f32) -> Self {
         let mut elements = Vec::with_capacity(shape.len());
         for y in 0..shape.height {
             for x in 0..shape.width {

@@ -13,7 +13,6 @@ pub mod branching;
 pub mod exercise;
 pub mod graphs;
 pub mod interpreter;
-mod interpreter_i8;
 pub mod mutate;
 pub mod naive;
 pub mod quantized;

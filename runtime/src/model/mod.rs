@@ -10,14 +10,10 @@ mod encode;
 mod error;
 #[cfg(feature = "std")]
 mod parameters;
-#[cfg(feature = "std")]
-mod parameters_i8;
 mod prefix;
 pub mod schema;
 #[cfg(feature = "std")]
 mod spec;
-#[cfg(feature = "std")]
-mod spec_i8;
 mod view;
 
 pub use error::LoadError;
@@ -27,9 +23,7 @@ pub use view::List;
 #[cfg(feature = "std")]
 pub use encode::{EncodeError, encode, with_head};
 #[cfg(feature = "std")]
-pub use spec::{GraphSpec, NodeSpec, OperatorSpec};
-#[cfg(feature = "std")]
-pub use spec_i8::{Int8Spec, LayerI8};
+pub use spec::{GraphSpec, Int8Spec, LayerI8, NodeSpec, OperatorSpec};
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;

@@ -1,6 +1,8 @@
 //! From an operator as it is described to one as the file has it: its parameters go to the weights, and their
 //! places into the operator.
 
+mod int8;
+
 use std::vec::Vec;
 
 use kinglet_kernels::params::transposed;
@@ -21,7 +23,7 @@ pub(super) struct Weights {
 }
 
 /// A type of parameters.
-pub(super) trait Parameter: Copy {
+trait Parameter: Copy {
     /// Its bytes in the file.
     fn bytes(self) -> impl Iterator<Item = u8>;
 }
@@ -46,7 +48,7 @@ impl Parameter for i8 {
 
 impl Weights {
     /// Stores `values`, of which there should be `expected`; returns where they begin.
-    pub(super) fn put<T: Parameter>(
+    fn put<T: Parameter>(
         &mut self,
         node: usize,
         values: &[T],

@@ -1,13 +1,15 @@
 //! A graph as a writer of model files describes it: operators with their parameters, shapes left to be found.
 
+mod int8;
+
+pub use int8::{Int8Spec, LayerI8};
+
 use std::string::String;
 use std::vec::Vec;
 
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, CountPadding, PerAxis, Rounding, Shape, Unary, Window,
 };
-
-use super::spec_i8::Int8Spec;
 
 /// A graph to be written.
 #[derive(Debug, Clone, PartialEq)]

@@ -134,15 +134,10 @@ pub(super) fn resolve<const OPS: u64>(
             let geometry =
                 Conv2d::new(input.shape, channels, window, groups, none).map_err(params)?;
             let zero_point = quantization(input)?.zero_point;
-            let params = Conv2dI8::new(geometry, zero_point, requantize(low, high)?);
-            let operation = Int8::Conv2d {
-                params: params.map_err(|reason| LoadError::Params {
-                    node: index,
-                    reason,
-                })?,
-                layer: layer(geometry.weights_len(), weights, bias, scale)?,
-            };
-            (operation, geometry.output())
+            let params =
+                Conv2dI8::new(geometry, zero_point, requantize(low, high)?).map_err(params)?;
+            let layer = layer(geometry.weights_len(), weights, bias, scale)?;
+            (Int8::Conv2d { params, layer }, geometry.output())
         }
         Operator::LinearI8 {
             low,

@@ -93,7 +93,9 @@ impl<'a> Tensors<'a> {
         let Some(tensor) = self.tensors.get(index) else {
             return "not there".to_owned();
         };
-        let signature = tensor.shape_signature().filter(|signature| !signature.is_empty());
+        let signature = tensor
+            .shape_signature()
+            .filter(|signature| !signature.is_empty());
         let shape: Vec<i32> = signature.or(tensor.shape()).iter().flatten().collect();
         format!("{} {shape:?}", type_name(tensor.type_()))
     }

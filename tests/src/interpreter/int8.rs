@@ -6,7 +6,7 @@ use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Pool2d, Quantization, Rounding, Shape, Window, reference,
 };
 
-use crate::interpreter::Value;
+use super::Value;
 
 /// `a * b`, rounded once: the product of two `f32` is exact in `f64`.
 fn product(a: f32, b: f32) -> f32 {
@@ -26,7 +26,7 @@ fn rounded(output: Quantization, (low, high): (i8, i8), x: f32) -> f32 {
 const WHOLE: (i8, i8) = (i8::MIN, i8::MAX);
 
 /// The number of `quantization` nearest to `x`.
-pub(crate) fn quantized(quantization: Quantization, x: f32) -> f32 {
+pub(super) fn quantized(quantization: Quantization, x: f32) -> f32 {
     rounded(quantization, WHOLE, x / quantization.scale)
 }
 
@@ -36,7 +36,7 @@ fn scaled(q: f32, zero_point: i8, factor: f32) -> f32 {
 }
 
 /// What `spec` makes of `inputs`.
-pub(crate) fn output(spec: &Int8Spec, inputs: &[&Value]) -> Value {
+pub(super) fn output(spec: &Int8Spec, inputs: &[&Value]) -> Value {
     let input = inputs[0];
     let meaning = |value: &Value| value.quantization.expect("sample graphs are valid");
     let each = |output: Quantization, f: &dyn Fn(f32) -> f32| Value {

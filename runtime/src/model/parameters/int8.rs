@@ -1,12 +1,9 @@
-//! Operators on 8-bit numbers, from description to file; see [`parameters`](super::parameters).
+//! Operators on 8-bit numbers, from description to file.
 
 use kinglet_kernels::{Activation, Conv2d, Linear, Pool2d, Shape};
 
-use super::LoadError;
-use super::encode::EncodeError;
-use super::parameters::Weights;
-use super::schema::{DType, Operator};
-use super::spec_i8::{Int8Spec, LayerI8};
+use super::{DType, EncodeError, LoadError, Operator, Weights};
+use crate::model::spec::{Int8Spec, LayerI8};
 
 /// Where the parameters of a layer have been put.
 struct Places {

@@ -16,7 +16,7 @@ pub enum Int8Spec {
     },
     /// Real numbers from 8-bit ones.
     Dequantize,
-    /// See [`Operator::Conv2dI8`](super::schema::Operator::Conv2dI8).
+    /// See [`Operator::Conv2dI8`](super::super::schema::Operator::Conv2dI8).
     Conv2d {
         /// Kernel, stride, dilation, padding.
         window: Window,
@@ -29,7 +29,7 @@ pub enum Int8Spec {
         /// What the output's numbers mean.
         output: Quantization,
     },
-    /// See [`Operator::LinearI8`](super::schema::Operator::LinearI8).
+    /// See [`Operator::LinearI8`](super::super::schema::Operator::LinearI8).
     Linear {
         /// Values of the output.
         out_features: usize,
