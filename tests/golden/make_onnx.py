@@ -386,7 +386,8 @@ def main():
             print(f"seed {seed - 1}: {error}", file=sys.stderr)
             continue
         [y] = session.run(None, {"x": x})
-        if not np.isfinite(y).all():
+        # What cancels out leaves nothing to compare but how it was rounded.
+        if not np.isfinite(y).all() or np.abs(y).max() < 1e-3:
             continue
         data = out / f"r{written:04}" / "test_data_set_0"
         data.mkdir(parents=True, exist_ok=True)

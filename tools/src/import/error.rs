@@ -179,6 +179,14 @@ pub enum GraphProblem {
         /// The output.
         name: String,
     },
+    /// More nodes than any small network has.
+    #[error("{found} nodes lead to the output; at most {most} are right")]
+    Nodes {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Two nodes compute the same value.
     #[error("two nodes compute {value}; one is right")]
     Duplicate {

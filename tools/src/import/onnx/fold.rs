@@ -111,7 +111,10 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
         .collect();
     let floats: Option<Vec<_>> = tensors
         .iter()
-        .map(|t| super::operand::float_view(t))
+        .map(|tensor| match &tensor.values {
+            Values::Floats(array) => Some(array.view()),
+            Values::Integers(_) => None,
+        })
         .collect();
     let integers: Option<Vec<_>> = tensors
         .iter()

@@ -9,6 +9,7 @@
 mod door;
 mod external;
 mod fold;
+mod joined;
 mod model;
 mod node;
 mod operand;
@@ -131,6 +132,17 @@ fn name_of(node: &NodeProto) -> &str {
     }
 }
 
+/// Values a graph may have before it is optimized: far more than a model may, and few enough for passes whose time
+/// grows with their square.
+const MAX_VALUES: usize = 1 << 13;
+
+fn is_small(operand: &Operand) -> bool {
+    match operand {
+        Operand::Value(value) | Operand::Quantized(value, _) => value.number <= MAX_VALUES,
+        Operand::Constant(_) => true,
+    }
+}
+
 struct Reader<'a> {
     path: &'a Path,
     /// The network's name.
@@ -250,6 +262,12 @@ impl Reader<'_> {
                     budget: &mut budget,
                 };
                 (operator.translate)(&mut node)
+            });
+            let translated = translated.and_then(|outputs| match outputs.iter().all(is_small) {
+                true => Ok(outputs),
+                false => Err(NodeProblem::Refused {
+                    reason: format!("the network has more than {MAX_VALUES} values by now"),
+                }),
             });
             let outputs = translated.map_err(|problem| ImportError::Node {
                 path: self.path.to_owned(),

@@ -12,6 +12,9 @@ use crate::import::GraphProblem;
 /// The operator sets whose operators are known: from the one that PyTorch 0.4 wrote to that of ONNX 1.16.
 const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 6..=21;
 
+/// Nodes that may lead to the output, those that compute constants among them.
+const MAX_NODES: usize = 1 << 13;
+
 /// What is to be imported.
 pub(super) struct Selection<'a> {
     pub(super) opset: i64,
@@ -51,6 +54,12 @@ pub(super) fn select<'a>(
         .collect();
     let output = output(graph, options)?;
     let live = live(graph, &output)?;
+    if live.len() > MAX_NODES {
+        return Err(GraphProblem::Nodes {
+            found: live.len(),
+            most: MAX_NODES,
+        });
+    }
     let read: HashSet<&str> = live
         .iter()
         .flat_map(|node| &node.input)
@@ -73,10 +82,11 @@ pub(super) fn select<'a>(
             });
         }
     };
+    let input_is_quantized = is_quantized(input)?;
     Ok(Selection {
         opset,
         input_dims: input_dims(input, options)?,
-        input_is_quantized: is_quantized(input)?,
+        input_is_quantized,
         initializers,
         input: &input.name,
         output,

@@ -1,13 +1,14 @@
 //! What nodes read and write, and the steps that operators are made of: each computes at once what is constant,
 //! and adds nodes to the graph for what depends on the network's input.
 
-use kinglet_kernels::{Axis, BinaryFunction, PerAxis, Shape};
-use ndarray::{ArrayView, Axis as ArrayAxis, IxDyn};
+use kinglet_kernels::{Axis, BinaryFunction, Shape};
+use ndarray::{Axis as ArrayAxis, IxDyn};
 
 use super::door::Numbers;
 use super::fold;
+use super::joined::{Joined, shape};
 use super::node::Node;
-use super::tensor::{self, Tensor, Values, each_type};
+use super::tensor::{self, Tensor, each_type};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::builder::{Value, exchanged};
@@ -388,74 +389,5 @@ impl Node<'_> {
             .ok_or_else(|| NodeProblem::TooLarge {
                 found: format!("{dims:?}"),
             })
-    }
-}
-
-/// Any number of axes as three: some stay by themselves, those between them are joined.
-struct Joined {
-    extents: PerAxis,
-    /// The axes in each of the three.
-    groups: [std::ops::Range<usize>; 3],
-}
-
-impl Joined {
-    /// None if `axes` cannot all be by themselves.
-    fn new(dims: &[usize], axes: &[usize]) -> Option<Self> {
-        Self::join(dims, dims, axes, false).or_else(|| Self::join(dims, dims, axes, true))
-    }
-
-    /// The axes of a tensor of the shape `dims` that is a part, along `axis`, of one of the shape `like`.
-    fn of_like(like: &[usize], dims: &[usize], axis: usize) -> Self {
-        let joined = Self::join(like, dims, &[axis], false);
-        let joined = joined.or_else(|| Self::join(like, dims, &[axis], true));
-        joined.expect("one axis and what is around it are three")
-    }
-
-    fn join(like: &[usize], dims: &[usize], axes: &[usize], neighbors: bool) -> Option<Self> {
-        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
-        for axis in 0..dims.len() {
-            let alone = axes.contains(&axis);
-            if like[axis] == 1 && !alone {
-                continue;
-            }
-            match groups.last_mut() {
-                Some(last) if neighbors && !alone && !axes.contains(&(last.end - 1)) => {
-                    last.end = axis + 1;
-                }
-                _ => groups.push(axis..axis + 1),
-            }
-        }
-        let missing = 3usize.checked_sub(groups.len())?;
-        let mut joined = Self {
-            extents: [1; 3],
-            groups: [0..0, 0..0, 0..0],
-        };
-        for (place, group) in groups.into_iter().enumerate() {
-            joined.extents[missing + place] = dims[group.clone()].iter().product();
-            joined.groups[missing + place] = group;
-        }
-        Some(joined)
-    }
-
-    fn shape(&self) -> Shape {
-        shape(self.extents)
-    }
-
-    /// Which of the three an axis is in.
-    fn place(&self, axis: usize) -> usize {
-        let place = self.groups.iter().position(|group| group.contains(&axis));
-        place.expect("an axis that was asked for")
-    }
-}
-
-fn shape([height, width, channels]: PerAxis) -> Shape {
-    Shape::new(height, width, channels)
-}
-
-/// The array of a float tensor, for arithmetic.
-pub(super) fn float_view(tensor: &Tensor) -> Option<ArrayView<'_, f32, IxDyn>> {
-    match &tensor.values {
-        Values::Floats(array) => Some(array.view()),
-        Values::Integers(_) => None,
     }
 }

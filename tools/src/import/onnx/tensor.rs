@@ -168,7 +168,7 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
     let (Some(dims), Some(len)) = (dims, len) else {
         return Err(problem(
             format!("of shape {:?}", proto.dims),
-            "at most 2^28 elements",
+            "at most 2^28 elements along at most 32 axes",
         ));
     };
     if proto.segment.is_some() {
@@ -208,8 +208,14 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
     })
 }
 
-/// How many elements a tensor of these dimensions has; None if more than a model may have.
+/// Axes a tensor may have: many more than any network uses.
+const MAX_AXES: usize = 32;
+
+/// How many elements a tensor of these dimensions has; None if more than a model may have, or too many axes.
 pub(super) fn elements(dims: &[usize]) -> Option<usize> {
+    if dims.len() > MAX_AXES {
+        return None;
+    }
     // A dimension of 0 would let the others be as large as they like.
     let mut nonzero = dims.iter().filter(|d| **d > 0);
     let bound = nonzero.try_fold(1usize, |len, d| len.checked_mul(*d))?;

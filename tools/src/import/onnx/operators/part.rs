@@ -52,6 +52,15 @@ pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
 /// From `start` to before `end`, both counted from the end where negative, both cut to what is there.
 fn part(axis: usize, extent: usize, start: i64, end: i64, step: i64) -> Option<Part> {
     let extent = i64::try_from(extent).ok()?;
+    if extent == 0 {
+        let (start, step, count) = (0, 1, 0);
+        return Some(Part {
+            axis,
+            start,
+            step,
+            count,
+        });
+    }
     let from_front = |at: i64| {
         if at < 0 {
             at.saturating_add(extent)
@@ -137,7 +146,9 @@ pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
     let axis = node.axis(node.int("axis", 1), rank)?;
     let others = |operand: &Operand| {
         let mut dims = operand.dims().to_vec();
-        dims.get_mut(axis).map(|extent| *extent = 0);
+        if let Some(extent) = dims.get_mut(axis) {
+            *extent = 0;
+        }
         dims
     };
     if let Some(other) = inputs.iter().find(|input| others(input) != others(first)) {

@@ -117,10 +117,16 @@ fn dequantized_constant(
         });
     }
     node.budget.take(tensor.dims())?;
-    let zero_point = |i: usize| zero_points[i.min(zero_points.len() - 1)];
+    let zero_point = |i: usize| {
+        zero_points
+            .get(i)
+            .or(zero_points.last())
+            .copied()
+            .unwrap_or(0)
+    };
     let mut small = true;
     let mut real = |number: i64, i: usize| {
-        let number = number - zero_point(i);
+        let number = number.saturating_sub(zero_point(i));
         small &= i8::try_from(number).is_ok();
         number as f32 * scales[i]
     };
@@ -183,7 +189,9 @@ fn numbers(node: &Node<'_>, index: usize) -> Result<Numbers, NodeProblem> {
 /// `value` as far as 8-bit numbers tell it.
 fn quantized(node: &mut Node<'_>, value: &Value, numbers: Numbers) -> Result<Operand, NodeProblem> {
     // Unsigned numbers are signed ones, 128 higher.
-    let zero_point = numbers.zero_point - if numbers.signed { 0 } else { 128 };
+    let zero_point = numbers
+        .zero_point
+        .saturating_sub(if numbers.signed { 0 } else { 128 });
     let zero_point = i8::try_from(zero_point).map_err(|_| NodeProblem::Constant {
         what: "zero point",
         found: numbers.zero_point.to_string(),
@@ -222,7 +230,8 @@ pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
         Some(_) => {
             let (_, scales) = node.float_constant(4, "scale of the weights")?;
             let bias = node.integers(8, "bias")?;
-            let scale = |i: usize| input_scale * scales[i.min(scales.len() - 1)];
+            let scale =
+                |i: usize| input_scale * scales.get(i).or(scales.last()).copied().unwrap_or(0.0);
             let real: Vec<f32> = bias
                 .iter()
                 .enumerate()

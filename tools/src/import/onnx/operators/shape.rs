@@ -106,6 +106,7 @@ pub(super) fn unsqueeze(node: &mut Node<'_>) -> Outputs {
     let axes = node.ints_or_input("axes", 1)?;
     let axes = axes.ok_or(NodeProblem::Missing { what: "axes" })?;
     let rank = input.dims().len() + axes.len();
+    node.check(&vec![1; rank])?;
     let new: Vec<usize> = axes
         .iter()
         .map(|a| node.axis(*a, rank))
