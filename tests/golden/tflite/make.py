@@ -171,7 +171,7 @@ def build(function):
     net = Net(function.__name__)
     output = function(net)
     for detail in net.interpreter(output).get_tensor_details():
-        if detail["index"] < len(net.tensors):
+        if detail["index"] < len(net.tensors) and not net.tensors[detail["index"]].shape:
             net.tensors[detail["index"]].shape = [int(extent) for extent in detail["shape"]]
     content = net.bytes(output)
     interpreter = net.interpreter(output)
@@ -325,8 +325,8 @@ def reshape_computed(n):
     lists = [n.constant(values, np.int32) for values in ([0], [1], [1])]
     batch = n.op(Op.STRIDED_SLICE, [shape, *lists], dict(shrinkAxisMask=1), "StridedSliceOptions", dtype=np.int32)
     packed = n.op(Op.PACK, [batch, n.constant(24, np.int32)], dict(valuesCount=2, axis=0), "PackOptions", dtype=np.int32)
-    flat = n.op(Op.RESHAPE, [x, packed], kind="ReshapeOptions", signature=[-1, 24])
-    return n.linear(flat, n.weights(3, 24))
+    flat = n.op(Op.RESHAPE, [x, packed], kind="ReshapeOptions", shape=(1, 24), signature=[-1, 24])
+    return n.linear(flat, n.weights(3, 24), shape=(1, 3))
 
 
 @net
