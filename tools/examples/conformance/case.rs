@@ -211,7 +211,8 @@ fn compare(found: &[f32], expected: &[f32], tolerance: Tolerance) -> Result<(), 
             + tolerance.of_element * expected.abs()
             + tolerance.of_largest * largest;
         let same = found == expected || (found.is_nan() && expected.is_nan());
-        if !same && !((found - expected).abs() <= allowed) {
+        let close = (found - expected).abs() <= allowed;
+        if !same && !close {
             return Err(format!("element {index} is {found} instead of {expected}"));
         }
     }

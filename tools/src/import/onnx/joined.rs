@@ -26,9 +26,9 @@ impl Joined {
 
     fn join(like: &[usize], dims: &[usize], axes: &[usize], neighbors: bool) -> Option<Self> {
         let mut groups: Vec<Range<usize>> = Vec::new();
-        for axis in 0..dims.len() {
+        for (axis, extent) in like.iter().enumerate() {
             let alone = axes.contains(&axis);
-            if like[axis] == 1 && !alone {
+            if *extent == 1 && !alone {
                 continue;
             }
             match groups.last_mut() {

@@ -160,9 +160,9 @@ fn resized(
             reason: format!("it resizes by {factors:?}; rows and columns alone are right"),
         });
     };
-    let (factor_h, factor_w) = match space {
-        &[columns] => (1, columns),
-        &[rows, columns] => (rows, columns),
+    let (factor_h, factor_w) = match *space {
+        [columns] => (1, columns),
+        [rows, columns] => (rows, columns),
         _ => {
             return Err(NodeProblem::Input {
                 found: format!("a tensor of the shape {:?}", value.dims),
