@@ -38,11 +38,11 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 1e-4)]
     tolerance: f32,
     /// Dimensions of the input, where the import was given them
-    #[arg(long, value_name = "1,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    input_shape: Vec<usize>,
     /// The output, where the import was given one
     #[arg(long, value_name = "NAME")]
-    output: Option<String>,
+    output_name: Option<String>,
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
@@ -60,8 +60,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         None => random_inputs(&model, usize::from(arguments.samples)),
     };
     let options = Options {
-        input_shape: arguments.input_shape.clone(),
-        output: arguments.output.clone(),
+        input_shape: Some(arguments.input_shape.clone()).filter(|dims| !dims.is_empty()),
+        output: arguments.output_name.clone(),
     };
     let sources = Sources {
         onnx: &arguments.onnx,

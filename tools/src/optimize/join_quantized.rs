@@ -74,6 +74,7 @@ impl End {
             let limit = match graph.nodes[at].operation {
                 Operation::Unary(function) => limits_of(function)?,
                 Operation::Quantize(output) => {
+                    name += &format!(" + {}", graph.nodes[at].name);
                     let bounds = limits
                         .iter()
                         .try_fold((i8::MIN, i8::MAX), |bounds, limit| {

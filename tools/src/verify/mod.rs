@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use self::tract::{Kind, Tract, Values};
 use crate::export::{ExportError, ExportSettings, write};
-use crate::graph::{Graph, Operation};
+use crate::graph::Graph;
 use crate::import::ImportError;
-use crate::import::onnx::{self, Imported, Options};
+use crate::import::onnx::{self, Imported, Numbers, Options};
 use crate::inspect::describe;
 use crate::model_file::ModelFile;
 use crate::optimize::optimize;
@@ -44,7 +44,7 @@ pub enum VerifyError {
     Input(#[from] InputError),
     /// The model is not what the file imports to.
     #[error(
-        "the model is not an import of {file} with these options: {difference}; was it imported with another --input-shape or --output?"
+        "the model is not an import of {file} with these options: {difference}; was it imported with another --input-shape or --output-name?"
     )]
     Other {
         /// The ONNX file.
@@ -164,16 +164,24 @@ pub fn compare(
             .map(|node| (node, graph.nodes.len() - 1)),
     );
     let mut layers: Vec<Layer> = layers(model, &graph);
+    if let (Some(last), Some(numbers)) = (layers.last_mut(), output.numbers) {
+        last.step = Some(numbers.scale);
+    }
     let mut memory = SessionMemory::new(model, &kernels, 1);
     let mut session = memory.session(model, kernels)?;
     let samples = inputs.chunks_exact(model.input().len().max(1));
     let count = samples.len();
     for sample in samples {
         let ours = run(&mut session, sample)?;
-        let theirs = tract.run(&to_kind(tract.input(), &input.to_file(sample), &graph))?;
+        let theirs = tract.run(&to_kind(
+            tract.input(),
+            input.to_file(sample),
+            input.numbers,
+        ))?;
         for (name, index) in &pairs {
             if let Some(values) = theirs.get(name) {
-                layers[*index].compare(&ours[*index], values);
+                let numbers = output.numbers.filter(|_| index + 1 == layers.len());
+                layers[*index].compare(&ours[*index], values, numbers);
             }
         }
     }
@@ -242,18 +250,16 @@ fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
 }
 
 /// An input as the file takes it: 8-bit numbers where it does.
-fn to_kind(kind: Kind, values: &[f32], graph: &Graph) -> Vec<f32> {
-    let quantize = graph.nodes.iter().find_map(|node| match node.operation {
-        Operation::Quantize(quantization) if node.inputs == [0] => Some(quantization),
-        _ => None,
-    });
-    let shift = match kind {
-        Kind::Real => return values.to_vec(),
-        Kind::Signed => 0.0,
-        Kind::Unsigned => 128.0,
+fn to_kind(kind: Kind, values: Vec<f32>, numbers: Option<Numbers>) -> Vec<f32> {
+    let (least, most) = match kind {
+        Kind::Real => return values,
+        Kind::Signed => (-128.0, 127.0),
+        Kind::Unsigned => (0.0, 255.0),
     };
-    let number = |value: &f32| match quantize {
-        Some(quantization) => f32::from(quantization.quantize(*value)) + shift,
+    let number = |value: &f32| match numbers {
+        Some(Numbers { scale, zero_point }) => {
+            ((value / scale).round_ties_even() + f32::from(zero_point)).clamp(least, most)
+        }
         None => *value,
     };
     values.iter().map(number).collect()
@@ -316,19 +322,19 @@ fn run(
 
 impl Layer {
     /// Notes how far apart the runtime and tract are.
-    fn compare(&mut self, ours: &Written, theirs: &Values) {
+    /// `numbers` are what the file's mean where ours are real already.
+    fn compare(&mut self, ours: &Written, theirs: &Values, numbers: Option<Numbers>) {
         // Numbers are compared as what they mean: tract's by the meaning that ours have.
-        let meaning = ours.numbers.as_ref().map(|(_, quantization)| *quantization);
-        let shift = match theirs.kind {
-            Kind::Unsigned => 128.0,
-            _ => 0.0,
+        let quantization = ours.numbers.as_ref().map(|(_, quantization)| *quantization);
+        let (shift, scale) = match (theirs.kind, quantization, numbers) {
+            (Kind::Real, ..) => (0.0, 1.0),
+            (Kind::Signed, Some(of), _) => (f32::from(of.zero_point), of.scale),
+            (Kind::Unsigned, Some(of), _) => (f32::from(of.zero_point) + 128.0, of.scale),
+            (_, None, Some(of)) => (f32::from(of.zero_point), of.scale),
+            // What was dequantized is no value of the file.
+            (_, None, None) => return,
         };
-        let real = |value: f32| match (theirs.kind, meaning) {
-            (Kind::Signed | Kind::Unsigned, Some(quantization)) => {
-                (value - shift - f32::from(quantization.zero_point)) * quantization.scale
-            }
-            _ => value,
-        };
+        let real = |value: f32| (value - shift) * scale;
         let expected: Vec<f32> = theirs.elements.iter().copied().map(real).collect();
         if expected.len() != ours.real.len() {
             return;
