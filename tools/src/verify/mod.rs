@@ -257,9 +257,9 @@ fn to_kind(kind: Kind, values: Vec<f32>, numbers: Option<Numbers>) -> Vec<f32> {
         Kind::Unsigned => (0.0, 255.0),
     };
     let number = |value: &f32| match numbers {
-        Some(Numbers { scale, zero_point }) => {
-            ((value / scale).round_ties_even() + f32::from(zero_point)).clamp(least, most)
-        }
+        Some(Numbers {
+            scale, zero_point, ..
+        }) => ((value / scale).round_ties_even() + f32::from(zero_point)).clamp(least, most),
         None => *value,
     };
     values.iter().map(number).collect()

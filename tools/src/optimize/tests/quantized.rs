@@ -15,7 +15,7 @@ fn between(
     let input = Shape::new(dice.between(2, 6), dice.between(2, 6), dice.between(1, 9));
     let mut builder = Builder::new("quantized", input);
     let quantization = Quantization::new(0.017, dice.between(0, 40) as i8 - 20);
-    let mut push = |builder: &mut Builder, operation, input| {
+    let push = |builder: &mut Builder, operation, input| {
         builder.push("edge", operation, &[input]).unwrap()
     };
     let numbers = push(&mut builder, Operation::Quantize(quantization), 0);
