@@ -267,25 +267,6 @@ impl Builder {
             dims: broadcast.dims,
         })
     }
-
-    /// The graph's view of `value` as three axes: what is before `axis`, the axis itself, and what is behind it.
-    ///
-    /// # Errors
-    /// [`ParamsError`] if it is empty.
-    pub(crate) fn around(
-        &mut self,
-        name: &str,
-        value: &Value,
-        axis: usize,
-    ) -> Result<usize, ParamsError> {
-        let before = value.dims[..axis].iter().product();
-        let behind = value.dims[axis + 1..].iter().product();
-        self.view(
-            name,
-            value.number,
-            Shape::new(before, value.dims[axis], behind),
-        )
-    }
 }
 
 /// The function with its arguments exchanged. What commutes stays.
