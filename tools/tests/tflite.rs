@@ -42,7 +42,7 @@ fn models() -> Vec<(String, Vec<f32>, Vec<f32>)> {
 
 fn read(name: &str) -> Graph {
     let path = folder().join(format!("{name}.tflite"));
-    tflite::read(&path).unwrap_or_else(|error| panic!("{error}"))
+    tflite::read(&path, None).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn run(graph: Graph, input: &[f32]) -> Vec<f32> {
@@ -251,7 +251,7 @@ fn what_cannot_be_computed_is_refused_by_name() {
     assert_eq!(files(true).len(), REFUSED.len());
     for (name, words) in REFUSED {
         let path = folder().join(format!("refused_{name}.tflite"));
-        let message = tflite::read(&path).unwrap_err().to_string();
+        let message = tflite::read(&path, None).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
         assert!(message.contains("refused_"), "{message}");
     }
@@ -259,7 +259,7 @@ fn what_cannot_be_computed_is_refused_by_name() {
 
 /// Reads and optimizes a file that may be anything.
 fn try_bytes(bytes: &[u8], path: &Path) {
-    let Ok(graph) = tflite::parse(bytes, path) else {
+    let Ok(graph) = tflite::parse(bytes, path, None) else {
         return;
     };
     let weights = graph.nodes.iter().map(|node| match &node.operation {

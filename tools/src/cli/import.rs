@@ -46,7 +46,7 @@ pub(super) struct Arguments {
         conflicts_with = "recipe"
     )]
     input_shape: Vec<usize>,
-    /// The value of an ONNX file that is to be the output, if it has several or another one is wanted
+    /// The value of the file that is to be the output, if it has several or another one is wanted
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
     output_name: Option<String>,
     /// How pixels from 0 to 1 become the file's input, as a recipe says it: "mean = [0.5], std = [0.25]"
@@ -123,9 +123,9 @@ fn network(arguments: &Arguments) -> Result<Graph, Failure> {
         output: arguments.output_name.clone(),
     };
     if tflite::is_tflite(&arguments.file) {
-        return match options == onnx::Options::default() {
-            true => Ok(tflite::read(&arguments.file)?),
-            false => Err("--input-shape and --output-name are for ONNX files".into()),
+        return match options.input_shape {
+            None => Ok(tflite::read(&arguments.file, options.output.as_deref())?),
+            Some(_) => Err("--input-shape is for ONNX files".into()),
         };
     }
     let imported = onnx::read(&arguments.file, &options)?;

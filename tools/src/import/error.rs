@@ -143,12 +143,6 @@ pub enum GraphProblem {
         /// Axes there are.
         right: usize,
     },
-    /// More or fewer outputs than one.
-    #[error("the graph has {found} outputs; one is right")]
-    Outputs {
-        /// How many there are.
-        found: usize,
-    },
     /// Several outputs, of which one may be chosen, or none.
     #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
     ChooseOutput {

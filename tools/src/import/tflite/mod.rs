@@ -35,23 +35,23 @@ pub fn is_tflite(path: &Path) -> bool {
     read.is_ok() && first.ends_with(b"TFL3")
 }
 
-/// Reads the network in the TensorFlow Lite file at `path`.
+/// Reads the network in the TensorFlow Lite file at `path`, up to the tensor `output` if it is not to be the file's own.
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn read(path: &Path) -> Result<Graph, ImportError> {
+pub fn read(path: &Path, output: Option<&str>) -> Result<Graph, ImportError> {
     let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(&bytes, path)
+    parse(&bytes, path, output)
 }
 
 /// Reads the network in a TensorFlow Lite file's bytes; `path` is for messages.
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
+pub fn parse(bytes: &[u8], path: &Path, output: Option<&str>) -> Result<Graph, ImportError> {
     let model = root_as_model(bytes).map_err(|source| ImportError::Flatbuffer {
         path: path.to_owned(),
         source,
@@ -68,7 +68,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
         dims,
         quantization,
     } = input(subgraph, &tensors).map_err(of_graph)?;
-    let output = output(subgraph).map_err(of_graph)?;
+    let output = choose_output(subgraph, &tensors, output).map_err(of_graph)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut builder = Builder::new(&name, shape);
     // A model's input and output are real numbers, whatever those of the file are.
@@ -173,12 +173,36 @@ fn input(subgraph: SubGraph<'_>, tensors: &Tensors<'_>) -> Result<Input, GraphPr
     })
 }
 
-/// The tensor that is the graph's one output.
-fn output(subgraph: SubGraph<'_>) -> Result<usize, GraphProblem> {
-    let outputs: Vec<i32> = subgraph.outputs().iter().flatten().collect();
+/// The tensor of the name that is wanted, or the graph's one output.
+fn choose_output(
+    subgraph: SubGraph<'_>,
+    tensors: &Tensors<'_>,
+    wanted: Option<&str>,
+) -> Result<usize, GraphProblem> {
+    let outputs: Vec<usize> = subgraph
+        .outputs()
+        .iter()
+        .flatten()
+        .map(|output| usize::try_from(output).unwrap_or(usize::MAX))
+        .collect();
+    let names = || {
+        let names: Vec<String> = outputs.iter().map(|output| tensors.name(*output)).collect();
+        names.join(", ")
+    };
+    if let Some(wanted) = wanted {
+        let count = subgraph.tensors().map_or(0, |tensors| tensors.len());
+        let found = (0..count).find(|tensor| tensors.name(*tensor) == wanted);
+        return found.ok_or_else(|| GraphProblem::UnknownOutput {
+            name: wanted.to_owned(),
+            names: names(),
+        });
+    }
     match outputs.as_slice() {
-        &[output] => Ok(usize::try_from(output).unwrap_or(usize::MAX)),
-        found => Err(GraphProblem::Outputs { found: found.len() }),
+        &[output] => Ok(output),
+        found => Err(GraphProblem::ChooseOutput {
+            found: found.len(),
+            names: names(),
+        }),
     }
 }
 
