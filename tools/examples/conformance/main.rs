@@ -33,8 +33,8 @@ const RANDOM: Tolerance = Tolerance {
     of_largest: 1e-4,
 };
 
-/// Cases whose expected outputs are wrong in the package up to 1.21: numbers out of range were wrapped and not
-/// saturated (onnx/onnx#7835, put right by #7868).
+/// Cases whose expected outputs are wrong in the package: numbers out of range were wrapped and not saturated
+/// (onnx/onnx#7835, put right by #7868).
 const WRONG: [&str; 2] = [
     "test_qlinearmatmul_2D_int8_float16",
     "test_qlinearmatmul_2D_int8_float32",

@@ -82,9 +82,8 @@ impl Layer {
     pub fn parts(&self, tolerance: f32) -> bool {
         let allowed = (tolerance * self.largest.max(f32::MIN_POSITIVE))
             .max(1.01 * self.step.unwrap_or_default());
-        // A NaN parts as well.
         self.difference
-            .is_some_and(|difference| !(difference <= allowed))
+            .is_some_and(|difference| difference > allowed || difference.is_nan())
     }
 }
 
