@@ -92,6 +92,10 @@ impl<'a> Session<'a> {
             .flatten()
             .take(nodes)
             .collect();
+        let is_int8 = |record: &Record| matches!(record.operation, Operation::Int8(_));
+        if records.iter().any(is_int8) {
+            return Err(no_int8());
+        }
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
         let memory = Memory {
             input: executor.buffer(model.sizes().input_len * batch, storage)?,
@@ -396,5 +400,13 @@ fn record_node(
             copies.try_for_each(|copy| recording.strided_copy_f32(&copy, input, output))
         }
         Operation::Reshape => Ok(()),
+        Operation::Int8(_) => Err(no_int8()),
+    }
+}
+
+/// A model of 8-bit numbers stays on the CPU.
+fn no_int8() -> OpenClError {
+    OpenClError::Unsupported {
+        reason: "there are no OpenCL kernels for 8-bit numbers".into(),
     }
 }
