@@ -15,8 +15,8 @@ use crate::{kernel_set, npy};
 /// Compare an imported model with its ONNX file, layer by layer
 ///
 /// tract computes the ONNX file and kinglet's runtime the model, on the same inputs. The first layer where they part by
-/// more than --tolerance times its largest output is named, and the exit code is not 0. Outputs of 8-bit
-/// numbers may differ by one step.
+/// more than --tolerance times its largest output is named, and the exit code is not 0. Where outputs are 8-bit
+/// numbers, one step is allowed, or 5 % of the largest output: steps of earlier layers add up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet verify net.onnx net.kgl
@@ -94,14 +94,20 @@ fn table(comparison: &Comparison, tolerance: f32) -> String {
     for (index, layer) in comparison.layers.iter().enumerate() {
         let difference = match (layer.difference, layer.step) {
             (None, _) => "not in the file".to_owned(),
-            (Some(difference), Some(step)) => format!("{:.0} steps", difference / step),
+            (Some(difference), Some(step)) => match (difference / step).round() {
+                1.0 => "1 step".to_owned(),
+                steps => format!("{steps} steps"),
+            },
             (Some(difference), None) => format!("{difference:.1e}"),
         };
         table.add_row([
             (index + 1).to_string(),
             layer.operator.clone(),
             layer.output.to_string(),
-            format!("{:.3}", layer.largest),
+            match layer.difference {
+                Some(_) => format!("{:.3}", layer.largest),
+                None => String::new(),
+            },
             difference,
             if layer.parts(tolerance) { "parts" } else { "" }.to_owned(),
         ]);
