@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::Failure;
 use crate::import::onnx::Options;
+use crate::import::tflite;
 use crate::model_file::ModelFile;
 use crate::verify::{Comparison, Sources, compare, random_inputs};
 use crate::{kernel_set, npy};
@@ -52,6 +53,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if tflite::is_tflite(&arguments.onnx) {
+        let path = arguments.onnx.display();
+        return Err(
+            format!("{path}: a TensorFlow Lite file; verify compares with ONNX files").into(),
+        );
+    }
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
