@@ -48,6 +48,7 @@ impl Graph {
                 name: layer.text.clone(),
                 operation,
                 inputs: vec![index],
+                view: None,
             });
         }
         Self {

@@ -36,6 +36,9 @@ pub struct Node {
     pub operation: Operation,
     /// The values it reads.
     pub inputs: Vec<usize>,
+    /// How the tensor that an imported file calls by this name lies in the output, where that is known and not as it
+    /// is.
+    pub(crate) view: Option<View>,
 }
 
 impl Graph {
@@ -55,6 +58,7 @@ impl Graph {
             name: name.to_owned(),
             operation,
             inputs: inputs.to_vec(),
+            view: None,
         });
         self.nodes.len()
     }
@@ -121,6 +125,7 @@ impl Graph {
     pub fn join(&mut self, index: usize, producer: usize) {
         let name = std::mem::take(&mut self.nodes[index].name);
         self.nodes[producer].name += &format!(" + {name}");
+        self.nodes[producer].view = self.nodes[index].view.take();
         self.remove(index);
     }
 

@@ -18,11 +18,11 @@ pub(super) fn run(graph: &mut Graph) {
             matches!(graph.nodes[before].operation, Operation::Conv2d { .. })
         });
         if matches!(graph.nodes[pool].operation, Operation::MaxPool2d(_)) && convolved {
-            // Same places in the chain, contents exchanged: the values' numbers stay as they are.
+            // Same places in the chain, operations exchanged: the values' numbers stay as they are, and the second is
+            // still what its name says.
             let (first, second) = graph.nodes.split_at_mut(index);
             let (pool, relu) = (&mut first[pool], &mut second[0]);
             std::mem::swap(&mut pool.operation, &mut relu.operation);
-            std::mem::swap(&mut pool.name, &mut relu.name);
         }
     }
 }

@@ -24,7 +24,10 @@ pub(super) fn run(graph: &mut Graph) {
     }];
     for node in std::mem::take(&mut graph.nodes) {
         let inputs: Vec<Value> = node.inputs.iter().map(|v| values[*v].clone()).collect();
-        values.push(rewriter.place(node, inputs));
+        let name = node.name.clone();
+        let value = rewriter.place(node, inputs);
+        rewriter.note(&name, &value);
+        values.push(value);
     }
     if let Some(output) = values.pop() {
         let shape = output.view.shape();
@@ -61,6 +64,16 @@ impl Rewriter {
         debug_assert!(output.is_ok(), "{name}: {operation:?} of {shapes:?}");
         self.shapes.push(output.unwrap_or_default());
         self.graph.push(name, operation, inputs)
+    }
+
+    /// Notes how the value that the file calls `name` lies in the output of the node that computes it.
+    fn note(&mut self, name: &str, value: &Value) {
+        let node = value.stored.checked_sub(1);
+        if let Some(node) = node.and_then(|node| self.graph.nodes.get_mut(node))
+            && node.name == name
+        {
+            node.view = Some(value.view.clone());
+        }
     }
 
     fn reshape(&mut self, name: &str, value: usize, output: Shape) -> usize {

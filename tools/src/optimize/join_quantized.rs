@@ -9,7 +9,7 @@
 use kinglet::model::LayerI8;
 use kinglet_kernels::{Activation, BinaryFunction, Quantization, Shape, Unary, WeightsI8};
 
-use crate::graph::{Graph, Int8Operation, Node, Operation};
+use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
 pub(super) fn run(graph: &mut Graph) {
     let is_quantized = |node: &Node| matches!(node.operation, Operation::Quantize(_));
@@ -62,6 +62,7 @@ struct End {
     bounds: (i8, i8),
     /// Names of what is joined.
     name: String,
+    view: Option<View>,
 }
 
 impl End {
@@ -85,6 +86,7 @@ impl End {
                         output,
                         bounds,
                         name,
+                        view: graph.nodes[at].view.clone(),
                     });
                 }
                 _ => return None,
@@ -181,7 +183,9 @@ impl Joiner {
                     self.requantized(name, (number, from), output, (i8::MIN, i8::MAX))
                 }
                 Some(Value::Real(number)) => {
-                    self.push(name, Operation::Quantize(output), &[number])
+                    let number = self.push(name, Operation::Quantize(output), &[number]);
+                    self.graph.nodes[number - 1].view = node.view.clone();
+                    number
                 }
                 None => return,
             };
@@ -194,6 +198,14 @@ impl Joiner {
             self.values[index + 1] = Some(value);
             return;
         }
+        if let (Operation::Int8 { output, .. }, Some(inputs)) = (&node.operation, &int8) {
+            // Joined before.
+            let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
+            let number = self.push(name, node.operation.clone(), &inputs);
+            self.graph.nodes[number - 1].view = node.view.clone();
+            self.values[index + 1] = Some(Value::Int8(number, *output));
+            return;
+        }
         if let Some(inputs) = &int8
             && (self.copy(node, index, inputs)
                 || End::of(graph, index).is_some_and(|end| self.compute(node, inputs, &end)))
@@ -203,6 +215,7 @@ impl Joiner {
         let values: Vec<Value> = node.inputs.iter().filter_map(|v| self.values[*v]).collect();
         let inputs: Vec<usize> = values.iter().map(|value| self.real(name, *value)).collect();
         let number = self.push(name, node.operation.clone(), &inputs);
+        self.graph.nodes[number - 1].view = node.view.clone();
         self.values[index + 1] = Some(Value::Real(number));
     }
 
@@ -225,6 +238,7 @@ impl Joiner {
         if takes_numbers {
             let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
             let number = self.push(&node.name, node.operation.clone(), &inputs);
+            self.graph.nodes[number - 1].view = node.view.clone();
             self.values[index + 1] = Some(Value::Int8(number, quantization));
         }
         takes_numbers
@@ -241,6 +255,7 @@ impl Joiner {
             None => node.operation.clone(),
         };
         let number = self.push(&end.name, operation, &inputs);
+        self.graph.nodes[number - 1].view = end.view.clone();
         self.values[end.quantize + 1] = Some(Value::Int8(number, output));
         true
     }

@@ -15,6 +15,7 @@ pub(super) fn run(graph: &mut Graph) {
                 name: node.name.clone(),
                 operation: node.operation.clone(),
                 inputs: [vec![index + 1], rest].concat(),
+                view: node.view.take(),
             };
             graph.insert_behind(index, outer);
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use self::tract::{Kind, Tract, Values};
 use crate::export::{ExportError, ExportSettings, write};
-use crate::graph::Graph;
+use crate::graph::{Graph, View};
 use crate::import::ImportError;
 use crate::import::onnx::{self, Imported, Numbers, Options};
 use crate::inspect::describe;
@@ -162,10 +162,7 @@ pub fn compare(
     let tract = Tract::new(&bytes, onnx, (&input.name, &input.dims), |node, value| {
         last.contains_key(node) || value == output.name
     })?;
-    // The last node may be a copy that no node of the file stands for.
-    let mut pairs: Vec<(&str, usize)> = last.iter().map(|(name, index)| (*name, *index)).collect();
     let end = graph.nodes.len() - 1;
-    pairs.extend(tract.node(&output.name).map(|node| (node, end)));
     let mut layers: Vec<Layer> = layers(model, &graph);
     if let (Some(last), Some(numbers)) = (layers.last_mut(), output.numbers) {
         last.step = Some(numbers.scale);
@@ -181,11 +178,19 @@ pub fn compare(
             input.to_file(sample),
             input.numbers,
         ))?;
-        for (name, index) in &pairs {
-            if let Some(values) = theirs.get(*name) {
-                let numbers = output.numbers.filter(|_| index + 1 == layers.len());
-                layers[*index].compare(&ours[*index], values, numbers);
+        // The output goes through its door, below.
+        for (name, index) in last.iter().filter(|(_, index)| **index != end) {
+            if let Some(values) = theirs.get(name) {
+                let view = graph.nodes[*index].view.as_ref();
+                layers[*index].compare(&ours[*index], values, view, None);
             }
+        }
+        if let Some(values) = tract.node(&output.name).and_then(|name| theirs.get(name)) {
+            let values = Values {
+                kind: values.kind,
+                elements: output.to_model(&values.elements),
+            };
+            layers[end].compare(&ours[end], &values, None, output.numbers);
         }
     }
     Ok(Comparison {
@@ -268,44 +273,31 @@ fn to_kind(kind: Kind, values: Vec<f32>, numbers: Option<Numbers>) -> Vec<f32> {
     values.iter().map(number).collect()
 }
 
-/// What a node wrote: what its numbers mean, and the numbers themselves.
+/// What a node wrote, as real numbers; and what its numbers mean, where it wrote 8-bit ones.
 struct Written {
-    shape: Shape,
     real: Vec<f32>,
-    numbers: Option<(Vec<i8>, Quantization)>,
+    quantization: Option<Quantization>,
 }
 
 /// Keeps what every node writes.
 struct Recorder {
-    tensors: Vec<(Shape, DType)>,
+    /// Of all tensors.
+    dtypes: Vec<DType>,
     written: Vec<Written>,
 }
 
 impl Probe for Recorder {
     fn after(&mut self, node: usize, output: Output<'_>) {
-        let (shape, dtype) = self.tensors[node + 1];
-        let written = match (output, dtype) {
-            (Output::I8(numbers), DType::I8 { scale, zero_point }) => {
-                let quantization = Quantization::new(scale, zero_point);
-                let real = numbers
-                    .iter()
-                    .map(|q| quantization.dequantize(*q))
-                    .collect();
-                let numbers = Some((numbers.to_vec(), quantization));
-                Written {
-                    shape,
-                    real,
-                    numbers,
-                }
-            }
-            (Output::F32(real), _) => Written {
-                shape,
-                real: real.to_vec(),
-                numbers: None,
-            },
-            (Output::I8(_), DType::F32) => return,
+        let quantization = match self.dtypes[node + 1] {
+            DType::F32 => None,
+            DType::I8 { scale, zero_point } => Some(Quantization::new(scale, zero_point)),
         };
-        self.written.push(written);
+        let real = match (output, quantization) {
+            (Output::F32(real), _) => real.to_vec(),
+            (Output::I8(numbers), Some(of)) => numbers.iter().map(|q| of.dequantize(*q)).collect(),
+            (Output::I8(_), None) => Vec::new(),
+        };
+        self.written.push(Written { real, quantization });
     }
 }
 
@@ -315,7 +307,7 @@ fn run(
 ) -> Result<Vec<Written>, VerifyError> {
     let tensors = session.model().tensors();
     let mut recorder = Recorder {
-        tensors: tensors.iter().map(|t| (t.shape, t.dtype)).collect(),
+        dtypes: tensors.iter().map(|tensor| tensor.dtype).collect(),
         written: Vec::new(),
     };
     session.set_input_f32(input)?;
@@ -325,11 +317,16 @@ fn run(
 
 impl Layer {
     /// Notes how far apart the runtime and tract are.
-    /// `numbers` are what the file's mean where ours are real already.
-    fn compare(&mut self, ours: &Written, theirs: &Values, numbers: Option<Numbers>) {
+    /// `view` is how the file's tensor lies in ours, and `numbers` are what the file's mean where ours are real already.
+    fn compare(
+        &mut self,
+        ours: &Written,
+        theirs: &Values,
+        view: Option<&View>,
+        numbers: Option<Numbers>,
+    ) {
         // Numbers are compared as what they mean: tract's by the meaning that ours have.
-        let quantization = ours.numbers.as_ref().map(|(_, quantization)| *quantization);
-        let (shift, scale) = match (theirs.kind, quantization, numbers) {
+        let (shift, scale) = match (theirs.kind, ours.quantization, numbers) {
             (Kind::Real, ..) => (0.0, 1.0),
             (Kind::Signed, Some(of), _) => (f32::from(of.zero_point), of.scale),
             (Kind::Unsigned, Some(of), _) => (f32::from(of.zero_point) + 128.0, of.scale),
@@ -343,26 +340,24 @@ impl Layer {
             return;
         }
         self.largest = expected.iter().fold(self.largest, |m, x| m.max(x.abs()));
-        // The model is NHWC; the file's value may be NCHW, and has the same elements either way.
-        let (positions, channels) = (ours.shape.height * ours.shape.width, ours.shape.channels);
-        let channels_first = |index: usize| index % channels * positions + index / channels;
-        let as_is = difference(&ours.real, |index| expected[index]);
-        let turned = difference(&ours.real, |index| expected[channels_first(index)]);
-        let difference = if turned < as_is { turned } else { as_is };
+        let difference = match view {
+            Some(view) => {
+                let offsets = view.offsets();
+                difference(offsets.iter().map(|offset| ours.real[*offset]), &expected)
+            }
+            None => difference(ours.real.iter().copied(), &expected),
+        };
         self.difference = Some(match self.difference {
-            Some(before) if before > difference => before,
+            Some(before) if before > difference || before.is_nan() => before,
             _ => difference,
         });
     }
 }
 
 /// The largest difference; NaN if there is one.
-fn difference(found: &[f32], expected: impl Fn(usize) -> f32) -> f32 {
-    let differences = found
-        .iter()
-        .enumerate()
-        .map(|(index, value)| (value - expected(index)).abs());
-    differences.fold(0.0, |most, difference| {
+fn difference(found: impl Iterator<Item = f32>, expected: &[f32]) -> f32 {
+    let differences = found.zip(expected).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |most: f32, difference| {
         match difference > most || difference.is_nan() {
             true => difference,
             false => most,

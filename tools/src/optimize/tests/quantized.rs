@@ -31,6 +31,10 @@ fn between(
 fn join(graph: &Graph, input: &[f32], step: f32) -> (Graph, f32, f32) {
     let mut joined = graph.clone();
     optimize(&mut joined);
+    // What was joined stays so.
+    let mut again = joined.clone();
+    optimize(&mut again);
+    assert_eq!(names(&again), names(&joined));
     let expected = evaluate(graph, input);
     let found = evaluate(&joined, input);
     let steps: Vec<f32> = found
@@ -41,6 +45,10 @@ fn join(graph: &Graph, input: &[f32], step: f32) -> (Graph, f32, f32) {
     let differing = steps.iter().filter(|steps| **steps > 0.1).count();
     let largest = steps.iter().copied().fold(0.0, f32::max);
     (joined, largest, differing as f32 / steps.len() as f32)
+}
+
+fn names(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
 /// The operations on 8-bit numbers of a graph; the rest must be steps at its ends and copies.
