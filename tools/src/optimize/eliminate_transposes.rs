@@ -31,11 +31,11 @@ pub(super) fn run(graph: &mut Graph) {
     }
     if let Some(output) = values.pop() {
         let shape = output.view.shape();
-        let output = rewriter.arrange("output", &output);
+        let output = rewriter.arrange("(output)", &output);
         // All may have cancelled out, but a network has at least one node.
         if output == 0 {
             let operation = Operation::Reshape { output: shape };
-            rewriter.push("output", operation, &[0]);
+            rewriter.push("(output)", operation, &[0]);
         }
     }
     *graph = rewriter.graph;

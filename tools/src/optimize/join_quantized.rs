@@ -29,10 +29,10 @@ pub(super) fn run(graph: &mut Graph) {
         }
     }
     if let Some(Some(output)) = joiner.values.pop() {
-        let real = joiner.real("output", output);
+        let real = joiner.real("(output)", output);
         // The network's output is the last value.
         if real != joiner.graph.nodes.len() {
-            joiner.graph.push("output", Operation::Identity, &[real]);
+            joiner.graph.push("(output)", Operation::Identity, &[real]);
         }
     }
     *graph = joiner.graph;

@@ -77,17 +77,20 @@ fn shape_as_text<S: serde::Serializer>(shape: &Shape, serializer: S) -> Result<S
 }
 
 impl Layer {
-    /// True if the outputs differ by more than `tolerance` times the largest magnitude. Of 8-bit numbers one step is
-    /// allowed, and [`INT8_TOLERANCE`].
+    /// True if the outputs differ by more than `tolerance` times the largest magnitude, and by more than
+    /// [`F32_ROUNDING`]. Of 8-bit numbers one step is allowed, and [`INT8_TOLERANCE`].
     pub fn parts(&self, tolerance: f32) -> bool {
         let allowed = match self.step {
-            None => tolerance * self.largest,
+            None => (tolerance * self.largest).max(F32_ROUNDING),
             Some(step) => (1.01 * step).max(tolerance.max(INT8_TOLERANCE) * self.largest),
         };
         self.difference
             .is_some_and(|difference| difference > allowed || difference.is_nan())
     }
 }
+
+/// What the rounding of numbers near 1 may leave where they cancel out.
+pub const F32_ROUNDING: f32 = 1e-6;
 
 /// How much of a layer's largest output two runtimes may differ by where numbers are of 8 bits. tract dequantizes,
 /// computes in `f32` and quantizes: what is close to a tie may fall to the other side, and the steps of earlier layers add

@@ -120,6 +120,9 @@ fn transpositions(graph: &Graph) -> usize {
         .count()
 }
 
+/// What brings the output into the model's order. Its name is that of no node of the file.
+const OUTPUT: &str = "(output)";
+
 fn is_standard(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
@@ -217,16 +220,16 @@ impl Reader<'_> {
             numbers,
         };
         let number = match output.layout {
-            Layout::ChannelsFirst => builder.channels_last(&output.name, &value),
+            Layout::ChannelsFirst => builder.channels_last(OUTPUT, &value),
             Layout::AsInFile => {
                 let shape = door::in_order(&value.dims);
                 builder
-                    .view(&output.name, value.number, shape)
+                    .view(OUTPUT, value.number, shape)
                     .map_err(Into::into)
             }
         };
         let number = number.map_err(|error| at_door(error.into()))?;
-        let graph = builder.finish(&output.name, number);
+        let graph = builder.finish(OUTPUT, number);
         Ok((
             Imported {
                 graph,
