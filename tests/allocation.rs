@@ -4,6 +4,7 @@ use allocation_counter::{AllocationInfo, measure};
 use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd, workspace_len};
 use kinglet_kernels::{Portable, arch};
 use kinglet_tests::graphs::{every_operator, file, tiny};
+use kinglet_tests::quantized::quantized;
 
 /// Runs `f` and fails if it allocates, reallocates or frees anything in this thread.
 fn nothing_allocated<T>(what: &str, f: impl FnOnce() -> T) -> T {
@@ -33,7 +34,7 @@ fn the_counter_counts() {
 
 #[test]
 fn nothing_from_load_to_saved_head_allocates() {
-    for spec in [tiny(), every_operator()] {
+    for spec in [tiny(), every_operator(), quantized()] {
         let file = file(&spec);
         let model = nothing_allocated("load", || Model::load(&file)).expect("a valid file");
         let sizes = model.sizes();

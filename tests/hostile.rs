@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use kinglet::model::schema::{Extension, File, MAX_TENSORS, PREFIX_LEN};
 use kinglet::{AlignedBytes, LoadError, Model, Sizes};
+use kinglet_tests::branching::branching;
 use kinglet_tests::exercise::{Outcome, exercise};
 use kinglet_tests::graphs::{every_operator, file, tiny};
 use kinglet_tests::mutate;
+use kinglet_tests::quantized::quantized;
 use kinglet_tests::seal::{
     honest_prefix, open, repair_crcs, seal, set_file_len, unaries, with_body,
 };
@@ -19,7 +21,7 @@ fn refusal(bytes: &[u8]) -> Option<LoadError> {
 
 #[test]
 fn every_truncation_is_refused() {
-    for spec in [tiny(), every_operator()] {
+    for spec in [tiny(), every_operator(), quantized()] {
         let whole = file(&spec);
         for found in 0..whole.len() {
             let expected = match found {
@@ -39,7 +41,7 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn every_flipped_bit_is_refused() {
-    for spec in [tiny(), every_operator()] {
+    for spec in [tiny(), every_operator(), quantized()] {
         let mut bytes = file(&spec).to_vec();
         for position in 0..bytes.len() {
             for bit in 0..8 {
@@ -77,10 +79,10 @@ fn bytes_between_words_are_refused() {
 #[test]
 fn random_bytes_under_right_crcs_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(51);
-    let bases = [file(&tiny()), file(&every_operator())];
+    let bases = [tiny(), every_operator(), branching(), quantized()].map(|spec| file(&spec));
     let mut outcomes = Outcomes::default();
     for round in 0..60_000 {
-        let mut bytes = bases[round % 2].to_vec();
+        let mut bytes = bases[round % bases.len()].to_vec();
         for _ in 0..rng.usize(1..4) {
             mutate::bytes(rng, &mut bytes);
         }
@@ -123,10 +125,10 @@ impl Outcomes {
 #[test]
 fn random_graphs_under_right_prefixes_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(52);
-    let bases = [file(&tiny()), file(&every_operator())];
+    let bases = [tiny(), every_operator(), branching(), quantized()].map(|spec| file(&spec));
     let mut outcomes = Outcomes::default();
     for round in 0..40_000 {
-        let mut file = open(&bases[round % 2]);
+        let mut file = open(&bases[round % bases.len()]);
         for _ in 0..rng.usize(1..5) {
             mutate::graph(rng, &mut file.graph);
         }

@@ -2,12 +2,15 @@
 //! not in the prefix itself) a prefix that agrees with it. Each is refused with the reason it deserves.
 
 use kinglet::model::schema::{
-    Extension, File, MAX_ELEMENTS, MAX_TENSORS, Operator, PREFIX_LEN, Prefix, Tensor,
+    DType, Extension, File, MAX_ELEMENTS, MAX_TENSORS, Operator, PREFIX_LEN, Prefix, Tensor, bits,
 };
 use kinglet::model::{GraphSpec, OperatorSpec};
 use kinglet::{AlignedBytes, LoadError, Model};
-use kinglet_kernels::{Activation, Padding, ParamsError, Shape, Unary, Window};
+use kinglet_kernels::{
+    Activation, Axis, BinaryFunction, Padding, ParamsError, Shape, Unary, Window,
+};
 use kinglet_tests::graphs::{Bias, chain, file, linear, tiny};
+use kinglet_tests::quantized::{quantized, tiny_i8};
 use kinglet_tests::seal::{
     PREFIX_FIELDS, changed, open, patched, repair_crcs, seal, set_file_len, unaries, with_body,
 };
@@ -163,8 +166,12 @@ fn body_cases() -> Vec<Case> {
         ("endless number", with_body(&long_number), malformed),
         ("name beyond the end", with_body(&[200, 1, b'x']), malformed),
         ("name that is not UTF-8", patch(1, 0xff), malformed),
-        ("unknown dtype", patch(9, 1), malformed),
-        ("unknown operator", patch(33, 10), malformed),
+        ("unknown dtype", patch(9, 2), malformed),
+        (
+            "unknown operator",
+            patch(33, bits::ALL.count_ones() as u8),
+            malformed,
+        ),
         ("more tensors than bytes", patch(5, 0xff), malformed),
         (
             "list of 4 billion",
@@ -467,7 +474,7 @@ fn node_cases() -> Vec<Case> {
             unaries(1, |file| {
                 set_operator(file, 0, Operator::LeakyReluF32 { slope: f32::NAN })
             }),
-            params(ParamsError::TooLarge),
+            params(ParamsError::Function),
         ),
         (
             "misaligned weights",
@@ -501,6 +508,542 @@ fn node_cases() -> Vec<Case> {
         ),
     ]
 }
+
+/// Operators of several tensors, and those that move elements, over vectors of eight (see [`unaries`]).
+fn branch_cases() -> Vec<Case> {
+    let params = |node, reason| LoadError::Params { node, reason };
+    let shape = |node| LoadError::Shape { node };
+    let add = Operator::BinaryF32 {
+        function: BinaryFunction::Add,
+        activation: Activation::Identity,
+    };
+    let constant = |shape, operand| Operator::BinaryConstantF32 {
+        function: BinaryFunction::Multiply,
+        activation: Activation::Relu,
+        shape,
+        operand,
+    };
+    let affine = |scale, shift| Operator::ChannelAffineF32 {
+        activation: Activation::Identity,
+        scale,
+        shift,
+    };
+    let slice = |start, step| Operator::SliceF32 { start, step };
+    let one = |operator: Operator| unaries(1, move |file| set_operator(file, 0, operator));
+    // Somewhere else than the input, as what does not work in place must be.
+    let apart = |operator: Operator, output: Shape| {
+        unaries(1, move |file| {
+            set_operator(file, 0, operator);
+            file.graph.tensors[1].offset = 32;
+            file.graph.tensors[1].shape = output;
+        })
+    };
+    let sum = |change: &dyn Fn(&mut File<'_>)| {
+        unaries(2, |file| {
+            set_operator(file, 1, add);
+            set_inputs(file, 1, &[1, 0]);
+            file.graph.tensors[0].last_use = 1;
+            file.graph.tensors[1].offset = 32;
+            file.graph.tensors[2].offset = 32;
+            change(file);
+        })
+    };
+    assert_eq!(
+        refusal(&sum(&|_| {})),
+        None,
+        "what the lies below are about"
+    );
+    let eight = Shape::vector(8);
+    let height = Axis::Height;
+    vec![
+        ("a sum of one", one(add), shape(0)),
+        (
+            "a sum of three",
+            sum(&|file| set_inputs(file, 1, &[1, 0, 0])),
+            shape(1),
+        ),
+        (
+            "a sum with what is not there yet",
+            sum(&|file| set_inputs(file, 1, &[1, 2])),
+            LoadError::Lifetime { node: 1 },
+        ),
+        (
+            "a sum with what was released",
+            sum(&|file| file.graph.tensors[0].last_use = 0),
+            LoadError::Lifetime { node: 1 },
+        ),
+        (
+            "a sum over its second operand",
+            sum(&|file| file.graph.tensors[2].offset = 0),
+            LoadError::Overlap {
+                first: 0,
+                second: 2,
+            },
+        ),
+        (
+            "a tensor plus itself, written while it is read",
+            sum(&|file| set_inputs(file, 1, &[1, 1])),
+            LoadError::Overlap {
+                first: 1,
+                second: 2,
+            },
+        ),
+        (
+            "an operand that cannot be spread",
+            one(constant(Shape::vector(4), 0)),
+            params(
+                0,
+                ParamsError::Broadcast {
+                    operand: Shape::vector(4),
+                    shape: eight,
+                },
+            ),
+        ),
+        (
+            "an operand without elements",
+            one(constant(Shape::vector(0), 0)),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "an operand larger than anything",
+            one(constant(Shape::new(usize::MAX, 1, 8), 0)),
+            params(
+                0,
+                ParamsError::Broadcast {
+                    operand: Shape::new(usize::MAX, 1, 8),
+                    shape: eight,
+                },
+            ),
+        ),
+        (
+            "an operand beyond the weights",
+            one(constant(eight, 192)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "a shift beyond the weights",
+            one(affine(0, 192)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "a misaligned scale",
+            one(affine(4, 0)),
+            LoadError::Weights { node: 0 },
+        ),
+        (
+            "an empty range",
+            one(Operator::ClipF32 {
+                low: 1.0,
+                high: 0.5,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a range that is not a number",
+            one(Operator::ClipF32 {
+                low: 0.0,
+                high: f32::NAN,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "an infinite factor",
+            one(Operator::EluF32 {
+                alpha: f32::INFINITY,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a value at 0 that is not a number",
+            one(Operator::HardSigmoidF32 {
+                alpha: 0.2,
+                beta: f32::NAN,
+            }),
+            params(0, ParamsError::Function),
+        ),
+        (
+            "a concatenation in place",
+            one(Operator::ConcatF32 { axis: height }),
+            LoadError::Overlap {
+                first: 0,
+                second: 1,
+            },
+        ),
+        (
+            "a concatenation of other extents",
+            sum(&|file| {
+                set_operator(file, 1, Operator::ConcatF32 { axis: height });
+                file.graph.tensors[0].shape = Shape::vector(4);
+                set_operator(
+                    file,
+                    0,
+                    Operator::PadF32 {
+                        before: [0; 3],
+                        value: 0.0,
+                    },
+                );
+            }),
+            params(1, ParamsError::Concat),
+        ),
+        (
+            "a concatenation longer than its parts",
+            apart(Operator::ConcatF32 { axis: height }, Shape::new(2, 1, 8)),
+            shape(0),
+        ),
+        (
+            "a slice from beyond the end",
+            apart(slice([0, 0, 8], [1; 3]), Shape::vector(1)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice that goes too far",
+            apart(slice([0, 0, 1], [1, 1, 3]), Shape::vector(4)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice whose reach overflows",
+            apart(slice([0, 0, 1], [1, 1, usize::MAX]), Shape::vector(4)),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "a slice that stands still",
+            apart(slice([0; 3], [1, 1, 0]), Shape::vector(4)),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "an input outside of its padding",
+            apart(
+                Operator::PadF32 {
+                    before: [0, 0, 3],
+                    value: 0.0,
+                },
+                Shape::vector(10),
+            ),
+            params(0, ParamsError::OutOfRange),
+        ),
+        (
+            "no rows at all",
+            apart(
+                Operator::UpsampleF32 {
+                    factor_h: 0,
+                    factor_w: 1,
+                },
+                eight,
+            ),
+            params(0, ParamsError::Zero),
+        ),
+        (
+            "more columns than anything has",
+            apart(
+                Operator::UpsampleF32 {
+                    factor_h: 1,
+                    factor_w: u32::MAX,
+                },
+                eight,
+            ),
+            params(0, ParamsError::TooLarge),
+        ),
+        (
+            "an axis named twice",
+            apart(
+                Operator::TransposeF32 {
+                    order: [height, Axis::Channels, height],
+                },
+                eight,
+            ),
+            params(0, ParamsError::Order),
+        ),
+        (
+            "a transposition that does not turn",
+            apart(
+                Operator::TransposeF32 {
+                    order: [height, Axis::Channels, Axis::Width],
+                },
+                eight,
+            ),
+            shape(0),
+        ),
+        (
+            "another shape of fewer elements",
+            apart(Operator::ReshapeF32, Shape::vector(7)),
+            shape(0),
+        ),
+        (
+            "a function with no way back in the suffix",
+            {
+                let rng = &mut fastrand::Rng::with_seed(2);
+                let layer = linear(rng, 4, 4, Activation::Identity, Bias::Yes);
+                let swish = OperatorSpec::Unary(Unary::HardSwish);
+                let spec = chain("swish", Shape::vector(4), vec![layer, swish]);
+                changed(&spec, |file| file.graph.trainable_nodes = 2)
+            },
+            LoadError::Suffix { node: 1 },
+        ),
+    ]
+}
+
+fn int8_cases() -> Vec<Case> {
+    let change = |change: &dyn Fn(&mut File<'_>)| changed(&tiny_i8(), change);
+    let params = |node, reason| LoadError::Params { node, reason };
+    let dtype = |node| LoadError::DType { node };
+    let numbers = |scale, zero_point| DType::I8 { scale, zero_point };
+    let set_dtype =
+        |tensor: usize, dtype| changed(&tiny_i8(), |file| file.graph.tensors[tensor].dtype = dtype);
+    // The convolution with other numbers: bounds, and where weights, bias and scales lie.
+    let conv = |low, high, weights, bias, scale| {
+        changed(&tiny_i8(), |file| {
+            let operator = Operator::Conv2dI8 {
+                window: Window::new(1, 2),
+                groups: 1,
+                low,
+                high,
+                weights,
+                bias: Some(bias),
+                scale,
+            };
+            set_operator(file, 1, operator);
+        })
+    };
+    let weights = |at: usize, word: [u8; 4]| {
+        let spec = tiny_i8();
+        let bytes = file(&spec);
+        let mut file = open(&bytes);
+        let mut weights = file.weights.to_vec();
+        weights[at..at + 4].copy_from_slice(&word);
+        file.weights = &weights;
+        seal(&file)
+    };
+    let sample = |node: usize, operator: Operator| {
+        changed(&quantized(), |file| set_operator(file, node, operator))
+    };
+    let nodes = quantized().nodes;
+    let find = |wanted: &str| {
+        let bytes = file(&quantized());
+        let model = Model::load(&bytes).expect("a valid file");
+        let found = model
+            .nodes()
+            .iter()
+            .position(|n| n.operator.name() == wanted);
+        found.expect("every operator is there")
+    };
+    let (pool, add, pad, joined) = (
+        find("MaxPool2dI8"),
+        find("AddI8"),
+        find("PadI8"),
+        find("ConcatI8"),
+    );
+    // The tensor that node `pool` writes means something else than the one it reads.
+    let other_meaning = |node: usize| {
+        changed(&quantized(), |file| {
+            file.graph.tensors[node + 1].dtype = numbers(0.5, 1);
+        })
+    };
+    assert!(nodes.len() > joined);
+    let least = f32::from_bits(1).to_le_bytes();
+    assert_eq!(refusal(&weights(32, least)), None);
+    assert_eq!(refusal(&conv(3, 3, 0, 16, 32)), None);
+    vec![
+        (
+            "a scale of 0",
+            set_dtype(1, numbers(0.0, 0)),
+            LoadError::Scale { tensor: 1 },
+        ),
+        (
+            "a scale below 0",
+            set_dtype(2, numbers(-1.0, 0)),
+            LoadError::Scale { tensor: 2 },
+        ),
+        (
+            "an infinite scale",
+            set_dtype(1, numbers(f32::INFINITY, 0)),
+            LoadError::Scale { tensor: 1 },
+        ),
+        (
+            "a scale that is no number",
+            set_dtype(2, numbers(f32::NAN, 0)),
+            LoadError::Scale { tensor: 2 },
+        ),
+        (
+            "an input of 8-bit numbers",
+            {
+                changed(&tiny(), |file| {
+                    file.graph.tensors[0].dtype = numbers(1.0, 0)
+                })
+            },
+            dtype(0),
+        ),
+        (
+            "nothing but 8-bit numbers",
+            {
+                unaries(1, |file| {
+                    file.graph.nodes[0].operator = Operator::ReshapeI8;
+                    for tensor in &mut file.graph.tensors {
+                        tensor.dtype = numbers(1.0, 0);
+                    }
+                })
+            },
+            LoadError::Ends,
+        ),
+        ("quantized to f32", set_dtype(1, DType::F32), dtype(0)),
+        ("a convolution to f32", set_dtype(2, DType::F32), dtype(1)),
+        (
+            "a function of 8-bit numbers",
+            change(&|file| set_operator(file, 1, Operator::ReluF32)),
+            dtype(1),
+        ),
+        (
+            "dequantized twice",
+            change(&|file| set_operator(file, 1, Operator::DequantizeI8)),
+            dtype(1),
+        ),
+        (
+            "quantized twice",
+            change(&|file| set_operator(file, 1, Operator::QuantizeI8)),
+            dtype(1),
+        ),
+        (
+            "a pool that changes the meaning",
+            other_meaning(pool),
+            dtype(pool),
+        ),
+        (
+            "padding that changes the meaning",
+            other_meaning(pad),
+            dtype(pad),
+        ),
+        (
+            "numbers of two meanings side by side",
+            other_meaning(joined),
+            dtype(joined),
+        ),
+        (
+            "a sum of one",
+            {
+                changed(&quantized(), |file| {
+                    let first = file.graph.nodes[add].inputs[0];
+                    set_inputs(file, add, &[first]);
+                })
+            },
+            LoadError::Shape { node: add },
+        ),
+        (
+            "a sum in one place of many",
+            { sample(pad, Operator::AddI8 { low: 0, high: 1 }) },
+            LoadError::Shape { node: pad },
+        ),
+        (
+            "bounds out of order",
+            conv(1, 0, 0, 16, 32),
+            params(1, ParamsError::Bounds),
+        ),
+        (
+            "weights between two places",
+            conv(3, 127, 4, 16, 32),
+            LoadError::Weights { node: 1 },
+        ),
+        (
+            "weights beyond the end",
+            conv(3, 127, 48, 16, 32),
+            LoadError::Weights { node: 1 },
+        ),
+        (
+            "a bias between two places",
+            conv(3, 127, 0, 20, 32),
+            LoadError::Weights { node: 1 },
+        ),
+        (
+            "a bias over the end",
+            conv(3, 127, 0, 48, 32),
+            LoadError::Weights { node: 1 },
+        ),
+        (
+            "scales far away",
+            conv(3, 127, 0, 16, u32::MAX - 15),
+            LoadError::Weights { node: 1 },
+        ),
+        (
+            "scales where others lie",
+            conv(3, 127, 0, 16, 0),
+            params(1, ParamsError::Scale),
+        ),
+        (
+            "a scale of 0 in the weights",
+            weights(32, [0; 4]),
+            params(1, ParamsError::Scale),
+        ),
+        (
+            "an infinite scale in the weights",
+            weights(36, f32::INFINITY.to_le_bytes()),
+            params(1, ParamsError::Scale),
+        ),
+        (
+            "a scale that is no number in the weights",
+            weights(32, f32::NAN.to_le_bytes()),
+            params(1, ParamsError::Scale),
+        ),
+        (
+            "a bias that overflows",
+            weights(16, (i32::MAX - 65279).to_le_bytes()),
+            params(1, ParamsError::Accumulator),
+        ),
+        (
+            "a bias that underflows",
+            weights(20, i32::MIN.to_le_bytes()),
+            params(1, ParamsError::Accumulator),
+        ),
+        (
+            "scales too far apart",
+            {
+                changed(&quantized(), |file| {
+                    file.graph.tensors[add + 1].dtype = numbers(f32::MIN_POSITIVE, 0);
+                    let first = usize::from(file.graph.nodes[add].inputs[0]);
+                    file.graph.tensors[first].dtype = numbers(f32::MAX, 0);
+                })
+            },
+            params(add, ParamsError::Scale),
+        ),
+    ]
+}
+
+/// More products in one sum than 32 bits can hold.
+#[test]
+fn sums_that_could_overflow_are_refused() {
+    let most = i32::MAX as usize / (255 * 128);
+    for (features, expected) in [(most, None), (most + 1, Some(ParamsError::Accumulator))] {
+        let bytes = changed(&tiny_i8(), |file| {
+            let tensors = &mut file.graph.tensors;
+            tensors[0].shape = Shape::vector(features);
+            tensors[1].shape = Shape::vector(features);
+            tensors[2].shape = Shape::vector(1);
+            tensors[3].shape = Shape::vector(1);
+            tensors[0].offset = 1 << 17;
+            tensors[2].offset = 1 << 17;
+            let operator = Operator::LinearI8 {
+                low: 0,
+                high: 0,
+                weights: 0,
+                bias: None,
+                scale: 1 << 17,
+            };
+            set_operator(file, 1, operator);
+            file.weights = &MANY;
+        });
+        let reason = expected.map(|reason| LoadError::Params { node: 1, reason });
+        assert_eq!(refusal(&bytes), reason, "{features}");
+    }
+}
+
+/// Words of 1.0: scales, and weights of no matter what.
+static MANY: [u8; (1 << 17) + 4] = {
+    let mut bytes = [0; (1 << 17) + 4];
+    let one = 1f32.to_le_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        bytes[i] = one[i % 4];
+        i += 1;
+    }
+    bytes
+};
 
 fn meaning_cases() -> Vec<Case> {
     let change = |change: &dyn Fn(&mut File<'_>)| changed(&tiny(), change);
@@ -579,6 +1122,8 @@ fn every_lie_is_found_out() {
         body_cases(),
         tensor_cases(),
         node_cases(),
+        branch_cases(),
+        int8_cases(),
         meaning_cases(),
     ];
     for (what, bytes, reason) in cases.concat() {
@@ -591,6 +1136,8 @@ fn every_lie_is_found_out() {
     // All variants but Misaligned, which is not a matter of the bytes: `bytes_between_words_are_refused`.
     let expected = [
         "BodyCrc",
+        "DType",
+        "Ends",
         "Extension",
         "Labels",
         "Length",
@@ -602,6 +1149,7 @@ fn every_lie_is_found_out() {
         "Params",
         "Prefix",
         "PrefixCrc",
+        "Scale",
         "Shape",
         "Suffix",
         "Tensor",

@@ -1,15 +1,16 @@
 //! A session against the oracle: every operator, every kernel set, any batch, any leftover bytes in the
 //! arena; and what it refuses.
 
-use kinglet::model::schema::bits;
+use kinglet::model::schema::{bits, operator_name};
 use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
+use kinglet::probe::Output;
 use kinglet::{
-    AnySession, Arena, ArenaMut, HeapArena, InputError, Model, Probe, Session, SessionError,
-    workspace_len,
+    AnySession, Arena, ArenaMut, HeapArena, InputError, LoadError, Model, Probe, Session,
+    SessionError, workspace_len,
 };
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Kernels, PooledConv2d, Portable, Reference, Rounding, Shape,
-    Unary, Window, arch, portable,
+    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Kernels, PooledConv2d, Portable,
+    Reference, Rounding, Shape, Unary, Window, arch, portable,
 };
 use kinglet_tests::bits_of;
 use kinglet_tests::graphs::{
@@ -31,7 +32,10 @@ impl Probe for Outputs {
         self.running = Some(node);
     }
 
-    fn after(&mut self, node: usize, output: &[f32]) {
+    fn after(&mut self, node: usize, output: Output<'_>) {
+        let Output::F32(output) = output else {
+            panic!("no node of these graphs is quantized");
+        };
         assert_eq!(self.running, Some(node));
         self.running = None;
         self.outputs.push(output.to_vec());
@@ -89,10 +93,7 @@ fn every_operator_gives_the_bits_of_the_oracle() {
 fn random_graph(rng: &mut fastrand::Rng) -> GraphSpec {
     let input = Shape::new(rng.usize(1..8), rng.usize(1..8), rng.usize(1..5));
     let mut spec = chain("random", input, vec![]);
-    let mut values = vec![Value {
-        shape: input,
-        elements: vec![0.0; input.len()],
-    }];
+    let mut values = vec![Value::real(input, vec![0.0; input.len()])];
     for _ in 0..rng.usize(1..=12) {
         let read = values.len() - 1 - rng.usize(0..3.min(values.len()));
         let shape = values[read].shape;
@@ -135,7 +136,7 @@ fn random_graph(rng: &mut fastrand::Rng) -> GraphSpec {
             operator,
             inputs: vec![read],
         };
-        values.push(interpreter::output(&node, &values[read]));
+        values.push(interpreter::output(&node, &[&values[read]]));
         spec.nodes.push(node);
     }
     spec
@@ -174,15 +175,12 @@ fn every_kernel_set_agrees_with_the_oracle_node_by_node() {
             let tensors: Vec<Value> = std::iter::once(&input)
                 .chain(&outputs)
                 .zip(&shapes)
-                .map(|(elements, value)| Value {
-                    shape: value.shape,
-                    elements: elements.clone(),
-                })
+                .map(|(elements, value)| Value::real(value.shape, elements.clone()))
                 .collect();
             for (index, node) in spec.nodes.iter().enumerate() {
-                let read = &tensors[node.inputs[0]];
-                let expected = interpreter::output(node, read).elements;
-                let bounds = interpreter::bounds(node, read);
+                let read = interpreter::read(node, &tensors);
+                let expected = interpreter::output(node, &read).elements;
+                let bounds = interpreter::bounds(node, &read);
                 for ((found, expected), bound) in outputs[index].iter().zip(&expected).zip(&bounds)
                 {
                     assert!(
@@ -363,12 +361,18 @@ fn an_operator_outside_of_the_mask_is_refused_by_name() {
 fn each_operator_is_behind_its_own_bit() {
     macro_rules! check {
         ($($bit:ident: $operator:expr,)*) => {$({
-            let spec = chain("one", Shape::new(2, 2, 1), vec![$operator]);
+            let mut spec = chain("one", Shape::new(2, 2, 1), vec![$operator]);
+            if bits::$bit == bits::BINARY_F32 {
+                spec.nodes[0].inputs = vec![0, 0];
+            }
             let input = [-1.5, 0.25, 7.0, -0.0];
             let expected = interpreter::run(&spec, &input).pop().expect("an output");
             let file = file(&spec);
-            let model = Model::load(&file).expect("a valid file");
+            let model = Model::load_with::<{ bits::$bit }>(&file).expect("a valid file");
             assert_eq!(model.sizes().operators, bits::$bit);
+            let refused = Model::load_with::<{ bits::ALL & !bits::$bit }>(&file).err();
+            let name = operator_name(bits::$bit.trailing_zeros());
+            assert_eq!(refused, Some(LoadError::Operator { node: 0, name }));
             let mut arena = HeapArena::new(model.sizes().arena);
             let mut session = Session::<{ bits::$bit }, _>::new(&model, &mut arena, Portable)
                 .expect("the one operator is there");
@@ -401,6 +405,38 @@ fn each_operator_is_behind_its_own_bit() {
             conv2d(rng, &conv, Activation::Relu, Bias::Yes),
             Window::new(1, 1),
         ),
+        BINARY_F32: OperatorSpec::Binary {
+            function: BinaryFunction::Multiply,
+            activation: Activation::Identity,
+        },
+        BINARY_CONSTANT_F32: OperatorSpec::BinaryConstant {
+            function: BinaryFunction::Divide,
+            activation: Activation::Relu6,
+            shape: Shape::new(2, 1, 1),
+            operand: vec![-0.5, 0.25],
+        },
+        CHANNEL_AFFINE_F32: OperatorSpec::ChannelAffine {
+            activation: Activation::Identity,
+            scale: vec![3.0],
+            shift: vec![-1.0],
+        },
+        CLIP_F32: OperatorSpec::Unary(Unary::Clip { low: -1.0, high: f32::INFINITY }),
+        ELU_F32: OperatorSpec::Unary(Unary::Elu { alpha: 0.5 }),
+        HARD_SIGMOID_F32: OperatorSpec::Unary(Unary::HardSigmoid { alpha: 0.2, beta: 0.5 }),
+        HARD_SWISH_F32: OperatorSpec::Unary(Unary::HardSwish),
+        LOG_SOFTMAX_F32: OperatorSpec::LogSoftmax,
+        CONCAT_F32: OperatorSpec::Concat { axis: Axis::Height },
+        SLICE_F32: OperatorSpec::Slice {
+            start: [0, 1, 0],
+            step: [1, 2, 1],
+            output: Shape::new(2, 1, 1),
+        },
+        PAD_F32: OperatorSpec::Pad { before: [1, 0, 0], after: [0, 1, 2], value: 0.5 },
+        UPSAMPLE_F32: OperatorSpec::Upsample { factor_h: 1, factor_w: 3 },
+        TRANSPOSE_F32: OperatorSpec::Transpose {
+            order: [Axis::Width, Axis::Channels, Axis::Height],
+        },
+        RESHAPE_F32: OperatorSpec::Reshape { output: Shape::vector(4) },
     }
 }
 

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kinglet_kernels::{
-    Activation, BackwardKernels, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d,
-    Rounding, Shape, Unary, Window, arch,
+    Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
+    CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, Requantize, Rounding, Shape,
+    Unary, WeightsI8, Window, arch,
 };
 
 fn main() -> Result<(), ParamsError> {
@@ -114,6 +115,10 @@ fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect()
 }
 
+fn numbers(len: usize) -> Vec<i8> {
+    (0..len).map(|i| (i % 251) as u8 as i8).collect()
+}
+
 fn operations(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), ParamsError> {
     let macs = 2_000_000;
     bench.run(set, "peak", "registers", Amount::Macs(macs), || {
@@ -150,17 +155,19 @@ fn operations(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<()
         let input = Shape::new(height, width, channels);
         let params = Conv2d::new(input, out_channels, window, groups, Activation::Relu)?;
         conv2d(bench, set, name, &params);
+        conv2d_i8(bench, set, name, &params)?;
     }
     for (from, to, batch) in [(1024, 500, 1), (1024, 500, 20), (500, 10, 1), (500, 10, 20)] {
         let params = Linear::new(from, to, Activation::Identity)?;
         linear(bench, set, &params, batch);
+        linear_i8(bench, set, &params, batch)?;
     }
     let shape = Shape::new(32, 32, 16);
     let window = Window::new(2, 2).with_stride(2, 2);
     let params = Pool2d::new(shape, window, Rounding::Floor, CountPadding::Include)?;
     pools(bench, set, &params);
     elementwise(bench, set);
-    Ok(())
+    branches(bench, set)
 }
 
 fn conv2d(bench: &mut Bench, set: &'static dyn BackwardKernels, name: &str, params: &Conv2d) {
@@ -210,6 +217,57 @@ fn linear(bench: &mut Bench, set: &'static dyn BackwardKernels, params: &Linear,
         let (d_weights, d_bias) = (&mut d_weights, Some(&mut d_bias[..]));
         set.linear_f32_backward_weights(params, 0..to, &input, &d_output, d_weights, d_bias);
     });
+}
+
+/// Multiply-accumulates of 8-bit numbers are counted as values: the peak is one of `f32`.
+fn conv2d_i8(
+    bench: &mut Bench,
+    set: &'static dyn BackwardKernels,
+    name: &str,
+    geometry: &Conv2d,
+) -> Result<(), ParamsError> {
+    let params = Conv2dI8::new(*geometry, -3, Requantize::new(-3, -3, 127)?)?;
+    let channels = geometry.output().channels;
+    let (input, weights) = (
+        numbers(geometry.input().len()),
+        numbers(geometry.weights_len()),
+    );
+    let (bias, scale) = (vec![100; channels], vec![1e-3; channels]);
+    let mut output = numbers(geometry.output().len());
+    let macs = Amount::Values(geometry.macs() as usize);
+    bench.run(set, "conv2d_i8", name, macs, || {
+        let weights = WeightsI8 {
+            weights: &weights,
+            bias: Some(&bias),
+            scale: &scale,
+        };
+        set.conv2d_i8(&params, &input, weights, &mut output);
+    });
+    Ok(())
+}
+
+fn linear_i8(
+    bench: &mut Bench,
+    set: &'static dyn BackwardKernels,
+    geometry: &Linear,
+    batch: usize,
+) -> Result<(), ParamsError> {
+    let (from, to) = (geometry.in_features(), geometry.out_features());
+    let params = LinearI8::new(*geometry, -3, Requantize::whole(5))?;
+    let (input, weights) = (numbers(batch * from), numbers(from * to));
+    let (bias, scale) = (vec![100; to], vec![1e-3; to]);
+    let mut output = numbers(batch * to);
+    let name = format!("{from}to{to}_batch_{batch}");
+    let macs = Amount::Values(batch * from * to);
+    bench.run(set, "linear_i8", &name, macs, || {
+        let weights = WeightsI8 {
+            weights: &weights,
+            bias: Some(&bias),
+            scale: &scale,
+        };
+        set.linear_i8(&params, &input, weights, &mut output);
+    });
+    Ok(())
 }
 
 fn pools(bench: &mut Bench, set: &'static dyn BackwardKernels, params: &Pool2d) {
@@ -262,4 +320,40 @@ fn elementwise(bench: &mut Bench, set: &'static dyn BackwardKernels) {
         data.copy_from_slice(&input);
         set.softmax_f32_backward(10, &input, &mut data);
     });
+}
+
+/// What joins the branches of a graph, over the feature maps of a small residual network; in place, as above.
+fn branches(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), ParamsError> {
+    let shape = Shape::new(32, 32, 16);
+    let amount = Amount::Values(shape.len());
+    let (operand, mut data) = (values(shape.len()), values(shape.len()));
+    for (name, function, spread) in [
+        ("add_of_32x32x16", BinaryFunction::Add, shape),
+        (
+            "multiply_channels_of_32x32x16",
+            BinaryFunction::Multiply,
+            Shape::vector(16),
+        ),
+    ] {
+        let params = Binary::new(function, Activation::Relu, shape, spread)?;
+        bench.run(set, "binary", name, amount, || {
+            data.copy_from_slice(&operand);
+            set.binary_f32(&params, &operand[..spread.len()], &mut data);
+        });
+    }
+    let name = "32x32x16";
+    let (scale, shift) = (values(16), values(16));
+    bench.run(set, "channel_affine", name, amount, || {
+        data.copy_from_slice(&operand);
+        set.channel_affine_f32(Activation::Relu, &scale, &shift, &mut data);
+    });
+    let concat = Concat::new(Axis::Channels, &[shape, shape])?;
+    let mut joined = values(concat.output().len());
+    let amount = Amount::Values(joined.len());
+    bench.run(set, "concat", "2_of_32x32x16", amount, || {
+        for copy in concat.copies() {
+            set.strided_copy_f32(&copy, &operand, &mut joined);
+        }
+    });
+    Ok(())
 }

@@ -4,7 +4,9 @@
 //! slice it was, a release build computes nothing. Behind this check kernels rely on the lengths.
 
 use crate::Shape;
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d};
+use crate::params::{
+    Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d, PooledConv2d, StridedCopy, WeightsI8,
+};
 
 /// `true` if a slice has the length it should; stops a debug build if not.
 #[inline(always)]
@@ -26,7 +28,7 @@ fn batch(what: &str, elements: usize, shape: Shape) -> Option<usize> {
 
 /// The batch, if input and output hold the same number of whole samples.
 #[inline(always)]
-fn samples(from: Shape, input: &[f32], to: Shape, output: &[f32]) -> Option<usize> {
+fn samples<T, U>(from: Shape, input: &[T], to: Shape, output: &[U]) -> Option<usize> {
     let batch = batch("output", output.len(), to)?;
     fits("input", input.len(), batch.checked_mul(from.len())).then_some(batch)
 }
@@ -101,6 +103,47 @@ pub(crate) fn linear(
     ok.then_some(batch)
 }
 
+/// The batch of a convolution of 8-bit numbers.
+#[inline(always)]
+pub(crate) fn conv2d_i8(
+    params: &Conv2dI8,
+    input: &[i8],
+    weights: WeightsI8<'_>,
+    output: &[i8],
+) -> Option<usize> {
+    let geometry = params.geometry();
+    let (from, to) = (geometry.input(), geometry.output());
+    let batch = samples(from, input, to, output)?;
+    weights_i8(weights, geometry.weights_len(), to.channels).then_some(batch)
+}
+
+/// The batch of a linear layer of 8-bit numbers.
+#[inline(always)]
+pub(crate) fn linear_i8(
+    params: &LinearI8,
+    input: &[i8],
+    weights: WeightsI8<'_>,
+    output: &[i8],
+) -> Option<usize> {
+    let geometry = params.geometry();
+    let (from, to) = (geometry.in_features(), geometry.out_features());
+    let batch = samples(Shape::vector(from), input, Shape::vector(to), output)?;
+    weights_i8(weights, geometry.weights_len(), to).then_some(batch)
+}
+
+/// `true` if there are `len` weights, and a bias, if any, and a scale for each output channel.
+#[inline(always)]
+fn weights_i8(weights: WeightsI8<'_>, len: usize, channels: usize) -> bool {
+    let WeightsI8 {
+        weights,
+        bias,
+        scale,
+    } = weights;
+    fits("weights", weights.len(), Some(len))
+        && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)))
+        && fits("scale", scale.len(), Some(channels))
+}
+
 /// The batch of the weight gradient of the output features in `rows`.
 #[inline(always)]
 pub(crate) fn linear_rows(
@@ -123,20 +166,48 @@ pub(crate) fn linear_rows(
 
 /// The batch of a pool.
 #[inline(always)]
-pub(crate) fn pool2d(params: &Pool2d, input: &[f32], output: &[f32]) -> Option<usize> {
+pub(crate) fn pool2d<T>(params: &Pool2d, input: &[T], output: &[T]) -> Option<usize> {
     samples(params.input(), input, params.output(), output)
 }
 
 /// `true` if two slices of which one describes the other's elements are equally long.
 #[inline(always)]
-pub(crate) fn same(what: &str, found: &[f32], like: &[f32]) -> bool {
+pub(crate) fn same<T, U>(what: &str, found: &[T], like: &[U]) -> bool {
     fits(what, found.len(), Some(like.len()))
 }
 
 /// `true` if `data` is a whole number of runs of `channels` elements.
 #[inline(always)]
-pub(crate) fn runs(channels: usize, data: &[f32]) -> bool {
+pub(crate) fn runs<T>(channels: usize, data: &[T]) -> bool {
     batch("data", data.len(), Shape::vector(channels)).is_some()
+}
+
+/// `true` if `data` are whole samples and `operand` is one sample for all of them or one for each.
+#[inline(always)]
+pub(crate) fn binary(params: &Binary, operand: &[f32], data: &[f32]) -> bool {
+    let Some(batch) = batch("data", data.len(), Shape::vector(params.len())) else {
+        return false;
+    };
+    let for_all = operand.len() == params.operand_len();
+    let for_each = batch.checked_mul(params.operand_len());
+    for_all || fits("operand", operand.len(), for_each)
+}
+
+/// `true` if `data` is a whole number of runs of channels, each of which has a scale and a shift.
+#[inline(always)]
+pub(crate) fn channel_affine(scale: &[f32], shift: &[f32], data: &[f32]) -> bool {
+    runs(scale.len(), data) && same("shift", shift, scale)
+}
+
+/// The batch of a copy.
+#[inline(always)]
+pub(crate) fn strided_copy<T>(params: &StridedCopy, input: &[T], output: &[T]) -> Option<usize> {
+    samples(
+        Shape::vector(params.input_len()),
+        input,
+        Shape::vector(params.output_len()),
+        output,
+    )
 }
 
 /// `true` if per-channel values are given for each of `channels`.
@@ -148,7 +219,7 @@ pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
 /// `true` if there are as many elements as are needed.
 #[inline(always)]
 #[cfg(any(
-    target_arch = "x86_64",
+    all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
 ))]
@@ -163,7 +234,7 @@ pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
 /// The first `needed` elements of scratch, if it has them.
 #[inline(always)]
 #[cfg(any(
-    target_arch = "x86_64",
+    all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
 ))]

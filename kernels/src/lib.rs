@@ -1,6 +1,7 @@
 //! What each operation means, and every way to compute it.
 //!
 //! - [`Shape`] and [`params`]: the vocabulary, with the output-size formula.
+//! - [`quant`]: real numbers as 8-bit integers, and the one rounding.
 //! - [`Kernels`] and [`BackwardKernels`]: what a kernel set is; the argument order is fixed there.
 //! - [`mod@reference`]: the oracle. Plain loops, forward and backward side by side, never tuned.
 //! - [`portable`]: canonical arithmetic that runs anywhere and gives the same bits everywhere.
@@ -39,6 +40,7 @@ pub mod opencl;
 pub mod ops;
 pub mod params;
 pub mod portable;
+pub mod quant;
 pub mod reference;
 mod shape;
 mod taps;
@@ -47,9 +49,11 @@ pub mod testing;
 
 pub use ops::{BackwardKernels, Kernels};
 pub use params::{
-    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, PooledConv2d, Rounding,
-    Unary, Window,
+    Activation, AddI8, AvgPool2dI8, Axis, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
+    CountPadding, Linear, LinearI8, Padding, ParamsError, PerAxis, Pool2d, PooledConv2d,
+    RequantizeI8, Rounding, SoftmaxI8, StridedCopy, Unary, Upsample, WeightsI8, Window,
 };
 pub use portable::Portable;
+pub use quant::{Quantization, Requantize};
 pub use reference::Reference;
 pub use shape::Shape;

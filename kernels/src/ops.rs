@@ -6,14 +6,18 @@
 //!
 //! Rules for every set, which the suite in `testing` checks:
 //! 1. **Agreement.** Results are within a stated bound of [`crate::reference`]; those of
-//!    [`crate::portable`] are the same bits.
+//!    [`crate::portable`] are the same bits, and so are all 8-bit numbers of every set.
 //! 2. **Batch invariance.** The bits of one sample's output do not depend on the batch it is in, nor on
 //!    its place there. Callers may split a batch over threads as they like.
 //! 3. **No panic.** Slices that are too short are a caller's error: `debug_assert!`, and in release
 //!    builds some output is left as it was, but nothing is read or written out of bounds.
 
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, SoftmaxI8, StridedCopy, Unary, WeightsI8,
+};
 use crate::portable;
+use crate::quant::Quantization;
 
 /// The forward operations of one kernel set.
 ///
@@ -112,6 +116,98 @@ pub trait Kernels: Sync {
     fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
         portable::softmax_f32(channels, data);
     }
+
+    /// The logarithm of softmax over each run of `channels` values, in place.
+    fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        portable::log_softmax_f32(channels, data);
+    }
+
+    /// A function of each element and the operand at its place, and the activation of the result, in place.
+    /// `operand` is one sample for the whole batch, or one for each sample. Every set gives the same bits.
+    fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+        portable::binary_f32(params, operand, data);
+    }
+
+    /// `activation(x * scale + shift)` of each element with the scale and shift of its channel, in place;
+    /// `[channels]` each. Every set gives the same bits.
+    fn channel_affine_f32(
+        &self,
+        activation: Activation,
+        scale: &[f32],
+        shift: &[f32],
+        data: &mut [f32],
+    ) {
+        portable::channel_affine_f32(activation, scale, shift, data);
+    }
+
+    /// Copies the elements that `params` names; others of the output are left as they are.
+    fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+        portable::strided_copy(params, input, output);
+    }
+
+    /// 8-bit numbers from real ones: `rint(x / scale) + zero_point` within -128 to 127; NaN becomes -128.
+    fn quantize_i8(&self, to: Quantization, input: &[f32], output: &mut [i8]) {
+        portable::quantize_i8(to, input, output);
+    }
+
+    /// What 8-bit numbers mean: `(q - zero_point) * scale`.
+    fn dequantize_i8(&self, from: Quantization, input: &[i8], output: &mut [f32]) {
+        portable::dequantize_i8(from, input, output);
+    }
+
+    /// Convolution and bias in `i32`, requantized. Without a bias it is 0.
+    fn conv2d_i8(
+        &self,
+        params: &Conv2dI8,
+        input: &[i8],
+        weights: WeightsI8<'_>,
+        output: &mut [i8],
+    ) {
+        portable::conv2d_i8(params, input, weights, output);
+    }
+
+    /// Linear layer and bias in `i32`, requantized.
+    fn linear_i8(
+        &self,
+        params: &LinearI8,
+        input: &[i8],
+        weights: WeightsI8<'_>,
+        output: &mut [i8],
+    ) {
+        portable::linear_i8(params, input, weights, output);
+    }
+
+    /// Maximum over each window; -128 where a window sees no position.
+    fn max_pool2d_i8(&self, params: &Pool2d, input: &[i8], output: &mut [i8]) {
+        portable::max_pool2d_i8(params, input, output);
+    }
+
+    /// Average over each window: the sum in `i32`, requantized by [`AvgPool2dI8::scale`].
+    fn avg_pool2d_i8(&self, params: &AvgPool2dI8, input: &[i8], output: &mut [i8]) {
+        portable::avg_pool2d_i8(params, input, output);
+    }
+
+    /// The sum of each number and the operand at its place, in place. Both are taken to the output's scale in `f32`,
+    /// added and rounded.
+    fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
+        portable::add_i8(params, operand, data);
+    }
+
+    /// Numbers of one scale and zero point as such of another, in place.
+    fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {
+        portable::requantize_i8(params, data);
+    }
+
+    /// Softmax over each run of channels, in place: dequantized, canonical `f32` as that of [`crate::portable`],
+    /// quantized.
+    fn softmax_i8(&self, params: &SoftmaxI8, data: &mut [i8]) {
+        portable::softmax_i8(params, data);
+    }
+
+    /// Copies the elements that `params` names; others of the output are left as they are.
+    fn strided_copy_i8(&self, params: &StridedCopy, input: &[i8], output: &mut [i8]) {
+        portable::strided_copy(params, input, output);
+    }
 }
 
 /// The backward operations that training on a host uses. `d_x` is the gradient of the loss with respect
@@ -195,7 +291,7 @@ pub trait BackwardKernels: Kernels {
     }
 
     /// Turns the gradient of the output into that of the input, in place. `output` is what the forward
-    /// function returned: every [`Unary`] function's derivative can be had from it.
+    /// function returned. A function without [`Unary::has_backward`] leaves `d` as it is.
     fn unary_f32_backward(&self, function: Unary, output: &[f32], d: &mut [f32]) {
         portable::unary_f32_backward(function, output, d);
     }
@@ -274,6 +370,66 @@ macro_rules! forward_to_inner {
             }
             fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
                 (**self).softmax_f32(channels, data)
+            }
+            fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+                (**self).log_softmax_f32(channels, data)
+            }
+            fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+                (**self).binary_f32(params, operand, data)
+            }
+            fn channel_affine_f32(
+                &self,
+                activation: Activation,
+                scale: &[f32],
+                shift: &[f32],
+                data: &mut [f32],
+            ) {
+                (**self).channel_affine_f32(activation, scale, shift, data)
+            }
+            fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+                (**self).strided_copy_f32(params, input, output)
+            }
+            fn quantize_i8(&self, to: Quantization, input: &[f32], output: &mut [i8]) {
+                (**self).quantize_i8(to, input, output)
+            }
+            fn dequantize_i8(&self, from: Quantization, input: &[i8], output: &mut [f32]) {
+                (**self).dequantize_i8(from, input, output)
+            }
+            fn conv2d_i8(
+                &self,
+                params: &Conv2dI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                output: &mut [i8],
+            ) {
+                (**self).conv2d_i8(params, input, weights, output)
+            }
+            fn linear_i8(
+                &self,
+                params: &LinearI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                output: &mut [i8],
+            ) {
+                (**self).linear_i8(params, input, weights, output)
+            }
+            fn max_pool2d_i8(&self, params: &Pool2d, input: &[i8], output: &mut [i8]) {
+                (**self).max_pool2d_i8(params, input, output)
+            }
+            fn avg_pool2d_i8(&self, params: &AvgPool2dI8, input: &[i8], output: &mut [i8]) {
+                (**self).avg_pool2d_i8(params, input, output)
+            }
+            fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
+                (**self).add_i8(params, operand, data)
+            }
+            fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {
+                (**self).requantize_i8(params, data)
+            }
+            fn softmax_i8(&self, params: &SoftmaxI8, data: &mut [i8]) {
+                (**self).softmax_i8(params, data)
+            }
+            fn strided_copy_i8(&self, params: &StridedCopy, input: &[i8], output: &mut [i8]) {
+                (**self).strided_copy_i8(params, input, output)
             }
         }
     )*};

@@ -13,7 +13,7 @@
 //! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or a damaged one: does not compile
 //! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
 //!
-//! let model = Model::load(&MODEL.bytes)?;
+//! let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?; // `load` would link every operator's check
 //! let mut session = Session::<{ SIZES.operators }, _>::new(&model, ARENA.take(), Portable)?;
 //! session.set_image_u8(&pixels)?; // normalized as the file says
 //! let logits = session.run();

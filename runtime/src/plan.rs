@@ -111,10 +111,9 @@ pub(crate) fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Lifetime> {
         .map(|(number, tensor)| {
             let writer = number.checked_sub(1);
             let replaces = writer.and_then(|writer| {
-                let node = &nodes[writer];
-                let input = usize::from(*node.inputs.first()?);
+                let input = usize::from(nodes[writer].replaces()?);
                 let released = usize::from(tensors[input].last_use) == writer;
-                (node.operator.in_place() && released).then_some(input)
+                released.then_some(input)
             });
             Lifetime {
                 bytes: tensor.bytes(),

@@ -1,5 +1,14 @@
 //! Looking at a run from outside: a [`Probe`] is called around each node, for timing, dumps or faults.
 
+/// What a node has written: the whole batch, NHWC.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Output<'a> {
+    /// Real numbers.
+    F32(&'a [f32]),
+    /// Quantized ones; what they mean is in the tensor's [`DType`](crate::model::schema::DType).
+    I8(&'a [i8]),
+}
+
 /// Called around each node of [`Session::run_probed`](crate::Session::run_probed).
 pub trait Probe {
     /// Node number `node` is about to run.
@@ -7,8 +16,8 @@ pub trait Probe {
         let _ = node;
     }
 
-    /// Node number `node` has written `output` (the whole batch, NHWC).
-    fn after(&mut self, node: usize, output: &[f32]) {
+    /// Node number `node` has written `output`.
+    fn after(&mut self, node: usize, output: Output<'_>) {
         let _ = (node, output);
     }
 }

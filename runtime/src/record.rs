@@ -3,10 +3,20 @@
 //! The check at load resolves every node once to see that it can be; a session resolves them again into
 //! the arena, so that running decodes nothing.
 
-use kinglet_kernels::{Conv2d, Linear, Pool2d, PooledConv2d, Shape, Unary};
+mod int8;
+
+pub(crate) use int8::Int8;
+
+use kinglet_kernels::{
+    Activation, Axis, Binary, Concat, Conv2d, Linear, ParamsError, Pool2d, PooledConv2d, Shape,
+    StridedCopy, Unary, Upsample,
+};
 
 use crate::model::LoadError;
-use crate::model::schema::{Node, Operator, TENSOR_ALIGN, Tensor};
+use crate::model::schema::{MAX_INPUTS, Node, Operator, TENSOR_ALIGN, Tensor, bits};
+
+/// The tensors that a node reads.
+pub(crate) type Inputs = heapless::Vec<Tensor, MAX_INPUTS>;
 
 /// A tensor's place in the arena, in bytes, for one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +42,7 @@ impl Region {
     }
 }
 
-/// A parameter's place, in elements: within the file's weights, or within the workspace once packed.
+/// A parameter's place, in its own elements: within the file's weights, or within the workspace once packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) offset: usize,
@@ -41,7 +51,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// The part of `values` it names. Empty if out of range, which the check at load rules out.
-    pub(crate) fn of<'v>(&self, values: &'v [f32]) -> &'v [f32] {
+    pub(crate) fn of<'v, T>(&self, values: &'v [T]) -> &'v [T] {
         values
             .get(self.offset..self.offset.saturating_add(self.len))
             .unwrap_or_default()
@@ -76,6 +86,36 @@ pub(crate) enum Operation {
     Softmax {
         channels: usize,
     },
+    LogSoftmax {
+        channels: usize,
+    },
+    Binary {
+        params: Binary,
+        operand: Region,
+    },
+    BinaryConstant {
+        params: Binary,
+        operand: Span,
+    },
+    ChannelAffine {
+        activation: Activation,
+        scale: Span,
+        shift: Span,
+    },
+    Concat {
+        params: Concat,
+        /// The inputs after the first.
+        others: [Region; MAX_INPUTS - 1],
+    },
+    Slice(StridedCopy),
+    Transpose(StridedCopy),
+    Pad {
+        copy: StridedCopy,
+        value: f32,
+    },
+    Upsample(Upsample),
+    Reshape,
+    Int8(Int8),
 }
 
 impl Operation {
@@ -88,7 +128,33 @@ impl Operation {
             | Self::MaxPool2d(_)
             | Self::AvgPool2d(_)
             | Self::Unary(_)
-            | Self::Softmax { .. } => 0,
+            | Self::Softmax { .. }
+            | Self::LogSoftmax { .. }
+            | Self::Binary { .. }
+            | Self::BinaryConstant { .. }
+            | Self::ChannelAffine { .. }
+            | Self::Concat { .. }
+            | Self::Slice(_)
+            | Self::Transpose(_)
+            | Self::Pad { .. }
+            | Self::Upsample(_)
+            | Self::Reshape
+            | Self::Int8(_) => 0,
+        }
+    }
+
+    /// True if the output is of 8-bit numbers.
+    pub(crate) fn writes_i8(&self) -> bool {
+        matches!(self, Self::Int8(operation) if !matches!(operation, Int8::Dequantize(_)))
+    }
+
+    /// Whether the values that the operation computes with are possible: those of a function, and parameters in the
+    /// file's weights, `words`.
+    pub(crate) fn check(&self, words: &[f32]) -> Result<(), ParamsError> {
+        match self {
+            Self::Unary(function) => function.check(),
+            Self::Int8(operation) => operation.check(words),
+            _ => Ok(()),
         }
     }
 
@@ -138,11 +204,12 @@ impl Operation {
         })
     }
 
-    /// True for what may stand in a trainable suffix: linear layers and element-wise functions anywhere,
+    /// True for what may stand in a trainable suffix: linear layers and functions with a way back anywhere,
     /// softmax at its end.
     pub(crate) fn trainable(&self, last: bool) -> bool {
         match self {
-            Self::Linear { .. } | Self::Unary(_) => true,
+            Self::Linear { .. } => true,
+            Self::Unary(function) => function.has_backward(),
             Self::Softmax { .. } => last,
             _ => false,
         }
@@ -157,31 +224,82 @@ pub(crate) struct Record {
     pub(crate) output: Region,
 }
 
-/// Resolves node number `index`, which reads `input` and writes `output`, in a file with `weights` elements
-/// of parameters.
-pub(crate) fn resolve(
+/// Where the `len` parameters of type `T` of node `node` lie that begin `offset` bytes into `weights` words.
+fn span<T>(node: usize, offset: u32, len: usize, weights: usize) -> Result<Span, LoadError> {
+    let offset = offset as usize;
+    let end = offset.saturating_add(len.saturating_mul(size_of::<T>()));
+    if offset.is_multiple_of(TENSOR_ALIGN) && end <= weights.saturating_mul(4) {
+        Ok(Span {
+            offset: offset / size_of::<T>(),
+            len,
+        })
+    } else {
+        Err(LoadError::Weights { node })
+    }
+}
+
+/// The concatenation of `inputs`, and where those after the first lie.
+fn concat(
+    axis: Axis,
+    inputs: &[Tensor],
+) -> Result<(Concat, [Region; MAX_INPUTS - 1]), ParamsError> {
+    let mut shapes = [Shape::default(); MAX_INPUTS];
+    for (shape, input) in shapes.iter_mut().zip(inputs) {
+        *shape = input.shape;
+    }
+    let params = Concat::new(axis, shapes.get(..inputs.len()).unwrap_or_default())?;
+    let mut others = [Region { offset: 0, len: 0 }; MAX_INPUTS - 1];
+    for (region, other) in others.iter_mut().zip(inputs.iter().skip(1)) {
+        *region = Region::of(other);
+    }
+    Ok((params, others))
+}
+
+/// True if the element types of `inputs` and `output`, and what their numbers mean, are those `operator` takes.
+fn types_fit(operator: &Operator, inputs: &[Tensor], output: &Tensor) -> bool {
+    let is_i8 = |tensor: &Tensor| tensor.dtype.quantization().is_some();
+    inputs
+        .iter()
+        .all(|input| is_i8(input) == operator.reads_i8())
+        && is_i8(output) == operator.writes_i8()
+        && (!operator.keeps_quantization() || inputs.iter().all(|i| i.dtype == output.dtype))
+}
+
+/// Resolves node number `index`, which reads `inputs` and writes `output`, in a file with `weights` elements
+/// of parameters. Each arm is behind its bit of `OPS`, so that no operator outside of it is linked: its nodes are
+/// refused.
+pub(crate) fn resolve<const OPS: u64>(
     index: usize,
     node: &Node,
-    input: &Tensor,
+    inputs: &[Tensor],
     output: &Tensor,
     weights: usize,
 ) -> Result<Record, LoadError> {
+    let unknown = LoadError::Operator {
+        node: index,
+        name: node.operator.name(),
+    };
+    if node.operator.bit() & OPS == 0 {
+        return Err(unknown);
+    }
+    let mismatch = LoadError::Shape { node: index };
+    let (input, others) = inputs.split_first().ok_or(mismatch)?;
+    let as_many_as_it_takes = match node.operator {
+        Operator::ConcatF32 { .. } | Operator::ConcatI8 { .. } => true,
+        Operator::BinaryF32 { .. } | Operator::AddI8 { .. } => others.len() == 1,
+        _ => others.is_empty(),
+    };
+    if !as_many_as_it_takes {
+        return Err(mismatch);
+    }
     let params = |reason| LoadError::Params {
         node: index,
         reason,
     };
-    let span = |offset: u32, len: usize| {
-        let offset = offset as usize;
-        let span = Span {
-            offset: offset / 4,
-            len,
-        };
-        if offset.is_multiple_of(TENSOR_ALIGN) && span.offset.saturating_add(len) <= weights {
-            Ok(span)
-        } else {
-            Err(LoadError::Weights { node: index })
-        }
-    };
+    if !types_fit(&node.operator, inputs, output) {
+        return Err(LoadError::DType { node: index });
+    }
+    let span = |offset, len| span::<f32>(index, offset, len, weights);
     let bias_span = |offset: Option<u32>, len| offset.map(|o| span(o, len)).transpose();
 
     let (operation, shape) = match node.operator {
@@ -191,7 +309,7 @@ pub(crate) fn resolve(
             activation,
             weights,
             bias,
-        } => {
+        } if OPS & bits::CONV2D_F32 != 0 => {
             let out_channels = output.shape.channels;
             let params = Conv2d::new(
                 input.shape,
@@ -217,7 +335,7 @@ pub(crate) fn resolve(
             bias,
             pool,
             rounding,
-        } => {
+        } if OPS & bits::CONV2D_MAX_POOL2D_F32 != 0 => {
             let channels = output.shape.channels;
             let conv = Conv2d::new(input.shape, channels, window, groups as usize, activation)
                 .map_err(params)?;
@@ -234,7 +352,7 @@ pub(crate) fn resolve(
             activation,
             weights,
             bias,
-        } => {
+        } if OPS & bits::LINEAR_F32 != 0 => {
             let out_features = output.shape.len();
             let params =
                 Linear::new(input.shape.len(), out_features, activation).map_err(params)?;
@@ -245,7 +363,7 @@ pub(crate) fn resolve(
             };
             (operation, Shape::vector(out_features))
         }
-        Operator::MaxPool2dF32 { window, rounding } => {
+        Operator::MaxPool2dF32 { window, rounding } if OPS & bits::MAX_POOL2D_F32 != 0 => {
             let params =
                 Pool2d::new(input.shape, window, rounding, Default::default()).map_err(params)?;
             (Operation::MaxPool2d(params), params.output())
@@ -254,31 +372,118 @@ pub(crate) fn resolve(
             window,
             rounding,
             count_padding,
-        } => {
+        } if OPS & bits::AVG_POOL2D_F32 != 0 => {
             let params =
                 Pool2d::new(input.shape, window, rounding, count_padding).map_err(params)?;
             (Operation::AvgPool2d(params), params.output())
         }
-        Operator::SoftmaxF32 => (
+        Operator::SoftmaxF32 if OPS & bits::SOFTMAX_F32 != 0 => (
             Operation::Softmax {
                 channels: input.shape.channels,
             },
             input.shape,
         ),
-        Operator::ReluF32 => (Operation::Unary(Unary::Relu), input.shape),
-        Operator::Relu6F32 => (Operation::Unary(Unary::Relu6), input.shape),
-        Operator::LeakyReluF32 { slope } => {
-            (Operation::Unary(Unary::LeakyRelu { slope }), input.shape)
+        Operator::LogSoftmaxF32 if OPS & bits::LOG_SOFTMAX_F32 != 0 => (
+            Operation::LogSoftmax {
+                channels: input.shape.channels,
+            },
+            input.shape,
+        ),
+        Operator::BinaryF32 {
+            function,
+            activation,
+        } if OPS & bits::BINARY_F32 != 0 => {
+            let operand = others.first().ok_or(mismatch)?;
+            let params =
+                Binary::new(function, activation, input.shape, operand.shape).map_err(params)?;
+            let operand = Region::of(operand);
+            (Operation::Binary { params, operand }, input.shape)
         }
-        Operator::SigmoidF32 => (Operation::Unary(Unary::Sigmoid), input.shape),
-        Operator::TanhF32 => (Operation::Unary(Unary::Tanh), input.shape),
+        Operator::BinaryConstantF32 {
+            function,
+            activation,
+            shape,
+            operand,
+        } if OPS & bits::BINARY_CONSTANT_F32 != 0 => {
+            let params = Binary::new(function, activation, input.shape, shape).map_err(params)?;
+            let operand = span(operand, params.operand_len())?;
+            (Operation::BinaryConstant { params, operand }, input.shape)
+        }
+        Operator::ChannelAffineF32 {
+            activation,
+            scale,
+            shift,
+        } if OPS & bits::CHANNEL_AFFINE_F32 != 0 => {
+            let operation = Operation::ChannelAffine {
+                activation,
+                scale: span(scale, input.shape.channels)?,
+                shift: span(shift, input.shape.channels)?,
+            };
+            (operation, input.shape)
+        }
+        Operator::ConcatF32 { axis } if OPS & bits::CONCAT_F32 != 0 => {
+            let (params, others) = concat(axis, inputs).map_err(params)?;
+            (Operation::Concat { params, others }, params.output())
+        }
+        Operator::SliceF32 { start, step } if OPS & bits::SLICE_F32 != 0 => {
+            let copy =
+                StridedCopy::slice(input.shape, start, step, output.shape).map_err(params)?;
+            (Operation::Slice(copy), output.shape)
+        }
+        Operator::TransposeF32 { order } if OPS & bits::TRANSPOSE_F32 != 0 => {
+            let copy = StridedCopy::transpose(input.shape, order).map_err(params)?;
+            let shape = kinglet_kernels::params::transposed(input.shape, order);
+            (Operation::Transpose(copy), shape)
+        }
+        Operator::PadF32 { before, value } if OPS & bits::PAD_F32 != 0 => {
+            let copy = StridedCopy::place(input.shape, before, output.shape).map_err(params)?;
+            (Operation::Pad { copy, value }, output.shape)
+        }
+        Operator::UpsampleF32 { factor_h, factor_w } if OPS & bits::UPSAMPLE_F32 != 0 => {
+            let (factor_h, factor_w) = (factor_h as usize, factor_w as usize);
+            let params = Upsample::new(input.shape, factor_h, factor_w).map_err(params)?;
+            (Operation::Upsample(params), params.output())
+        }
+        Operator::ReshapeF32 if OPS & bits::RESHAPE_F32 != 0 => {
+            if input.shape.len() != output.shape.len() {
+                return Err(mismatch);
+            }
+            (Operation::Reshape, output.shape)
+        }
+        ref operator => match operator.unary() {
+            Some(function) => (Operation::Unary(function), input.shape),
+            None if OPS & bits::INT8 != 0 => {
+                let (operation, shape) =
+                    int8::resolve::<OPS>(index, operator, inputs, output, weights)?;
+                (Operation::Int8(operation), shape)
+            }
+            None => return Err(unknown),
+        },
     };
     if shape != output.shape {
-        return Err(LoadError::Shape { node: index });
+        return Err(mismatch);
     }
     Ok(Record {
         operation,
         input: Region::of(input),
         output: Region::of(output),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record for each node lies in the arena of a microcontroller: no operation is larger than the joined
+    /// convolution and pool, which came first.
+    #[test]
+    fn the_joined_convolution_is_the_largest_operation() {
+        let joined = size_of::<(PooledConv2d, Span, Option<Span>)>();
+        let word = size_of::<usize>();
+        assert!(size_of::<Operation>() <= joined + 2 * word);
+        assert_eq!(
+            size_of::<Record>(),
+            size_of::<Operation>() + 2 * size_of::<Region>()
+        );
+    }
 }

@@ -4,13 +4,16 @@
 //! run touches is there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run
 //! allocates nothing and cannot fail.
 
-use kinglet_kernels::{Kernels, Unary};
+mod int8;
+
+use bytemuck::Pod;
+use kinglet_kernels::{Kernels, StridedCopy, Unary};
 
 use crate::arena::{ArenaMut, carve, initialize};
 use crate::model::schema::{TENSOR_ALIGN, bits, operator_name};
 use crate::model::{LoadError, Model};
-use crate::probe::{NoProbe, Probe};
-use crate::record::{Operation, Record, Region, Span, resolve};
+use crate::probe::{NoProbe, Output, Probe};
+use crate::record::{Inputs, Operation, Record, Region, Span, resolve};
 
 /// Why a session could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,9 +91,14 @@ impl core::error::Error for InputError {}
 /// Elements of workspace (packed weights and scratch) that `kernels` asks for: 0 for the sets that a
 /// microcontroller uses.
 pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
+    workspace_len_with::<{ bits::ALL }>(model, kernels)
+}
+
+/// The same, without linking operators outside of `OPS`.
+fn workspace_len_with<const OPS: u64>(model: &Model<'_>, kernels: &impl Kernels) -> usize {
     let mut packed = 0usize;
     let mut scratch = 0;
-    for mut record in records(model).flatten() {
+    for mut record in records::<OPS>(model).flatten() {
         if let Some((params, _, _)) = record.operation.convolution() {
             packed = packed.saturating_add(kernels.conv2d_f32_packed_len(params));
         }
@@ -146,8 +154,10 @@ impl SessionMemory {
     }
 }
 
-/// Resolves every node of a checked model: no item is an error.
-pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, LoadError>> {
+/// Resolves every node of a checked model. No item is an error if `OPS` has all of its operators.
+pub(crate) fn records<const OPS: u64>(
+    model: &Model<'_>,
+) -> impl Iterator<Item = Result<Record, LoadError>> {
     let tensors = model.tensors();
     let weights = model.weights().len();
     model
@@ -156,12 +166,13 @@ pub(crate) fn records(model: &Model<'_>) -> impl Iterator<Item = Result<Record, 
         .zip(tensors.iter().skip(1))
         .enumerate()
         .map(move |(index, (node, output))| {
-            let input = node
-                .inputs
-                .first()
-                .and_then(|input| tensors.iter().nth(usize::from(*input)))
-                .ok_or(LoadError::Malformed)?;
-            resolve(index, &node, &input, &output, weights)
+            let mut inputs = Inputs::new();
+            for input in &node.inputs {
+                let tensor = tensors.iter().nth(usize::from(*input));
+                let tensor = tensor.ok_or(LoadError::Malformed)?;
+                inputs.push(tensor).map_err(|_| LoadError::Malformed)?;
+            }
+            resolve::<OPS>(index, &node, &inputs, &output, weights)
         })
 }
 
@@ -235,7 +246,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             .ok_or(too_small)?;
         let scratch = bytemuck::try_cast_slice_mut(scratch).map_err(|_| too_small)?;
 
-        let needed = workspace_len(model, &kernels);
+        let needed = workspace_len_with::<OPS>(model, &kernels);
         let found = workspace.len();
         let mut packer = Packer {
             free: workspace,
@@ -243,7 +254,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         };
         // The packed part of the workspace is written while records are made, and only read afterwards.
         let slots = carve(rest, model.prefix().records).ok_or(too_small)?;
-        let resolved = records(model).map(|record| {
+        let resolved = records::<OPS>(model).map(|record| {
             let mut record = record.map_err(|_| too_small)?;
             packer
                 .pack(&mut record, &kernels, model.weights())
@@ -297,7 +308,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             offset: self.input_offset(),
             len,
         };
-        f32s_mut(self.activations, self.batch, region)
+        values_mut(self.activations, self.batch, region)
     }
 
     /// Copies `input`, the whole batch in NHWC, as it is.
@@ -336,7 +347,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
     pub fn run_probed(&mut self, probe: &mut impl Probe) -> &[f32] {
         self.run_nodes(self.records.len(), probe);
         self.records.last().map_or(&[], |record| {
-            f32s(self.activations, self.batch, record.output)
+            values(self.activations, self.batch, record.output)
         })
     }
 
@@ -345,7 +356,12 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         for (index, record) in self.records.iter().enumerate().take(count) {
             probe.before(index);
             self.execute(record);
-            probe.after(index, f32s(self.activations, self.batch, record.output));
+            let (activations, batch, region) = (&*self.activations, self.batch, record.output);
+            let output = match record.operation.writes_i8() {
+                true => Output::I8(values(activations, batch, region)),
+                false => Output::F32(values(activations, batch, region)),
+            };
+            probe.after(index, output);
         }
     }
 
@@ -355,12 +371,12 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
 
     /// The tensor in `region`, after the node that writes it and before one that takes its place.
     pub(crate) fn tensor(&self, region: Region) -> &[f32] {
-        f32s(self.activations, self.batch, region)
+        values(self.activations, self.batch, region)
     }
 
     /// The tensor in `region`, to be written in place of the nodes before it.
     pub(crate) fn tensor_mut(&mut self, region: Region) -> &mut [f32] {
-        f32s_mut(self.activations, self.batch, region)
+        values_mut(self.activations, self.batch, region)
     }
 
     fn input_offset(&self) -> usize {
@@ -447,8 +463,71 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
                 let data = in_place(self.activations, self.batch, *input, *output);
                 self.kernels.softmax_f32(*channels, data);
             }
+            Operation::LogSoftmax { channels } if OPS & bits::LOG_SOFTMAX_F32 != 0 => {
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels.log_softmax_f32(*channels, data);
+            }
+            Operation::Binary { params, operand } if OPS & bits::BINARY_F32 != 0 => {
+                in_place::<f32>(self.activations, self.batch, *input, *output);
+                if let Some((operand, data)) =
+                    input_output(self.activations, self.batch, *operand, *output)
+                {
+                    self.kernels.binary_f32(params, operand, data);
+                }
+            }
+            Operation::BinaryConstant { params, operand }
+                if OPS & bits::BINARY_CONSTANT_F32 != 0 =>
+            {
+                let operand = operand.of(self.model.weights());
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels.binary_f32(params, operand, data);
+            }
+            Operation::ChannelAffine {
+                activation,
+                scale,
+                shift,
+            } if OPS & bits::CHANNEL_AFFINE_F32 != 0 => {
+                let weights = self.model.weights();
+                let (scale, shift) = (scale.of(weights), shift.of(weights));
+                let data = in_place(self.activations, self.batch, *input, *output);
+                self.kernels
+                    .channel_affine_f32(*activation, scale, shift, data);
+            }
+            Operation::Concat { params, others } if OPS & bits::CONCAT_F32 != 0 => {
+                let inputs = core::iter::once(input).chain(others);
+                for (copy, input) in params.copies().zip(inputs) {
+                    self.strided_copy(&copy, *input, *output);
+                }
+            }
+            Operation::Slice(copy) if OPS & bits::SLICE_F32 != 0 => {
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Transpose(copy) if OPS & bits::TRANSPOSE_F32 != 0 => {
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Pad { copy, value } if OPS & bits::PAD_F32 != 0 => {
+                values_mut::<f32>(self.activations, self.batch, *output).fill(*value);
+                self.strided_copy(copy, *input, *output);
+            }
+            Operation::Upsample(params) if OPS & bits::UPSAMPLE_F32 != 0 => {
+                for copy in params.copies() {
+                    self.strided_copy(&copy, *input, *output);
+                }
+            }
+            Operation::Reshape if OPS & bits::RESHAPE_F32 != 0 => {
+                in_place::<f32>(self.activations, self.batch, *input, *output);
+            }
+            Operation::Int8(operation) if OPS & bits::INT8 != 0 => {
+                self.execute_int8(operation, *input, *output);
+            }
             // An operator outside of `OPS`: refused when the session was made.
             _ => {}
+        }
+    }
+
+    fn strided_copy(&mut self, copy: &StridedCopy, input: Region, output: Region) {
+        if let Some((input, output)) = input_output(self.activations, self.batch, input, output) {
+            self.kernels.strided_copy_f32(copy, input, output);
         }
     }
 }
@@ -465,6 +544,12 @@ pub(crate) fn unary<const OPS: u64>(function: Unary, apply: impl FnOnce(Unary)) 
         }
         Unary::Sigmoid if OPS & bits::SIGMOID_F32 != 0 => apply(Unary::Sigmoid),
         Unary::Tanh if OPS & bits::TANH_F32 != 0 => apply(Unary::Tanh),
+        Unary::Clip { low, high } if OPS & bits::CLIP_F32 != 0 => apply(Unary::Clip { low, high }),
+        Unary::Elu { alpha } if OPS & bits::ELU_F32 != 0 => apply(Unary::Elu { alpha }),
+        Unary::HardSigmoid { alpha, beta } if OPS & bits::HARD_SIGMOID_F32 != 0 => {
+            apply(Unary::HardSigmoid { alpha, beta });
+        }
+        Unary::HardSwish if OPS & bits::HARD_SWISH_F32 != 0 => apply(Unary::HardSwish),
         _ => {}
     }
 }
@@ -502,18 +587,18 @@ fn range(batch: usize, region: Region) -> core::ops::Range<usize> {
     start..start.saturating_add(region.len.saturating_mul(batch))
 }
 
-// The check at load has found every region within the arena and a multiple of TENSOR_ALIGN, so the empty
-// slices below are never taken.
+// The check at load has found every region within the arena, a multiple of TENSOR_ALIGN, and of the element type
+// that its operators ask for, so the empty slices below are never taken.
 const _: () = assert!(TENSOR_ALIGN.is_multiple_of(align_of::<f32>()));
 
-fn f32s(activations: &[u8], batch: usize, region: Region) -> &[f32] {
+fn values<T: Pod>(activations: &[u8], batch: usize, region: Region) -> &[T] {
     activations
         .get(range(batch, region))
         .and_then(|bytes| bytemuck::try_cast_slice(bytes).ok())
         .unwrap_or_default()
 }
 
-fn f32s_mut(activations: &mut [u8], batch: usize, region: Region) -> &mut [f32] {
+fn values_mut<T: Pod>(activations: &mut [u8], batch: usize, region: Region) -> &mut [T] {
     activations
         .get_mut(range(batch, region))
         .and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok())
@@ -521,12 +606,12 @@ fn f32s_mut(activations: &mut [u8], batch: usize, region: Region) -> &mut [f32] 
 }
 
 /// Two tensors that do not overlap: the first to read, the second to write.
-fn input_output(
+fn input_output<T: Pod, U: Pod>(
     activations: &mut [u8],
     batch: usize,
     input: Region,
     output: Region,
-) -> Option<(&[f32], &mut [f32])> {
+) -> Option<(&[T], &mut [U])> {
     let (input, output) = (range(batch, input), range(batch, output));
     let (read, write) = if input.end <= output.start {
         let (low, high) = activations.split_at_mut_checked(output.start)?;
@@ -549,11 +634,16 @@ fn input_output(
 
 /// The output of an operator that works in place, holding the input's values: copied there unless the plan
 /// has given both the same place.
-fn in_place(activations: &mut [u8], batch: usize, input: Region, output: Region) -> &mut [f32] {
+fn in_place<T: Pod>(
+    activations: &mut [u8],
+    batch: usize,
+    input: Region,
+    output: Region,
+) -> &mut [T] {
     if input != output
-        && let Some((input, output)) = input_output(activations, batch, input, output)
+        && let Some((input, output)) = input_output::<T, T>(activations, batch, input, output)
     {
         output.iter_mut().zip(input).for_each(|(o, x)| *o = *x);
     }
-    f32s_mut(activations, batch, output)
+    values_mut(activations, batch, output)
 }

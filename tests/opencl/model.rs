@@ -8,6 +8,7 @@ use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Padding, Portable, Rounding, Shape, Unary, Window,
 };
+use kinglet_tests::branching::{branching, random_dag};
 use kinglet_tests::graphs::{Bias, chain, conv2d, every_operator, file, linear, numbers, pooled};
 
 use crate::device::{Folder, with_cache, with_variant};
@@ -52,6 +53,43 @@ fn every_operator_in_one_graph() {
         let worst = difference(&found, &expected);
         assert!(worst <= 1e-5, "batch {batch}: {worst:e}");
     }
+}
+
+#[test]
+fn a_graph_that_branches() {
+    let spec = branching();
+    let rng = &mut fastrand::Rng::with_seed(3);
+    for batch in [1, 2, 5] {
+        let input = numbers(rng, batch * spec.input.len());
+        let (expected, found) = both(&EXECUTOR, &spec, batch, Element::F32, &input);
+        let worst = difference(&found, &expected);
+        assert!(worst <= 1e-5, "batch {batch}: {worst:e}");
+        let (_, found) = both(&EXECUTOR, &spec, batch, Element::F16, &input);
+        let worst = difference(&found, &expected);
+        assert!(worst <= 2e-2, "batch {batch} in f16: {worst:e}");
+    }
+}
+
+/// Graphs that nobody drew. A quotient of small numbers may be anything: samples that are not finite on the CPU
+/// are not compared.
+#[test]
+fn random_graphs_are_within_1e_4() {
+    let rng = &mut fastrand::Rng::with_seed(8);
+    let mut compared = 0;
+    for round in 0..60 {
+        let spec = random_dag(rng);
+        let input = numbers(rng, 2 * spec.input.len());
+        let (expected, found) = both(&EXECUTOR, &spec, 2, Element::F32, &input);
+        if expected.iter().all(|x| x.is_finite()) {
+            let difference = difference(&found, &expected);
+            assert!(
+                difference <= 1e-4,
+                "round {round}: {difference:e} of {spec:#?}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared} of 60");
 }
 
 #[test]

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, Slice};
-use kinglet_kernels::{BackwardKernels, Conv2d, Kernels, Linear, Pool2d, PooledConv2d, Unary};
+use kinglet_kernels::{
+    Activation, BackwardKernels, Binary, Conv2d, Kernels, Linear, Pool2d, PooledConv2d,
+    StridedCopy, Unary,
+};
 
 /// A kernel set that computes on a device.
 #[derive(Debug)]
@@ -205,6 +208,40 @@ impl Kernels for OnDevice {
         let loaded = self.load(data);
         self.run(|recording| recording.softmax_f32(channels, loaded.slice()));
         self.unload(&loaded, data);
+    }
+
+    fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        batch(data.len(), channels);
+        let loaded = self.load(data);
+        self.run(|recording| recording.log_softmax_f32(channels, loaded.slice()));
+        self.unload(&loaded, data);
+    }
+
+    fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+        let (operand, loaded) = (self.load(operand), self.load(data));
+        self.run(|recording| recording.binary_f32(params, operand.slice(), loaded.slice()));
+        self.unload(&loaded, data);
+    }
+
+    fn channel_affine_f32(
+        &self,
+        activation: Activation,
+        scale: &[f32],
+        shift: &[f32],
+        data: &mut [f32],
+    ) {
+        let (scale, shift, loaded) = (self.load(scale), self.load(shift), self.load(data));
+        self.run(|recording| {
+            let (scale, shift) = (scale.slice(), shift.slice());
+            recording.channel_affine_f32(activation, scale, shift, loaded.slice())
+        });
+        self.unload(&loaded, data);
+    }
+
+    fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+        let (from, to) = (self.load(input), self.load(output));
+        self.run(|recording| recording.strided_copy_f32(params, from.slice(), to.slice()));
+        self.unload(&to, output);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Every operation on a few sizes that are small and odd, for Oclgrind, which takes a thousand times as long as a CPU and
 //! sees every access to memory.
 
-use kinglet::Model;
 use kinglet::opencl::{Element, Session};
+use kinglet::{Model, SessionMemory};
 use kinglet_kernels::{
     Activation, BackwardKernels, Conv2d, CountPadding, Linear, Padding, Pool2d, PooledConv2d,
     Portable, Rounding, Shape, Unary, Window,
 };
+use kinglet_tests::branching::branching;
 use kinglet_tests::graphs::{every_operator, file, numbers};
 
 use crate::device::with_variant;
@@ -165,6 +166,16 @@ fn small_functions() {
             leaky,
             Unary::Sigmoid,
             Unary::Tanh,
+            Unary::Clip {
+                low: -0.5,
+                high: 0.5,
+            },
+            Unary::Elu { alpha: 0.5 },
+            Unary::HardSigmoid {
+                alpha: 0.2,
+                beta: 0.5,
+            },
+            Unary::HardSwish,
         ] {
             let (values, d) = (numbers(rng, 7), numbers(rng, 7));
             compare("function", device, 7, |set, output| {
@@ -181,11 +192,30 @@ fn small_functions() {
             output.copy_from_slice(&values);
             set.softmax_f32(5, output);
         });
+        compare("log softmax", device, 15, |set, output| {
+            output.copy_from_slice(&values);
+            set.log_softmax_f32(5, output);
+        });
         compare("softmax backward", device, 15, |set, output| {
             output.copy_from_slice(&values);
             set.softmax_f32_backward(3, &values, output);
         });
     });
+}
+
+#[test]
+fn small_graph_that_branches() {
+    let spec = branching();
+    let file = file(&spec);
+    let model = Model::load(&file).expect("a valid file");
+    let input = numbers(&mut fastrand::Rng::with_seed(10), model.input().len());
+    let mut memory = SessionMemory::new(&model, &Portable, 1);
+    let mut cpu = memory.session(&model, Portable).expect("it fits");
+    cpu.set_input_f32(&input).expect("the right length");
+    let executor = with_variant(0);
+    let mut device = Session::new(&executor, &model, 1, Element::F32).expect("it can be made");
+    device.set_input_f32(&input).expect("the right length");
+    assert_near("output", device.run().expect("it runs"), cpu.run());
 }
 
 #[test]

@@ -73,17 +73,18 @@ pub fn work(model: &Model<'_>) -> u64 {
     for (index, node) in model.nodes().iter().enumerate() {
         let input = tensors[usize::from(node.inputs[0])].shape;
         let window = match node.operator {
-            Operator::Conv2dF32 { window, .. } => {
+            Operator::Conv2dF32 { window, .. } | Operator::Conv2dI8 { window, .. } => {
                 window.kernel_h * window.kernel_w * input.channels
             }
             Operator::Conv2dMaxPool2dF32 { window, pool, .. } => {
                 (window.kernel_h * window.kernel_w * input.channels)
                     .saturating_mul(pool.kernel_h * pool.kernel_w)
             }
-            Operator::LinearF32 { .. } => input.len(),
-            Operator::MaxPool2dF32 { window, .. } | Operator::AvgPool2dF32 { window, .. } => {
-                window.kernel_h * window.kernel_w
-            }
+            Operator::LinearF32 { .. } | Operator::LinearI8 { .. } => input.len(),
+            Operator::MaxPool2dF32 { window, .. }
+            | Operator::AvgPool2dF32 { window, .. }
+            | Operator::MaxPool2dI8 { window, .. }
+            | Operator::AvgPool2dI8 { window, .. } => window.kernel_h * window.kernel_w,
             _ => 1,
         };
         let output = tensors[index + 1].shape.len() as u64;

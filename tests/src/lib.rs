@@ -9,11 +9,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod branching;
 pub mod exercise;
 pub mod graphs;
 pub mod interpreter;
 pub mod mutate;
 pub mod naive;
+pub mod quantized;
 pub mod seal;
 pub mod suffixes;
 

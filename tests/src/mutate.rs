@@ -1,8 +1,8 @@
 //! Changes to a model file, chosen at random: to its bytes, or to its graph in ways that the schema can
 //! express. Most make no sense, some do.
 
-use kinglet::model::schema::{Graph, Node, Operator, PREFIX_LEN};
-use kinglet_kernels::{Activation, Padding, Shape, Window};
+use kinglet::model::schema::{DType, Graph, Node, Operator, PREFIX_LEN};
+use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Window};
 
 /// A change to one byte of a file, or the insertion or removal of one.
 ///
@@ -55,6 +55,142 @@ fn any_window(rng: &mut fastrand::Rng) -> Window {
     }
 }
 
+fn any_position(rng: &mut fastrand::Rng) -> PerAxis {
+    let mut number = || match rng.u8(0..12) {
+        0 => usize::MAX,
+        1 => 1 << 31,
+        _ => rng.usize(0..4),
+    };
+    [number(), number(), number()]
+}
+
+/// An operator that combines tensors or moves elements about.
+fn any_branch(rng: &mut fastrand::Rng, activation: Activation, offset: u32) -> Operator {
+    use BinaryFunction::{Add, Divide, Maximum, PRelu};
+    let function = *rng.choice(&[Add, Divide, Maximum, PRelu]).expect("some");
+    let axes = [Axis::Height, Axis::Width, Axis::Channels];
+    let mut axis = || *rng.choice(&axes).expect("some");
+    let order = [axis(), axis(), axis()];
+    let number = f32::from_bits(rng.u32(..));
+    match rng.u8(0..14) {
+        0 | 1 => Operator::BinaryF32 {
+            function,
+            activation,
+        },
+        2 => {
+            let [height, width, channels] = any_position(rng);
+            Operator::BinaryConstantF32 {
+                function,
+                activation,
+                shape: Shape::new(height, width, channels),
+                operand: offset,
+            }
+        }
+        3 => Operator::ChannelAffineF32 {
+            activation,
+            scale: offset,
+            shift: 16,
+        },
+        4 => Operator::ClipF32 {
+            low: number,
+            high: 6.0,
+        },
+        5 => Operator::EluF32 { alpha: number },
+        6 => Operator::HardSigmoidF32 {
+            alpha: 0.2,
+            beta: number,
+        },
+        7 => Operator::HardSwishF32,
+        8 => Operator::LogSoftmaxF32,
+        9 => Operator::ConcatF32 { axis: order[0] },
+        10 => Operator::SliceF32 {
+            start: any_position(rng),
+            step: any_position(rng),
+        },
+        11 => Operator::PadF32 {
+            before: any_position(rng),
+            value: number,
+        },
+        12 => Operator::UpsampleF32 {
+            factor_h: rng.u32(0..3),
+            factor_w: rng.u32(0..3),
+        },
+        _ if rng.bool() => Operator::TransposeF32 { order },
+        _ => Operator::ReshapeF32,
+    }
+}
+
+/// An operator that reads or writes 8-bit numbers.
+fn any_int8(rng: &mut fastrand::Rng, offset: u32) -> Operator {
+    let (low, high) = match rng.bool() {
+        true => (i8::MIN, i8::MAX),
+        false => (rng.i8(..), rng.i8(..)),
+    };
+    let (rounding, count_padding) = Default::default();
+    let window = any_window(rng);
+    let bias = rng.bool().then_some(offset);
+    let scale = 16 * rng.u32(0..40);
+    let order = [Axis::Height, Axis::Width, Axis::Channels];
+    match rng.u8(0..15) {
+        0 => Operator::QuantizeI8,
+        1 => Operator::DequantizeI8,
+        2 => Operator::Conv2dI8 {
+            window,
+            groups: rng.u32(0..4),
+            low,
+            high,
+            weights: offset,
+            bias,
+            scale,
+        },
+        3 => Operator::LinearI8 {
+            low,
+            high,
+            weights: offset,
+            bias,
+            scale,
+        },
+        4 => Operator::MaxPool2dI8 { window, rounding },
+        5 => Operator::AvgPool2dI8 {
+            window,
+            rounding,
+            count_padding,
+        },
+        6 => Operator::AddI8 { low, high },
+        7 => Operator::SoftmaxI8,
+        8 => Operator::RequantizeI8 { low, high },
+        9 => Operator::ReshapeI8,
+        10 => Operator::PadI8 {
+            before: any_position(rng),
+            value: low,
+        },
+        11 => Operator::ConcatI8 { axis: order[0] },
+        12 => Operator::SliceI8 {
+            start: any_position(rng),
+            step: any_position(rng),
+        },
+        13 => Operator::TransposeI8 { order },
+        _ => Operator::UpsampleI8 {
+            factor_h: rng.u32(0..3),
+            factor_w: rng.u32(0..3),
+        },
+    }
+}
+
+fn any_dtype(rng: &mut fastrand::Rng) -> DType {
+    match rng.u8(0..4) {
+        0 => DType::F32,
+        1 => DType::I8 {
+            scale: f32::from_bits(rng.u32(..)),
+            zero_point: 0,
+        },
+        _ => DType::I8 {
+            scale: 0.5,
+            zero_point: rng.i8(..),
+        },
+    }
+}
+
 /// A change to the graph that the schema can express, often one that makes no sense.
 pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let offset = 16 * rng.u32(0..40) + if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
@@ -62,8 +198,8 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let activation = *rng
         .choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
         .expect("some");
-    let kind = rng.u8(0..14);
-    let operator = match rng.u8(0..13) {
+    let kind = rng.u8(0..15);
+    let operator = match rng.u8(0..32) {
         0 | 1 => Operator::LinearF32 {
             activation,
             weights: offset,
@@ -100,7 +236,9 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
             pool: any_window(rng),
             rounding,
         },
-        _ => Operator::ReluF32,
+        11 | 12 => Operator::ReluF32,
+        26.. => any_int8(rng, offset),
+        _ => any_branch(rng, activation, offset),
     };
     let nodes = graph.nodes.len();
     match kind {
@@ -133,7 +271,7 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
             }
         }
         8 => {
-            let inputs: Vec<u16> = (0..rng.usize(0..3)).map(|_| rng.u16(0..14)).collect();
+            let inputs: Vec<u16> = (0..rng.usize(0..5)).map(|_| rng.u16(0..14)).collect();
             if let Some(node) = some(rng, &mut graph.nodes) {
                 node.inputs = inputs.into_iter().collect();
             }
@@ -162,6 +300,12 @@ pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
                 output.last_use = last;
             }
             graph.labels.clear();
+        }
+        13 => {
+            let dtype = any_dtype(rng);
+            if let Some(tensor) = some(rng, &mut graph.tensors) {
+                tensor.dtype = dtype;
+            }
         }
         11 => graph.trainable_nodes = rng.u16(0..8),
         12 => {

@@ -185,6 +185,7 @@ impl Naive {
                             Unary::LeakyRelu { slope } => *d * slope,
                             Unary::Sigmoid => *d * (1.0 - y) * y,
                             Unary::Tanh => *d * (1.0 - y * y),
+                            other => panic!("{other:?} cannot be trained"),
                         };
                     }
                 }
@@ -236,6 +237,7 @@ impl Naive {
                             Unary::LeakyRelu { .. } => *x,
                             Unary::Sigmoid => 1.0 / (1.0 + (-*x).exp()),
                             Unary::Tanh => x.tanh(),
+                            other => panic!("{other:?} cannot be trained"),
                         };
                     }
                 }
@@ -260,6 +262,7 @@ fn unary(function: Unary, x: f32) -> f32 {
         Unary::LeakyRelu { .. } => x,
         Unary::Sigmoid => 1.0 / (1.0 + libm::expf(-x)),
         Unary::Tanh => libm::tanhf(x),
+        other => panic!("{other:?} cannot be trained"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How good a model is on labelled pictures: accuracy in all and for each class, and the mean loss.
 
-use kinglet::model::schema::bits;
+use kinglet::model::schema::{DType, Node, bits};
 use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory};
 use kinglet_kernels::{BackwardKernels, Kernels};
 use rayon::prelude::*;
@@ -136,14 +136,15 @@ impl Evaluation {
         }
     }
 
-    /// Counts one picture of `class`. `outputs` are logits, or probabilities if `softmax`.
-    fn count(&mut self, class: usize, outputs: &[f32], softmax: bool) {
+    /// Counts one picture of `class`. `outputs` are logits, or probabilities of which `least` is
+    /// the smallest.
+    fn count(&mut self, class: usize, outputs: &[f32], least: Option<f32>) {
         let counts = &mut self.classes[class];
         counts.total += 1;
         if argmax(outputs) == class {
             counts.correct += 1;
         }
-        self.loss_sum += cross_entropy(class, outputs, softmax);
+        self.loss_sum += cross_entropy(class, outputs, least);
     }
 
     fn merge(mut self, other: Self) -> Self {
@@ -176,10 +177,18 @@ impl Evaluation {
     }
 }
 
-/// Minus the logarithm of the probability of `class`; `outputs` are logits, or probabilities if `softmax`.
-fn cross_entropy(class: usize, outputs: &[f32], softmax: bool) -> f64 {
-    if softmax {
-        return -f64::from(outputs[class]).ln();
+/// Minus the logarithm of the probability of `class`; `outputs` are logits, or probabilities of which `least` is
+/// the smallest.
+fn cross_entropy(class: usize, outputs: &[f32], least: Option<f32>) -> f64 {
+    if let Some(least) = least {
+        let probability = outputs[class];
+        // A NaN stays one.
+        let probability = if probability < least {
+            least
+        } else {
+            probability
+        };
+        return -f64::from(probability).ln();
     }
     let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = outputs.iter().map(|x| f64::from(x - largest).exp()).sum();
@@ -202,14 +211,14 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    fn new(index: usize, class: usize, outputs: &[f32], softmax: bool) -> Self {
+    fn new(index: usize, class: usize, outputs: &[f32], least: Option<f32>) -> Self {
         let predicted = argmax(outputs);
         Self {
             index,
             class,
             predicted,
-            probability: (-cross_entropy(predicted, outputs, softmax)).exp(),
-            loss: cross_entropy(class, outputs, softmax),
+            probability: (-cross_entropy(predicted, outputs, least)).exp(),
+            loss: cross_entropy(class, outputs, least),
         }
     }
 }
@@ -225,10 +234,18 @@ pub fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// True if the model's outputs are probabilities.
-fn ends_in_softmax(model: &Model<'_>) -> bool {
-    let last = model.nodes().iter().last();
-    last.is_some_and(|node| node.operator.bit() == bits::SOFTMAX_F32)
+/// Where the model's outputs are probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
+fn least_probability(model: &Model<'_>) -> Option<f32> {
+    const COPIES: u64 = bits::DEQUANTIZE_I8 | bits::RESHAPE_I8 | bits::RESHAPE_F32;
+    let nodes: Vec<Node> = model.nodes().iter().collect();
+    let is_copy = |node: &Node| node.operator.bit() & COPIES != 0;
+    let last = nodes.iter().rposition(|node| !is_copy(node))?;
+    let output = model.tensors().iter().nth(last + 1)?;
+    match (nodes[last].operator.bit(), output.dtype) {
+        (bits::SOFTMAX_F32, _) => Some(f32::MIN_POSITIVE),
+        (bits::SOFTMAX_I8, DType::I8 { scale, .. }) => Some(scale / 2.0),
+        _ => None,
+    }
 }
 
 /// Pictures that one thread evaluates at a stretch. The sum of losses is taken stretch by stretch, so it
@@ -246,14 +263,14 @@ pub fn evaluate(
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
     let classes = model.output().len();
-    let softmax = ends_in_softmax(model);
+    let least = least_probability(model);
     let stretches = run_stretches(
         model,
         kernels,
         data,
         indices,
         || Evaluation::new(classes),
-        |found, index, outputs| found.count(usize::from(data.label(index)), outputs, softmax),
+        |found, index, outputs| found.count(usize::from(data.label(index)), outputs, least),
     )?;
     Ok(stretches
         .into_iter()
@@ -271,7 +288,7 @@ pub fn predict(
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Vec<Prediction>, EvaluateError> {
-    let softmax = ends_in_softmax(model);
+    let least = least_probability(model);
     let stretches = run_stretches(
         model,
         kernels,
@@ -280,7 +297,7 @@ pub fn predict(
         Vec::new,
         |found: &mut Vec<Prediction>, index, outputs| {
             let class = usize::from(data.label(index));
-            found.push(Prediction::new(index, class, outputs, softmax));
+            found.push(Prediction::new(index, class, outputs, least));
         },
     )?;
     Ok(stretches.concat())
@@ -328,14 +345,14 @@ pub fn evaluate_in_batches(
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
     check_fit(model, data)?;
-    let softmax = ends_in_softmax(model);
+    let least = least_probability(model);
     let classes = model.output().len();
     let mut found = Evaluation::new(classes);
     for batch in indices.chunks(session.batch()) {
         set_batch(session, model, data, batch);
         let outputs = session.run().chunks_exact(classes);
         for (outputs, &index) in outputs.zip(batch) {
-            found.count(usize::from(data.label(index)), outputs, softmax);
+            found.count(usize::from(data.label(index)), outputs, least);
         }
     }
     Ok(found)
@@ -377,11 +394,11 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
 ) -> Result<Evaluation, EvaluateError> {
     let model = *tuner.model();
     check_fit(&model, data)?;
-    let softmax = ends_in_softmax(&model);
+    let least = least_probability(&model);
     let mut found = Evaluation::new(model.output().len());
     for &index in indices {
         set_sample_or_features(tuner, data, features, index);
-        found.count(usize::from(data.label(index)), tuner.run(), softmax);
+        found.count(usize::from(data.label(index)), tuner.run(), least);
     }
     Ok(found)
 }
@@ -390,12 +407,12 @@ pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
 mod tests {
     use std::path::Path;
 
-    use kinglet_kernels::{Portable, Shape};
+    use kinglet_kernels::{Portable, Quantization, Shape};
 
     use super::*;
     use crate::dataset::ReadOptions;
     use crate::export::{ExportSettings, export};
-    use crate::graph::Graph;
+    use crate::graph::{Graph, Int8Operation, Operation};
     use crate::model_file::ModelFile;
     use crate::network::Network;
     use crate::picture::Fit;
@@ -407,8 +424,8 @@ mod tests {
         let sum: f32 = logits.iter().map(|x| x.exp()).sum();
         let probabilities = logits.map(|x| x.exp() / sum);
         let (mut a, mut b) = (Evaluation::new(3), Evaluation::new(3));
-        a.count(1, &logits, false);
-        b.count(1, &probabilities, true);
+        a.count(1, &logits, None);
+        b.count(1, &probabilities, Some(f32::MIN_POSITIVE));
         assert!((a.loss() - b.loss()).abs() < 1e-6);
         assert_eq!(
             a.all(),
@@ -484,8 +501,42 @@ mod tests {
     }
 
     #[test]
+    fn probabilities_are_known_as_such_behind_copies_and_8_bit_numbers() {
+        let least = |operations: Vec<Operation>| {
+            let mut graph = Graph::new("softmax", Shape::vector(3));
+            for operation in operations {
+                let last = graph.nodes.len();
+                graph.push("node", operation, &[last]);
+            }
+            let settings = ExportSettings {
+                normalize: Normalize::identity(0),
+                labels: vec![],
+                fine_tune_last: 0,
+            };
+            let file = ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap();
+            least_probability(&file.model())
+        };
+        let probabilities = Quantization::new(1.0 / 256.0, -128);
+        let logits = Quantization::new(0.1, 0);
+        let softmax = Operation::Int8 {
+            operation: Int8Operation::Softmax,
+            output: probabilities,
+        };
+        assert_eq!(least(vec![Operation::Softmax]), Some(f32::MIN_POSITIVE));
+        assert_eq!(least(vec![Operation::LogSoftmax]), None);
+        let quantized = vec![
+            Operation::Quantize(logits),
+            softmax,
+            Operation::Dequantize(probabilities),
+        ];
+        assert_eq!(least(quantized), Some(1.0 / 512.0));
+        assert!((cross_entropy(0, &[0.0, 1.0], Some(1.0 / 512.0)) - 512f64.ln()).abs() < 1e-9);
+        assert!(cross_entropy(0, &[f32::NAN, 1.0], Some(0.1)).is_nan());
+    }
+
+    #[test]
     fn a_prediction_has_the_probability_of_its_class_and_the_loss_of_the_right_one() {
-        let prediction = Prediction::new(7, 1, &[1.0, 0.0, 3.0], false);
+        let prediction = Prediction::new(7, 1, &[1.0, 0.0, 3.0], None);
         let sum = 1.0_f64.exp() + 1.0 + 3.0_f64.exp();
         assert_eq!((prediction.index, prediction.predicted), (7, 2));
         assert!((prediction.probability - 3.0_f64.exp() / sum).abs() < 1e-9);

@@ -1,6 +1,7 @@
 //! From an optimized graph to a model file.
 
-use kinglet::model::{EncodeError, GraphSpec, NodeSpec, OperatorSpec, encode};
+use kinglet::kernels::Shape;
+use kinglet::model::{EncodeError, GraphSpec, Int8Spec, NodeSpec, OperatorSpec, encode};
 use kinglet::plan::Plan;
 
 use crate::graph::{Graph, Operation};
@@ -28,12 +29,6 @@ pub enum ExportError {
         /// The layer in the way.
         name: String,
     },
-    /// The runtime has no operator for a layer, and the passes could not express it by others.
-    #[error("{name} computes nothing that could be exported")]
-    NoOperator {
-        /// The layer.
-        name: String,
-    },
     /// The runtime refuses the graph.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -56,21 +51,28 @@ pub struct ExportSettings {
 /// [`ExportError`] if the trainable layers asked for are not there, or the graph is not one the runtime takes.
 pub fn export(mut graph: Graph, settings: &ExportSettings) -> Result<(Vec<u8>, Plan), ExportError> {
     optimize(&mut graph);
+    write(graph, settings)
+}
+
+/// Writes `graph` as it is.
+///
+/// # Errors
+/// Those of [`export`].
+pub(crate) fn write(
+    graph: Graph,
+    settings: &ExportSettings,
+) -> Result<(Vec<u8>, Plan), ExportError> {
     let trainable_nodes = trainable_nodes(&graph, settings.fine_tune_last)?;
-    let nodes = graph.nodes.iter().map(|node| {
-        let operator = operator(&node.operation).ok_or_else(|| ExportError::NoOperator {
-            name: node.name.clone(),
-        })?;
-        Ok(NodeSpec {
-            operator,
-            inputs: node.inputs.clone(),
-        })
+    let shapes = graph.shapes();
+    let nodes = graph.nodes.into_iter().zip(&shapes[1..]);
+    let nodes = nodes.map(|(node, output)| NodeSpec {
+        operator: operator(node.operation, *output),
+        inputs: node.inputs,
     });
-    let nodes: Result<Vec<NodeSpec>, ExportError> = nodes.collect();
     let spec = GraphSpec {
         name: graph.name,
         input: graph.input,
-        nodes: nodes?,
+        nodes: nodes.collect(),
         mean: settings.normalize.mean.clone(),
         std: settings.normalize.std.clone(),
         labels: settings.labels.clone(),
@@ -110,21 +112,22 @@ fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
     Ok(graph.nodes.len() - first)
 }
 
-/// The runtime's operator for an operation; None for those that the passes replace by others.
-fn operator(operation: &Operation) -> Option<OperatorSpec> {
-    Some(match operation {
+/// The runtime's operator for an operation whose output has the shape `output`.
+fn operator(operation: Operation, output: Shape) -> OperatorSpec {
+    match operation {
         Operation::Conv2d {
             params,
             weights,
             bias,
             pool: Some(pool),
+            ..
         } => OperatorSpec::Conv2dMaxPool2d {
             window: *params.window(),
             groups: params.groups(),
             out_channels: params.output().channels,
             activation: params.activation(),
-            weights: weights.clone(),
-            bias: bias.clone(),
+            weights,
+            bias,
             pool: *pool.window(),
             rounding: pool.rounding(),
         },
@@ -133,23 +136,25 @@ fn operator(operation: &Operation) -> Option<OperatorSpec> {
             weights,
             bias,
             pool: None,
+            ..
         } => OperatorSpec::Conv2d {
             window: *params.window(),
             groups: params.groups(),
             out_channels: params.output().channels,
             activation: params.activation(),
-            weights: weights.clone(),
-            bias: bias.clone(),
+            weights,
+            bias,
         },
         Operation::Linear {
             params,
             weights,
             bias,
+            ..
         } => OperatorSpec::Linear {
             out_features: params.out_features(),
             activation: params.activation(),
-            weights: weights.clone(),
-            bias: bias.clone(),
+            weights,
+            bias,
         },
         Operation::MaxPool2d(params) => OperatorSpec::MaxPool2d {
             window: *params.window(),
@@ -160,8 +165,62 @@ fn operator(operation: &Operation) -> Option<OperatorSpec> {
             rounding: params.rounding(),
             count_padding: params.count_padding(),
         },
-        Operation::Unary(function) => OperatorSpec::Unary(*function),
+        Operation::Unary(function) => OperatorSpec::Unary(function),
         Operation::Softmax => OperatorSpec::Softmax,
-        Operation::ChannelAffine { .. } | Operation::Identity => return None,
-    })
+        Operation::LogSoftmax => OperatorSpec::LogSoftmax,
+        Operation::ChannelAffine {
+            activation,
+            scale,
+            shift,
+        } => OperatorSpec::ChannelAffine {
+            activation,
+            scale,
+            shift,
+        },
+        Operation::Binary {
+            function,
+            activation,
+        } => OperatorSpec::Binary {
+            function,
+            activation,
+        },
+        Operation::BinaryConstant {
+            function,
+            activation,
+            shape,
+            operand,
+        } => OperatorSpec::BinaryConstant {
+            function,
+            activation,
+            shape,
+            operand,
+        },
+        Operation::Concat { axis } => OperatorSpec::Concat { axis },
+        Operation::Slice {
+            start,
+            step,
+            output,
+        } => OperatorSpec::Slice {
+            start,
+            step,
+            output,
+        },
+        Operation::Pad {
+            before,
+            after,
+            value,
+        } => OperatorSpec::Pad {
+            before,
+            after,
+            value,
+        },
+        Operation::Upsample { factor_h, factor_w } => OperatorSpec::Upsample { factor_h, factor_w },
+        Operation::Transpose { order } => OperatorSpec::Transpose { order },
+        Operation::Reshape { output } => OperatorSpec::Reshape { output },
+        Operation::Quantize(output) => OperatorSpec::Int8(Int8Spec::Quantize { output }),
+        Operation::Dequantize(_) => OperatorSpec::Int8(Int8Spec::Dequantize),
+        Operation::Int8 { operation, output } => OperatorSpec::Int8(operation.spec(output)),
+        // In place, a reshape to the shape it has costs nothing.
+        Operation::Identity => OperatorSpec::Reshape { output },
+    }
 }

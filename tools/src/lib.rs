@@ -25,3 +25,4 @@ pub mod report;
 pub mod samples;
 pub mod train;
 pub mod transform;
+pub mod verify;

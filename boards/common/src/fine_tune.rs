@@ -34,7 +34,7 @@ pub fn fine_tune<'a, const OPS: u64, K: Kernels>(
     memory: Memory<'a>,
     kernels: K,
 ) -> Result<(), Failure> {
-    let model = Model::load(file)?;
+    let model = Model::load_with::<OPS>(file)?;
     let session = Session::<OPS, K>::new(&model, memory.session, kernels)?;
     let mut tuner = FineTuner::new(session, memory.training, samples.optimizer())?;
     board.line(format_args!(

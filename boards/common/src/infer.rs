@@ -26,7 +26,7 @@ pub fn infer<'a, const OPS: u64, K: Kernels>(
     kernels: K,
 ) -> Result<(), Failure> {
     board.start_counting();
-    let model = Model::load(file)?;
+    let model = Model::load_with::<OPS>(file)?;
     let load = board.instructions();
     let mut session = Session::<OPS, K>::new(&model, arena, kernels)?;
     board.line(format_args!(

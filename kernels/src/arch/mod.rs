@@ -5,20 +5,23 @@
 //! once, in `generic`, over a small vector trait; a file for an instruction set says what a vector is there and
 //! instantiates them.
 //!
+//! Fuzz targets run the portable set; with coverage counters in them the sets of x86-64 take minutes to compile,
+//! and are left out.
+//!
 //! This is the only place of the crate with unsafe code.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
 #[cfg(any(
-    target_arch = "x86_64",
+    all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
 ))]
 mod generic;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub mod wasm32;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(fuzzing)))]
 pub mod x86_64;
 
 #[cfg(any(test, feature = "std"))]
@@ -94,9 +97,9 @@ macro_rules! list {
 }
 
 list! {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
     avx512: x86_64::avx512, Within;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
     avx2: x86_64::avx2, Within;
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     neon: aarch64::neon, Within;

@@ -1,19 +1,53 @@
 // A function of each of `count` elements, in place: four of them for each work-item of dimension 0.
 
-__kernel void unary(__global storage *data, uint data_at, int count, int function, float slope) {
+// Products are rounded before sums, as on the CPU.
+#pragma OPENCL FP_CONTRACT OFF
+
+// A NaN stays a NaN, as on the CPU: clamp would drop it.
+static inline float limit(float x, float low, float high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+// `a` and `b` are the function's numbers, in the order of its definition.
+static inline float apply(float x, int function, float a, float b) {
+    switch (function) {
+    case RELU:
+        return x < 0.0f ? 0.0f : x;
+    case RELU6:
+        return limit(x, 0.0f, 6.0f);
+    case LEAKY_RELU:
+        return x > 0.0f ? x : x * a;
+    case SIGMOID:
+        return 1.0f / (1.0f + exp(-x));
+    case TANH:
+        return tanh(x);
+    case CLIP:
+        return limit(x, a, b);
+    case ELU:
+        return x > 0.0f ? x : expm1(x) * a;
+    case HARD_SIGMOID:
+        return limit(x * a + b, 0.0f, 1.0f);
+    case HARD_SWISH:
+        return limit(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f) * x;
+    default:
+        return x;
+    }
+}
+
+__kernel void unary(__global storage *data, uint data_at, int count, int function, float a, float b) {
     const int first = get_global_id(0) * 4;
     if (first >= count)
         return;
     data += data_at;
     if (first + 4 <= count) {
         float4 x = LOAD4(data, first);
-        x.s0 = activate(x.s0, function, slope);
-        x.s1 = activate(x.s1, function, slope);
-        x.s2 = activate(x.s2, function, slope);
-        x.s3 = activate(x.s3, function, slope);
+        x.s0 = apply(x.s0, function, a, b);
+        x.s1 = apply(x.s1, function, a, b);
+        x.s2 = apply(x.s2, function, a, b);
+        x.s3 = apply(x.s3, function, a, b);
         STORE4(x, data, first);
     } else {
         for (int i = first; i < count; ++i)
-            STORE(activate(LOAD(data, i), function, slope), data, i);
+            STORE(apply(LOAD(data, i), function, a, b), data, i);
     }
 }

@@ -39,6 +39,9 @@ pub const PRELUDE: Source = source!("prelude.cl");
 /// Batch normalization, forward and backward.
 pub const BATCH_NORM: Source = source!("batch_norm.cl");
 
+/// Functions of two tensors, and the affine function of each channel.
+pub const BINARY: Source = source!("binary.cl");
+
 /// Convolution, alone and with a max pool: an implicit matrix product.
 pub const CONV2D: Source = source!("conv2d.cl", behind "tile.cl");
 
@@ -81,13 +84,17 @@ pub const POOL2D_BACKWARD: Source = source!("pool2d_backward.cl");
 /// Sums in a fixed order.
 pub const REDUCE: Source = source!("reduce.cl");
 
-/// Softmax.
+/// Softmax and its logarithm.
 pub const SOFTMAX: Source = source!("softmax.cl");
+
+/// Copies between tensors of different shapes.
+pub const STRIDED_COPY: Source = source!("strided_copy.cl");
 
 /// Every file, for what depends on any of them.
 pub const ALL: &[Source] = &[
     PRELUDE,
     BATCH_NORM,
+    BINARY,
     CONV2D,
     CROSS_ENTROPY,
     DEPTHWISE_CONV2D,
@@ -103,4 +110,5 @@ pub const ALL: &[Source] = &[
     POOL2D_BACKWARD,
     REDUCE,
     SOFTMAX,
+    STRIDED_COPY,
 ];

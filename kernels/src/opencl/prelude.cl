@@ -34,33 +34,18 @@ typedef float storage;
 #define MULTIPLY_ADD(a, b, sum) mad((a), (b), (sum))
 #endif
 
-// Functions of one element, fused or alone. The numbers are the host's.
-#define IDENTITY 0
+// Functions of one element. The numbers are the host's.
 #define RELU 1
 #define RELU6 2
 #define LEAKY_RELU 3
 #define SIGMOID 4
 #define TANH 5
+#define CLIP 6
+#define ELU 7
+#define HARD_SIGMOID 8
+#define HARD_SWISH 9
 
 // Functions are `static`: a plain `inline` one has no definition to link, and some drivers miss it.
-
-// A NaN stays a NaN, as on the CPU: fmax would drop it.
-static inline float activate(float x, int function, float slope) {
-    switch (function) {
-    case RELU:
-        return x < 0.0f ? 0.0f : x;
-    case RELU6:
-        return x < 0.0f ? 0.0f : x > 6.0f ? 6.0f : x;
-    case LEAKY_RELU:
-        return x < 0.0f ? slope * x : x;
-    case SIGMOID:
-        return 1.0f / (1.0f + exp(-x));
-    case TANH:
-        return tanh(x);
-    default:
-        return x;
-    }
-}
 
 // A quotient and its remainder are computed as `q = i / n, r = i - q * n` in all files. With `%` LLVM makes an
 // instruction of the pair that Oclgrind's check for uninitialized values does not know.

@@ -1,5 +1,5 @@
 // Softmax over each run of `channels` elements, in place: exp(x - max) / sum of exp(x - max), where max is the
-// largest, so that no input overflows. A NaN makes the run NaN.
+// largest, so that no input overflows. A NaN makes the run NaN. With `is_log` the logarithm of that.
 //
 // The work-items of dimension 0 share a run: one for short runs, a power of two for long ones, all in one
 // work-group. Dimension 1 runs over the runs. `shared` has one float for each work-item of the group.
@@ -9,7 +9,7 @@ static inline float larger(float a, float b) {
 }
 
 __kernel void softmax(
-    __global storage *data, uint data_at, int runs, int channels, __local float *shared
+    __global storage *data, uint data_at, int runs, int channels, int is_log, __local float *shared
 ) {
     const int lane = get_local_id(0);
     const int lanes = get_local_size(0);
@@ -45,6 +45,9 @@ __kernel void softmax(
     barrier(CLK_LOCAL_MEM_FENCE);
     sum = shared[0];
 
-    for (int i = lane; i < end; i += lanes)
-        STORE(exp(LOAD(data, i) - largest) / sum, data, i);
+    const float log_sum = log(sum);
+    for (int i = lane; i < end; i += lanes) {
+        const float x = LOAD(data, i) - largest;
+        STORE(is_log ? x - log_sum : exp(x) / sum, data, i);
+    }
 }

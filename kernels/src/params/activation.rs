@@ -1,5 +1,7 @@
 //! Functions of one value.
 
+use super::ParamsError;
+
 /// What is applied to each output of a convolution or linear layer on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -62,4 +64,67 @@ pub enum Unary {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// `min(max(x, low), high)`.
+    Clip {
+        /// Smallest value; may be minus infinity.
+        low: f32,
+        /// Largest value, not below `low`; may be infinite.
+        high: f32,
+    },
+    /// `x` where positive, `alpha * (exp(x) - 1)` elsewhere.
+    Elu {
+        /// What it tends to for small inputs, negated.
+        alpha: f32,
+    },
+    /// `min(max(alpha * x + beta, 0), 1)`.
+    HardSigmoid {
+        /// Slope; 1/6 in PyTorch, 0.2 by default in ONNX.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `x * min(max(x / 6 + 1/2, 0), 1)`.
+    HardSwish,
+}
+
+/// A sixth, rounded to nearest: the slope of [`Unary::HardSwish`]'s factor.
+pub(crate) const SIXTH: f32 = 1.0 / 6.0;
+
+/// `min(max(alpha * x + beta, 0), 1)`, the product rounded before the sum.
+#[inline(always)]
+pub(crate) fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
+    clamp(x * alpha + beta, 0.0, 1.0)
+}
+
+impl Unary {
+    /// True if the function has a derivative that its output tells: it may be trained through.
+    pub const fn has_backward(self) -> bool {
+        match self {
+            Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Tanh => true,
+            // The sides are told apart by the sign of the output.
+            Self::LeakyRelu { slope } => slope >= 0.0,
+            Self::Clip { .. } | Self::Elu { .. } | Self::HardSigmoid { .. } | Self::HardSwish => {
+                false
+            }
+        }
+    }
+
+    /// What is wrong with the function's numbers, if anything.
+    ///
+    /// # Errors
+    /// [`ParamsError::Function`] if one is not finite, or if a range is empty; the ends of a range may be infinite.
+    pub const fn check(self) -> Result<(), ParamsError> {
+        let valid = match self {
+            Self::LeakyRelu { slope } => slope.is_finite(),
+            Self::Clip { low, high } => low <= high,
+            Self::Elu { alpha } => alpha.is_finite(),
+            Self::HardSigmoid { alpha, beta } => alpha.is_finite() && beta.is_finite(),
+            Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Tanh | Self::HardSwish => true,
+        };
+        if valid {
+            Ok(())
+        } else {
+            Err(ParamsError::Function)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What is refused.
 
 use super::MAX_EXTENT;
+use crate::Shape;
 
 /// Why parameters were refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,27 @@ pub enum ParamsError {
     PoolPadding,
     /// A pool that is joined to a convolution overlaps itself, or has padding or dilation.
     NotFusible,
+    /// An operand has neither the extents of the tensor it is applied to nor 1.
+    Broadcast {
+        /// Shape of the operand.
+        operand: Shape,
+        /// Shape of the tensor.
+        shape: Shape,
+    },
+    /// Tensors that are to be concatenated differ in an extent along another axis.
+    Concat,
+    /// A part of a tensor reaches beyond it.
+    OutOfRange,
+    /// An order of axes names one of them twice.
+    Order,
+    /// A number of a function is not finite, or a range has no values.
+    Function,
+    /// A scale, or the quotient of two, is not finite and positive.
+    Scale,
+    /// The least quantized number of an output is above the largest.
+    Bounds,
+    /// A sum of 8-bit products and its bias could overflow 32 bits.
+    Accumulator,
 }
 
 impl core::fmt::Display for ParamsError {
@@ -60,6 +82,29 @@ impl core::fmt::Display for ParamsError {
             Self::NotFusible => write!(
                 f,
                 "the windows of a pool that is joined to a convolution must not overlap, and have neither padding nor dilation"
+            ),
+            Self::Broadcast { operand, shape } => write!(
+                f,
+                "an operand of {operand} cannot be spread over {shape}: each extent must be the same or 1"
+            ),
+            Self::Concat => write!(
+                f,
+                "concatenated tensors must have the same extents along the other axes"
+            ),
+            Self::OutOfRange => write!(f, "a part of a tensor reaches beyond it"),
+            Self::Order => write!(f, "an order of axes must name each of them once"),
+            Self::Function => write!(
+                f,
+                "the numbers of a function must be finite, and its range not empty"
+            ),
+            Self::Scale => write!(
+                f,
+                "a scale, and the quotient of two, must be finite and positive"
+            ),
+            Self::Bounds => write!(f, "the bounds of an output are not in order"),
+            Self::Accumulator => write!(
+                f,
+                "a sum of 8-bit products and its bias could overflow 32 bits"
             ),
         }
     }

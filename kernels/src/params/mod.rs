@@ -4,19 +4,29 @@
 //! window larger than its padded input), so kernels rely on it and do not check again.
 
 mod activation;
+mod binary;
 mod conv2d;
 mod error;
+mod int8;
 mod linear;
+mod nest;
 mod pool2d;
 mod pooled_conv2d;
+mod strided_copy;
 mod window;
 
 pub use activation::{Activation, Unary, clamp};
+pub(crate) use activation::{SIXTH, hard_sigmoid};
+pub use binary::{Binary, BinaryFunction};
 pub use conv2d::Conv2d;
 pub use error::ParamsError;
+pub(crate) use int8::Rescale;
+pub use int8::{AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, WeightsI8};
 pub use linear::Linear;
+pub use nest::Loop;
 pub use pool2d::{CountPadding, Pool2d};
 pub use pooled_conv2d::PooledConv2d;
+pub use strided_copy::{Axis, Concat, PerAxis, StridedCopy, Upsample, transposed};
 pub use window::{Padding, Rounding, Window};
 
 /// Largest value of any extent, kernel, stride, padding or dilation. It keeps every product of two

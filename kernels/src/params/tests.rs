@@ -130,3 +130,80 @@ fn clamp_keeps_nan_and_signed_zero() {
     assert_eq!(clamp(-1.0, 0.0, 6.0).to_bits(), 0.0f32.to_bits());
     assert_eq!(clamp(7.0, 0.0, 6.0), 6.0);
 }
+
+#[test]
+fn operands_are_spread_over_axes_of_one() -> Result<(), ParamsError> {
+    let shape = Shape::new(3, 4, 5);
+    let runs = |operand| {
+        let params = Binary::new(BinaryFunction::Add, Activation::Identity, shape, operand)?;
+        let mut starts = Vec::new();
+        let nest = params.nest;
+        nest.for_each_run((0, 0), |from, to| starts.push((from, to)));
+        Ok::<_, ParamsError>((starts, nest.run.extent, nest.run.from))
+    };
+    // What agrees in its order is one run; so is what is the same everywhere.
+    assert_eq!(runs(shape)?, (vec![(0, 0)], 60, 1));
+    assert_eq!(runs(Shape::vector(1))?, (vec![(0, 0)], 60, 0));
+    let (starts, extent, step) = runs(Shape::vector(5))?;
+    assert_eq!((starts.len(), extent, step), (12, 5, 1));
+    assert!(starts.iter().all(|(from, to)| *from == 0 && to % 5 == 0));
+    let rows = runs(Shape::new(3, 1, 1))?;
+    assert_eq!(rows, (vec![(0, 0), (1, 20), (2, 40)], 20, 0));
+    let row = runs(Shape::new(1, 4, 5))?;
+    assert_eq!(row, (vec![(0, 0), (0, 20), (0, 40)], 20, 1));
+    let (starts, extent, step) = runs(Shape::new(3, 1, 5))?;
+    assert_eq!((extent, step), (5, 1));
+    assert_eq!(starts[3..6], [(0, 15), (5, 20), (5, 25)]);
+    for operand in [Shape::new(2, 4, 5), Shape::new(3, 4, 6), Shape::vector(4)] {
+        let refused = runs(operand).map(|_| ());
+        assert_eq!(refused, Err(ParamsError::Broadcast { operand, shape }));
+    }
+    assert_eq!(runs(Shape::vector(0)).map(|_| ()), Err(ParamsError::Zero));
+    Ok(())
+}
+
+#[test]
+fn copies_reach_no_further_than_their_tensors() {
+    let shape = Shape::new(3, 4, 5);
+    let place = |position, output| StridedCopy::place(shape, position, output).map(|_| ());
+    assert_eq!(place([0; 3], shape), Ok(()));
+    assert_eq!(place([1, 2, 3], Shape::new(4, 6, 8)), Ok(()));
+    let beyond = Err(ParamsError::OutOfRange);
+    assert_eq!(place([2, 2, 3], Shape::new(4, 6, 8)), beyond);
+    assert_eq!(place([usize::MAX, 0, 0], shape), beyond);
+    let slice = |start, step, output| StridedCopy::slice(shape, start, step, output).map(|_| ());
+    assert_eq!(slice([1, 0, 1], [1, 3, 2], Shape::new(2, 2, 2)), Ok(()));
+    assert_eq!(slice([1, 1, 1], [1, 3, 2], Shape::new(2, 2, 2)), beyond);
+    assert_eq!(
+        slice([0; 3], [usize::MAX, 1, 1], Shape::new(2, 1, 1)),
+        beyond
+    );
+    let zero = Err(ParamsError::Zero);
+    assert_eq!(slice([0; 3], [0, 1, 1], Shape::vector(1)), zero);
+    assert_eq!(slice([0; 3], [1; 3], Shape::vector(0)), zero);
+    let twice = StridedCopy::transpose(shape, [Axis::Width, Axis::Height, Axis::Width]);
+    assert_eq!(twice.map(|_| ()), Err(ParamsError::Order));
+}
+
+#[test]
+fn joined_tensors_agree_along_the_other_axes() -> Result<(), ParamsError> {
+    let (a, b) = (Shape::new(3, 4, 5), Shape::new(3, 2, 5));
+    let along = |axis, inputs: &[Shape]| Concat::new(axis, inputs).map(|concat| concat.output());
+    assert_eq!(along(Axis::Width, &[a, b, a])?, Shape::new(3, 10, 5));
+    assert_eq!(along(Axis::Channels, &[a, a])?, Shape::new(3, 4, 10));
+    assert_eq!(along(Axis::Height, &[b])?, b);
+    assert_eq!(along(Axis::Height, &[a, b]), Err(ParamsError::Concat));
+    assert_eq!(along(Axis::Height, &[]), Err(ParamsError::Zero));
+    assert_eq!(along(Axis::Height, &[a; 5]), Err(ParamsError::TooLarge));
+    let empty = Shape::new(0, 4, 5);
+    assert_eq!(along(Axis::Height, &[a, empty]), Err(ParamsError::Zero));
+    Ok(())
+}
+
+#[test]
+fn only_functions_whose_output_tells_the_derivative_have_a_way_back() {
+    assert!(Unary::LeakyRelu { slope: 0.0 }.has_backward());
+    assert!(!Unary::LeakyRelu { slope: -0.1 }.has_backward());
+    assert!(!Unary::LeakyRelu { slope: f32::NAN }.has_backward());
+    assert!(Unary::Tanh.has_backward() && !Unary::HardSwish.has_backward());
+}

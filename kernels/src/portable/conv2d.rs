@@ -15,12 +15,12 @@ use crate::params::{Conv2d, PooledConv2d};
 use crate::taps::{Axis, Taps};
 
 /// The taps inside the input at one output pixel, by rows and by columns.
-type Window = (Taps, Taps);
+pub(super) type Window = (Taps, Taps);
 
 /// Calls `f(index in the sample's input, index in an output channel's weights, length)` for each segment
 /// of a group at one output pixel, in canonical order.
 #[inline(always)]
-fn for_each_segment(
+pub(super) fn for_each_segment(
     params: &Conv2d,
     group: usize,
     (rows, columns): Window,
@@ -59,13 +59,13 @@ fn for_each_segment(
 
 /// True if segments are single values, one for each channel: they would be all overhead, so all channels
 /// of a tap are walked instead.
-fn one_by_one(params: &Conv2d) -> bool {
+pub(super) fn one_by_one(params: &Conv2d) -> bool {
     params.is_depthwise() && params.groups() > 1
 }
 
 /// `len` elements from `first`, or none.
 #[inline(always)]
-fn cut(slice: &[f32], first: usize, len: usize) -> &[f32] {
+pub(super) fn cut<T>(slice: &[T], first: usize, len: usize) -> &[T] {
     slice
         .get(first..)
         .and_then(|rest| rest.get(..len))
@@ -207,7 +207,7 @@ pub fn conv2d_max_pool2d_f32(
 
 /// The weights, bias and outputs of one group are those of the `index`-th of equal parts.
 #[inline(always)]
-fn group_weights<'a>(params: &Conv2d, weights: &'a [f32], index: usize) -> &'a [f32] {
+pub(super) fn group_weights<'a, T>(params: &Conv2d, weights: &'a [T], index: usize) -> &'a [T] {
     let len = params.group_out_channels().saturating_mul(params.taps());
     cut(weights, index.wrapping_mul(len), len)
 }

@@ -7,7 +7,7 @@ pub(super) const BLOCK: usize = 4;
 
 /// The rows, `len` long each, of a block of weights.
 #[inline(always)]
-pub(super) fn block_rows(block: &[f32], len: usize) -> Option<[&[f32]; BLOCK]> {
+pub(super) fn block_rows<T>(block: &[T], len: usize) -> Option<[&[T]; BLOCK]> {
     let (r0, rest) = block.split_at_checked(len)?;
     let (r1, rest) = rest.split_at_checked(len)?;
     let (r2, r3) = rest.split_at_checked(len)?;

@@ -10,26 +10,35 @@
 //! that are cut to the same length first.
 
 pub mod batch_norm;
+pub(crate) mod binary;
 mod conv2d;
 mod cross_entropy;
 mod dot;
+mod int8;
 mod linear;
 mod peak;
 pub(crate) mod pool2d;
 mod rows;
 pub(crate) mod softmax;
+pub(crate) mod strided_copy;
 mod unary;
 
+pub use binary::{binary_f32, channel_affine_f32};
 pub use conv2d::{
     conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights, conv2d_max_pool2d_f32,
 };
 pub use cross_entropy::cross_entropy_f32;
+pub use int8::{
+    add_i8, avg_pool2d_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8, quantize_i8,
+    requantize_i8, softmax_i8,
+};
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use peak::peak_f32;
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub use softmax::{softmax_f32, softmax_f32_backward};
+pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
+pub use strided_copy::strided_copy;
 pub use unary::{unary_f32, unary_f32_backward};
 
 use crate::ops::{BackwardKernels, Kernels};

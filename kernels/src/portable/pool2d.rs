@@ -8,10 +8,10 @@ use crate::taps::{Axis, Taps};
 
 /// Calls `f` for every output position of one sample with its run of channels and its taps.
 #[inline(always)]
-fn for_each_position(
+pub(super) fn for_each_position<T>(
     params: &Pool2d,
-    output: &mut [f32],
-    mut f: impl FnMut(&mut [f32], (usize, usize), (Taps, Taps)),
+    output: &mut [T],
+    mut f: impl FnMut(&mut [T], (usize, usize), (Taps, Taps)),
 ) {
     let (from, to) = (params.input(), params.output());
     let vertical = Axis::vertical(params.window(), from.height);
@@ -47,7 +47,11 @@ fn first_position(params: &Pool2d, (rows, columns): (Taps, Taps)) -> usize {
 
 /// Calls `f` with the index of the first channel of each input position that an output sees.
 #[inline(always)]
-fn for_each_input(params: &Pool2d, (rows, columns): (Taps, Taps), mut f: impl FnMut(usize)) {
+pub(super) fn for_each_input(
+    params: &Pool2d,
+    (rows, columns): (Taps, Taps),
+    mut f: impl FnMut(usize),
+) {
     let (down, right) = steps(params);
     let mut row = first_position(params, (rows, columns));
     for _ in 0..rows.count {

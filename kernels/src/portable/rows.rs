@@ -3,33 +3,33 @@
 
 /// The rows of `slice`; what is shorter than a row at its end is left over. There is no row of length 0.
 #[inline(always)]
-pub(super) fn rows_of(slice: &[f32], len: usize) -> Rows<'_> {
+pub(super) fn rows_of<T>(slice: &[T], len: usize) -> Rows<'_, T> {
     Rows { rest: slice, len }
 }
 
 /// The rows of `slice`, to write to.
 #[inline(always)]
-pub(super) fn rows_of_mut(slice: &mut [f32], len: usize) -> RowsMut<'_> {
+pub(super) fn rows_of_mut<T>(slice: &mut [T], len: usize) -> RowsMut<'_, T> {
     RowsMut { rest: slice, len }
 }
 
 /// See [`rows_of`].
 #[derive(Clone)]
-pub(super) struct Rows<'a> {
-    rest: &'a [f32],
+pub(super) struct Rows<'a, T> {
+    rest: &'a [T],
     len: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, T> Rows<'a, T> {
     /// What was not taken yet.
     #[inline(always)]
-    pub(super) fn rest(&self) -> &'a [f32] {
+    pub(super) fn rest(&self) -> &'a [T] {
         self.rest
     }
 }
 
-impl<'a> Iterator for Rows<'a> {
-    type Item = &'a [f32];
+impl<'a, T> Iterator for Rows<'a, T> {
+    type Item = &'a [T];
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -43,21 +43,21 @@ impl<'a> Iterator for Rows<'a> {
 }
 
 /// See [`rows_of_mut`].
-pub(super) struct RowsMut<'a> {
-    rest: &'a mut [f32],
+pub(super) struct RowsMut<'a, T> {
+    rest: &'a mut [T],
     len: usize,
 }
 
-impl<'a> RowsMut<'a> {
+impl<'a, T> RowsMut<'a, T> {
     /// What was not taken yet.
     #[inline(always)]
-    pub(super) fn rest(self) -> &'a mut [f32] {
+    pub(super) fn rest(self) -> &'a mut [T] {
         self.rest
     }
 }
 
-impl<'a> Iterator for RowsMut<'a> {
-    type Item = &'a mut [f32];
+impl<'a, T> Iterator for RowsMut<'a, T> {
+    type Item = &'a mut [T];
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {

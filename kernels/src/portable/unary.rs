@@ -2,7 +2,7 @@
 //! a loop over the simple ones can become vector instructions.
 
 use crate::lengths;
-use crate::params::{Unary, clamp};
+use crate::params::{SIXTH, Unary, clamp, hard_sigmoid};
 
 #[inline(always)]
 fn each(data: &mut [f32], f: impl Fn(f32) -> f32) {
@@ -19,6 +19,10 @@ pub fn unary_f32(function: Unary, data: &mut [f32]) {
         Unary::LeakyRelu { slope } => each(data, |x| if x > 0.0 { x } else { x * slope }),
         Unary::Sigmoid => each(data, |x| 1.0 / (1.0 + libm::expf(-x))),
         Unary::Tanh => each(data, libm::tanhf),
+        Unary::Clip { low, high } => each(data, |x| clamp(x, low, high)),
+        Unary::Elu { alpha } => each(data, |x| if x > 0.0 { x } else { libm::expm1f(x) * alpha }),
+        Unary::HardSigmoid { alpha, beta } => each(data, |x| hard_sigmoid(x, alpha, beta)),
+        Unary::HardSwish => each(data, |x| hard_sigmoid(x, SIXTH, 0.5) * x),
     }
 }
 
@@ -29,8 +33,8 @@ fn each_pair(output: &[f32], d: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     }
 }
 
-/// Turns the gradient of the output into that of the input, given the output. A leaky ReLU's slope must
-/// not be negative: its output would not tell the sides apart.
+/// Turns the gradient of the output into that of the input, given the output. A function without
+/// [`Unary::has_backward`] leaves `d` as it is.
 pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
     if !lengths::same("output", output, d) {
         return;
@@ -43,5 +47,6 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
         }
         Unary::Sigmoid => each_pair(output, d, |d, y| d * (1.0 - y) * y),
         Unary::Tanh => each_pair(output, d, |d, y| d * (1.0 - y * y)),
+        Unary::Clip { .. } | Unary::Elu { .. } | Unary::HardSigmoid { .. } | Unary::HardSwish => {}
     }
 }

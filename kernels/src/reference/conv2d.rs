@@ -23,7 +23,11 @@ fn for_each_tap(params: &Conv2d, batch: usize, mut f: impl FnMut(usize, usize, u
 }
 
 /// Calls `f(input index, weight index)` for every multiplication of one output `[n, y, x, channel]`.
-fn for_each_tap_of(params: &Conv2d, output: [usize; 4], mut f: impl FnMut(usize, usize)) {
+pub(super) fn for_each_tap_of(
+    params: &Conv2d,
+    output: [usize; 4],
+    mut f: impl FnMut(usize, usize),
+) {
     let (from, window) = (params.input(), params.window());
     let (group_in, group_out) = (params.group_in_channels(), params.group_out_channels());
     let [n, out_y, out_x, out_channel] = output;

@@ -8,26 +8,39 @@
 //! `exp`, `log`, `sqrt` and `tanh` are those of the pinned `libm`.
 
 pub mod batch_norm;
+mod binary;
 mod conv2d;
 mod cross_entropy;
+mod int8;
 mod linear;
 mod pool2d;
 mod softmax;
+mod strided_copy;
 mod unary;
 
+pub use binary::{binary_f32, channel_affine_f32};
 pub use conv2d::{
     conv2d_f32, conv2d_f32_backward_input, conv2d_f32_backward_weights, conv2d_max_pool2d_f32,
 };
 pub use cross_entropy::cross_entropy_f32;
+pub use int8::{
+    add_i8, avg_pool2d_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8, quantize_i8,
+    requantize_i8, softmax_i8,
+};
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub use softmax::{softmax_f32, softmax_f32_backward};
+pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
+pub use strided_copy::strided_copy;
 pub use unary::{unary_f32, unary_f32_backward};
 
 use crate::ops::{BackwardKernels, Kernels};
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, SoftmaxI8, StridedCopy, Unary, WeightsI8,
+};
+use crate::quant::Quantization;
 
 /// The oracle as a kernel set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +100,80 @@ impl Kernels for Reference {
 
     fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
         softmax_f32(channels, data);
+    }
+
+    fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
+        log_softmax_f32(channels, data);
+    }
+
+    fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
+        binary_f32(params, operand, data);
+    }
+
+    fn channel_affine_f32(
+        &self,
+        activation: Activation,
+        scale: &[f32],
+        shift: &[f32],
+        data: &mut [f32],
+    ) {
+        channel_affine_f32(activation, scale, shift, data);
+    }
+
+    fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
+        strided_copy(params, input, output);
+    }
+
+    fn quantize_i8(&self, to: Quantization, input: &[f32], output: &mut [i8]) {
+        quantize_i8(to, input, output);
+    }
+
+    fn dequantize_i8(&self, from: Quantization, input: &[i8], output: &mut [f32]) {
+        dequantize_i8(from, input, output);
+    }
+
+    fn conv2d_i8(
+        &self,
+        params: &Conv2dI8,
+        input: &[i8],
+        weights: WeightsI8<'_>,
+        output: &mut [i8],
+    ) {
+        conv2d_i8(params, input, weights, output);
+    }
+
+    fn linear_i8(
+        &self,
+        params: &LinearI8,
+        input: &[i8],
+        weights: WeightsI8<'_>,
+        output: &mut [i8],
+    ) {
+        linear_i8(params, input, weights, output);
+    }
+
+    fn max_pool2d_i8(&self, params: &Pool2d, input: &[i8], output: &mut [i8]) {
+        max_pool2d_i8(params, input, output);
+    }
+
+    fn avg_pool2d_i8(&self, params: &AvgPool2dI8, input: &[i8], output: &mut [i8]) {
+        avg_pool2d_i8(params, input, output);
+    }
+
+    fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
+        add_i8(params, operand, data);
+    }
+
+    fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {
+        requantize_i8(params, data);
+    }
+
+    fn softmax_i8(&self, params: &SoftmaxI8, data: &mut [i8]) {
+        softmax_i8(params, data);
+    }
+
+    fn strided_copy_i8(&self, params: &StridedCopy, input: &[i8], output: &mut [i8]) {
+        strided_copy(params, input, output);
     }
 }
 

@@ -6,30 +6,37 @@ use crate::lengths;
 use crate::params::{CountPadding, Pool2d};
 
 /// Calls `f(output index, input index)` for every input that an output sees, in canonical order.
-fn for_each_tap(params: &Pool2d, batch: usize, mut f: impl FnMut(usize, usize)) {
-    let (from, to, window) = (params.input(), params.output(), params.window());
+pub(super) fn for_each_tap(params: &Pool2d, batch: usize, mut f: impl FnMut(usize, usize)) {
+    let to = params.output();
     let mut o = 0;
     for n in 0..batch {
         for out_y in 0..to.height {
             for out_x in 0..to.width {
                 for channel in 0..to.channels {
-                    for kernel_y in 0..window.kernel_h {
-                        let y = out_y * window.stride_h + kernel_y * window.dilation_h;
-                        for kernel_x in 0..window.kernel_w {
-                            let x = out_x * window.stride_w + kernel_x * window.dilation_w;
-                            let (Some(y), Some(x)) = (
-                                inside(y, window.padding.top, from.height),
-                                inside(x, window.padding.left, from.width),
-                            ) else {
-                                continue;
-                            };
-                            let position = (n * from.height + y) * from.width + x;
-                            f(o, position * from.channels + channel);
-                        }
-                    }
+                    for_each_tap_of(params, [n, out_y, out_x, channel], |i| f(o, i));
                     o += 1;
                 }
             }
+        }
+    }
+}
+
+/// Calls `f(input index)` for every input that the output `[n, y, x, channel]` sees.
+pub(super) fn for_each_tap_of(params: &Pool2d, output: [usize; 4], mut f: impl FnMut(usize)) {
+    let (from, window) = (params.input(), params.window());
+    let [n, out_y, out_x, channel] = output;
+    for kernel_y in 0..window.kernel_h {
+        let y = out_y * window.stride_h + kernel_y * window.dilation_h;
+        for kernel_x in 0..window.kernel_w {
+            let x = out_x * window.stride_w + kernel_x * window.dilation_w;
+            let (Some(y), Some(x)) = (
+                inside(y, window.padding.top, from.height),
+                inside(x, window.padding.left, from.width),
+            ) else {
+                continue;
+            };
+            let position = (n * from.height + y) * from.width + x;
+            f(position * from.channels + channel);
         }
     }
 }
@@ -100,7 +107,7 @@ fn count(
 }
 
 /// What the average at output index `o` divides by.
-fn divisor(params: &Pool2d, o: usize) -> f32 {
+pub(super) fn divisor(params: &Pool2d, o: usize) -> f32 {
     let (from, to, w) = (params.input(), params.output(), params.window());
     let position = o / to.channels;
     let (y, x) = (position / to.width % to.height, position % to.width);

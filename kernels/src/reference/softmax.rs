@@ -27,6 +27,25 @@ pub fn softmax_f32(channels: usize, data: &mut [f32]) {
     }
 }
 
+/// `(x - max) - log(sum over the run of exp(x - max))`.
+pub fn log_softmax_f32(channels: usize, data: &mut [f32]) {
+    if !lengths::runs(channels, data) {
+        return;
+    }
+    for run in data.chunks_mut(channels) {
+        let max = max(run);
+        let mut sum = 0.0;
+        for x in run.iter_mut() {
+            *x -= max;
+            sum += libm::expf(*x);
+        }
+        let log = libm::logf(sum);
+        for x in run {
+            *x -= log;
+        }
+    }
+}
+
 /// Turns the gradient of the output into that of the input: `(d - sum over the run of d * y) * y`.
 pub fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
     if !lengths::runs(channels, output) || !lengths::same("d", d, output) {

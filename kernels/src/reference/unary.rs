@@ -1,7 +1,7 @@
 //! Functions of each element by itself, in place. Backward works from the forward function's output.
 
 use crate::lengths;
-use crate::params::{Unary, clamp};
+use crate::params::{SIXTH, Unary, clamp, hard_sigmoid};
 
 /// Applies `function` to each element.
 pub fn unary_f32(function: Unary, data: &mut [f32]) {
@@ -18,13 +18,22 @@ pub fn unary_f32(function: Unary, data: &mut [f32]) {
             }
             Unary::Sigmoid => 1.0 / (1.0 + libm::expf(-*x)),
             Unary::Tanh => libm::tanhf(*x),
+            Unary::Clip { low, high } => clamp(*x, low, high),
+            Unary::Elu { alpha } => {
+                if *x > 0.0 {
+                    *x
+                } else {
+                    libm::expm1f(*x) * alpha
+                }
+            }
+            Unary::HardSigmoid { alpha, beta } => hard_sigmoid(*x, alpha, beta),
+            Unary::HardSwish => hard_sigmoid(*x, SIXTH, 0.5) * *x,
         };
     }
 }
 
 /// Turns the gradient of the output into that of the input, given the output. At a kink it is that of
-/// the flat side, as in PyTorch. A leaky ReLU's slope must not be negative: its output would not tell
-/// the sides apart.
+/// the flat side, as in PyTorch. A function without [`Unary::has_backward`] leaves `d` as it is.
 pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
     if !lengths::same("output", output, d) {
         return;
@@ -54,6 +63,10 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
             }
             Unary::Sigmoid => *d * (1.0 - y) * y,
             Unary::Tanh => *d * (1.0 - y * y),
+            Unary::Clip { .. }
+            | Unary::Elu { .. }
+            | Unary::HardSigmoid { .. }
+            | Unary::HardSwish => *d,
         };
     }
 }

@@ -121,6 +121,14 @@ fn problems() -> Vec<Problem> {
     problems
 }
 
+/// The same for operations that have a geometry in common with these: parameters and batch.
+pub(super) fn geometries() -> Vec<(Conv2d, usize)> {
+    let problems = problems().into_iter();
+    problems
+        .map(|problem| (problem.params, problem.batch))
+        .collect()
+}
+
 fn random_problems() -> impl Iterator<Item = Problem> {
     let mut random = Random::new(1);
     core::iter::from_fn(move || {

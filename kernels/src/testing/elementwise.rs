@@ -7,8 +7,8 @@ use crate::ops::BackwardKernels;
 use crate::params::Unary;
 use crate::reference;
 
-/// Every function, with more than one slope.
-const FUNCTIONS: [Unary; 7] = [
+/// Every function, with more than one choice of its numbers.
+const FUNCTIONS: [Unary; 15] = [
     Unary::Relu,
     Unary::Relu6,
     Unary::LeakyRelu { slope: 0.01 },
@@ -16,6 +16,26 @@ const FUNCTIONS: [Unary; 7] = [
     Unary::LeakyRelu { slope: 1.5 },
     Unary::Sigmoid,
     Unary::Tanh,
+    Unary::Clip {
+        low: -1.0,
+        high: 0.5,
+    },
+    Unary::Clip {
+        low: f32::NEG_INFINITY,
+        high: 0.0,
+    },
+    Unary::Elu { alpha: 1.0 },
+    Unary::Elu { alpha: -0.25 },
+    Unary::HardSigmoid {
+        alpha: 0.2,
+        beta: 0.5,
+    },
+    Unary::HardSigmoid {
+        alpha: -1.5,
+        beta: 0.0,
+    },
+    Unary::HardSwish,
+    Unary::LeakyRelu { slope: -0.5 },
 ];
 
 /// Values at and beside every kink and limit.
@@ -39,7 +59,7 @@ const SPECIALS: [f32; 16] = [
 ];
 
 /// Checks functions of each element, forward and backward. Relu and its kind are the same bits in
-/// every set; a set of its own sigmoid or tanh is allowed a few units in the last place.
+/// every set; a set of its own sigmoid, tanh or ELU is allowed a few units in the last place.
 ///
 /// # Panics
 /// If the set is wrong, naming the problem.
@@ -52,7 +72,7 @@ pub fn unary(set: &dyn BackwardKernels, agreement: Agreement) {
         }
         values.rotate_right(len / 3);
         for function in FUNCTIONS {
-            let curved = matches!(function, Unary::Sigmoid | Unary::Tanh);
+            let curved = matches!(function, Unary::Sigmoid | Unary::Tanh | Unary::Elu { .. });
             let agreement = if curved { agreement } else { Agreement::Exact };
             let about: (&dyn Debug, &str) = (&(function, len), "unary_f32");
             let mut data = Guarded::new(&values);
@@ -79,6 +99,38 @@ pub fn unary(set: &dyn BackwardKernels, agreement: Agreement) {
         set.unary_f32_backward(Unary::Relu, &[1.0; 9], d.get());
     });
     d.finish(about);
+}
+
+/// Checks the logarithm of softmax.
+///
+/// # Panics
+/// If the set is wrong, naming the problem.
+pub fn log_softmax(set: &dyn BackwardKernels, agreement: Agreement) {
+    let mut random = Random::new(14);
+    for channels in 1..=35 {
+        for (runs, spread) in [(0, 1.0), (1, 1.0), (3, 20.0), (2, 1000.0)] {
+            let about: (&dyn Debug, &str) = (&(channels, runs, spread), "log_softmax_f32");
+            let values = random.values(runs * channels);
+            let values: Vec<f32> = values.iter().map(|x| x * spread).collect();
+            let mut data = Guarded::new(&values);
+            set.log_softmax_f32(channels, data.get());
+            let found = data.finish(about);
+            let mut expected = values;
+            reference::log_softmax_f32(channels, &mut expected);
+            let magnitudes: Vec<f32> = expected.iter().map(|x| x.abs().max(1.0)).collect();
+            assert_agrees(
+                agreement,
+                about,
+                &found,
+                &expected,
+                (channels + 4, &magnitudes),
+            );
+        }
+    }
+    let about: (&dyn Debug, &str) = (&(3, 10), "log_softmax_f32 with slices that do not fit");
+    let mut data = Guarded::new(&[1.0; 10]);
+    call_wrongly(about, || set.log_softmax_f32(3, data.get()));
+    data.finish(about);
 }
 
 /// Checks softmax, forward and backward.

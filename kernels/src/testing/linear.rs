@@ -32,6 +32,14 @@ fn problems() -> Vec<Problem> {
     problems
 }
 
+/// The same for operations that have a geometry in common with these: parameters and batch.
+pub(super) fn geometries() -> Vec<(Linear, usize)> {
+    let problems = problems().into_iter();
+    problems
+        .map(|problem| (problem.params, problem.batch))
+        .collect()
+}
+
 fn abs(values: &[f32]) -> Vec<f32> {
     values.iter().map(|x| x.abs()).collect()
 }

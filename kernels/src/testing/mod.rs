@@ -8,21 +8,27 @@
 //! Agreement within a bound is `|found - reference| <= k * EPSILON * sum of |terms|` where `k` is the
 //! number of terms of the sum: what two different orders of summation, fused or not, can at most differ by.
 
+mod binary;
 mod conv2d;
 mod elementwise;
 mod guarded;
+mod int8;
 mod linear;
 mod peak;
 mod pool2d;
 mod random;
+mod strided_copy;
 
+pub use binary::{binary, channel_affine};
 pub use conv2d::conv2d;
-pub use elementwise::{softmax, unary};
-pub use guarded::Guarded;
+pub use elementwise::{log_softmax, softmax, unary};
+pub use guarded::{Guard, Guarded};
+pub use int8::{conv2d_i8, elementwise_i8, linear_i8, pool2d_i8, softmax_i8, strided_copy_i8};
 pub use linear::linear;
 pub use peak::peak;
 pub use pool2d::pool2d;
 pub use random::Random;
+pub use strided_copy::strided_copy;
 
 use core::fmt::Debug;
 
@@ -125,7 +131,8 @@ pub fn required_sets() -> Vec<String> {
 macro_rules! kernel_suite {
     ($name:ident, $kernels:expr, $agreement:ident) => {
         $crate::kernel_suite!(@tests $name, $kernels, $agreement,
-            conv2d, linear, pool2d, unary, softmax, peak);
+            conv2d, linear, pool2d, unary, softmax, log_softmax, binary, channel_affine, strided_copy, peak,
+            conv2d_i8, linear_i8, pool2d_i8, elementwise_i8, softmax_i8, strided_copy_i8);
     };
     (@tests $name:ident, $kernels:expr, $agreement:ident, $($operation:ident),*) => {
         mod $name {

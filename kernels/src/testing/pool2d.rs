@@ -55,6 +55,14 @@ fn problems() -> Vec<Problem> {
     problems
 }
 
+/// The same for operations that have a geometry in common with these: parameters and batch.
+pub(super) fn geometries() -> Vec<(Pool2d, usize)> {
+    let problems = problems().into_iter();
+    problems
+        .map(|problem| (problem.params, problem.batch))
+        .collect()
+}
+
 type Forward = fn(&dyn BackwardKernels, &Pool2d, &[f32], &mut [f32]);
 
 fn forward(

@@ -1,14 +1,12 @@
 //! The one check of a graph. What passes can be run without errors: every number that a session will rely
 //! on is looked at here, in time quadratic in the (capped) number of tensors.
 
-use kinglet_kernels::{ParamsError, Unary};
-
-use super::schema::{MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN, Tensor};
+use super::schema::{DType, MAX_ELEMENTS, MAX_TENSORS, Node, TENSOR_ALIGN};
 use super::view::GraphView;
 use super::{LoadError, Prefix};
-use crate::record::{Operation, Region, resolve};
+use crate::record::{Inputs, Region, resolve};
 
-pub(crate) fn check(
+pub(crate) fn check<const OPS: u64>(
     prefix: &Prefix,
     graph: &GraphView<'_>,
     weights: &[f32],
@@ -22,7 +20,7 @@ pub(crate) fn check(
         return Err(LoadError::Extension { id: unknown.id });
     }
     check_tensors(prefix, graph)?;
-    let totals = check_nodes(graph, weights.len())?;
+    let totals = check_nodes::<OPS>(graph, weights)?;
     check_overlap(graph)?;
     check_meaning(graph)?;
 
@@ -58,7 +56,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Every tensor has elements, is aligned and lies in the arena.
+/// Every tensor has elements, is aligned, lies in the arena, and means something if it is quantized.
 fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError> {
     let mut peak = 0;
     // A batch multiplies offsets, so the peak is a multiple too. What is above the last multiple counts as
@@ -72,6 +70,10 @@ fn check_tensors(prefix: &Prefix, graph: &GraphView<'_>) -> Result<(), LoadError
             && region.end() <= room;
         if !fits {
             return Err(LoadError::Tensor { tensor: number });
+        }
+        if let Some(quantization) = tensor.dtype.quantization() {
+            let scale = LoadError::Scale { tensor: number };
+            quantization.check().map_err(|_| scale)?;
         }
         peak = peak.max(region.end());
     }
@@ -94,8 +96,12 @@ struct Totals {
     values: usize,
 }
 
-/// Every node can be resolved, reads what exists at its time, and may be trained if it is in the suffix.
-fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadError> {
+/// Every node is of an operator in `OPS` and can be resolved, reads what exists at its time, and may be trained if
+/// it is in the suffix.
+fn check_nodes<const OPS: u64>(
+    graph: &GraphView<'_>,
+    weights: &[f32],
+) -> Result<Totals, LoadError> {
     let nodes = graph.nodes.len();
     let trainable = usize::from(graph.trainable_nodes);
     let Some(suffix) = nodes.checked_sub(trainable) else {
@@ -109,26 +115,19 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
     };
     let outputs = graph.tensors.iter().skip(1);
     for (index, (node, output)) in graph.nodes.iter().zip(outputs).enumerate() {
-        let input = input_of(graph, index, &node)?;
+        let inputs = inputs_of(graph, index, &node)?;
         let released = usize::from(output.last_use) < index
             || usize::from(output.last_use) >= nodes
             || (index.saturating_add(1) == nodes && usize::from(output.last_use) != index);
         if released {
             return Err(LoadError::Lifetime { node: index });
         }
-        let record = resolve(index, &node, &input, &output, weights)?;
-        if let Operation::Unary(Unary::LeakyRelu { slope }) = record.operation {
-            if !slope.is_finite() {
-                return Err(LoadError::Params {
-                    node: index,
-                    reason: ParamsError::TooLarge,
-                });
-            }
-            // The way back through it tells the sides apart by the sign of the output.
-            if slope < 0.0 && index >= suffix {
-                return Err(LoadError::Suffix { node: index });
-            }
-        }
+        let record = resolve::<OPS>(index, &node, &inputs, &output, weights.len())?;
+        let possible = record.operation.check(weights);
+        possible.map_err(|reason| LoadError::Params {
+            node: index,
+            reason,
+        })?;
         totals.scratch = totals.scratch.max(record.operation.scratch_bytes());
         totals.operators |= node.operator.bit();
         if index >= suffix {
@@ -149,19 +148,19 @@ fn check_nodes(graph: &GraphView<'_>, weights: usize) -> Result<Totals, LoadErro
     Ok(totals)
 }
 
-/// The tensor that node number `index` reads: it must have been written, and not be released.
-fn input_of(graph: &GraphView<'_>, index: usize, node: &Node) -> Result<Tensor, LoadError> {
-    let [input] = node.inputs.as_slice() else {
-        return Err(LoadError::Shape { node: index });
-    };
-    let input = usize::from(*input);
-    let tensor = graph.tensor(input);
-    // Tensor `n` is written before node `n` runs.
-    if input <= index && usize::from(tensor.last_use) >= index {
-        Ok(tensor)
-    } else {
-        Err(LoadError::Lifetime { node: index })
+/// The tensors that node number `index` reads: they must have been written, and not be released.
+fn inputs_of(graph: &GraphView<'_>, index: usize, node: &Node) -> Result<Inputs, LoadError> {
+    let mut inputs = Inputs::new();
+    for input in &node.inputs {
+        let input = usize::from(*input);
+        let tensor = graph.tensor(input);
+        // Tensor `n` is written before node `n` runs.
+        let lives = input <= index && usize::from(tensor.last_use) >= index;
+        if !lives || inputs.push(tensor).is_err() {
+            return Err(LoadError::Lifetime { node: index });
+        }
     }
+    Ok(inputs)
 }
 
 /// No two tensors that live at the same time share a byte, unless one takes the other's place.
@@ -178,10 +177,10 @@ fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
             }
             let takes_its_place = last_use == written_by
                 && region == other_region
-                && node.as_ref().is_some_and(|node| {
-                    node.operator.in_place()
-                        && node.inputs.first().map(|t| usize::from(*t)) == Some(earlier)
-                });
+                && node
+                    .as_ref()
+                    .and_then(Node::replaces)
+                    .is_some_and(|replaced| usize::from(replaced) == earlier);
             if !takes_its_place {
                 return Err(LoadError::Overlap {
                     first: earlier,
@@ -193,9 +192,13 @@ fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Normalization and labels fit the input and the output.
+/// Input and output are real numbers; normalization and labels fit them.
 fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
-    let channels = graph.tensor(0).shape.channels;
+    let (input, output) = (graph.tensor(0), graph.tensor(graph.nodes.len()));
+    if input.dtype != DType::F32 || output.dtype != DType::F32 {
+        return Err(LoadError::Ends);
+    }
+    let channels = input.shape.channels;
     let lengths = graph.mean.len() == graph.std.len()
         && (graph.mean.is_empty() || graph.mean.len() == channels);
     let values =
@@ -203,7 +206,7 @@ fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
     if !lengths || !values {
         return Err(LoadError::Normalization);
     }
-    let outputs = graph.tensor(graph.nodes.len()).shape.len();
+    let outputs = output.shape.len();
     if !graph.labels.is_empty() && graph.labels.len() != outputs {
         return Err(LoadError::Labels {
             found: graph.labels.len(),

@@ -4,120 +4,25 @@
 use std::string::String;
 use std::vec::Vec;
 
-use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
+use kinglet_kernels::Shape;
 use sha2::{Digest, Sha256};
 
+use super::parameters::Weights;
 use super::schema::{
-    DType, FORMAT_VERSION, File, Graph, MAGIC, MAX_ELEMENTS, MAX_TENSORS, Node, Operator,
-    PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN,
+    DType, FORMAT_VERSION, File, Graph, MAGIC, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node,
+    Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
 };
+use super::spec::GraphSpec;
 use super::{CRC, LoadError, Model, ModelId};
 use crate::plan::{Plan, lifetimes, solve};
-use crate::record::{Record, resolve};
-
-/// A graph to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GraphSpec {
-    /// The model's name.
-    pub name: String,
-    /// Shape of one input sample.
-    pub input: Shape,
-    /// Nodes in the order they run; node `n` writes tensor `n + 1`.
-    pub nodes: Vec<NodeSpec>,
-    /// Mean of each input channel of a picture scaled to 0..1; empty for none.
-    pub mean: Vec<f32>,
-    /// Standard deviation of each input channel.
-    pub std: Vec<f32>,
-    /// Class names; empty for none.
-    pub labels: Vec<String>,
-    /// How many nodes at the end may be trained on the device.
-    pub trainable_nodes: usize,
-}
-
-/// A node to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeSpec {
-    /// What it computes, with its parameters.
-    pub operator: OperatorSpec,
-    /// The tensors it reads: 0 is the input, `n + 1` the output of node `n`.
-    pub inputs: Vec<usize>,
-}
-
-/// An operator to be written, with its parameters.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OperatorSpec {
-    /// See [`Operator::Conv2dF32`].
-    Conv2d {
-        /// Kernel, stride, dilation, padding.
-        window: Window,
-        /// Channel groups.
-        groups: usize,
-        /// Channels of the output.
-        out_channels: usize,
-        /// Applied to each output.
-        activation: Activation,
-        /// OHWI.
-        weights: Vec<f32>,
-        /// One for each output channel.
-        bias: Option<Vec<f32>>,
-    },
-    /// See [`Operator::Conv2dMaxPool2dF32`].
-    Conv2dMaxPool2d {
-        /// Kernel, stride, dilation, padding of the convolution.
-        window: Window,
-        /// Channel groups.
-        groups: usize,
-        /// Channels of the output.
-        out_channels: usize,
-        /// Applied to each output of the convolution.
-        activation: Activation,
-        /// OHWI.
-        weights: Vec<f32>,
-        /// One for each output channel.
-        bias: Option<Vec<f32>>,
-        /// Window of the pool.
-        pool: Window,
-        /// Which way the pool's output size is rounded.
-        rounding: Rounding,
-    },
-    /// See [`Operator::LinearF32`].
-    Linear {
-        /// Values of the output.
-        out_features: usize,
-        /// Applied to each output.
-        activation: Activation,
-        /// `[out_features, in_features]`, the input in NHWC order.
-        weights: Vec<f32>,
-        /// One for each output.
-        bias: Option<Vec<f32>>,
-    },
-    /// Maximum over a window.
-    MaxPool2d {
-        /// Kernel, stride, dilation, padding.
-        window: Window,
-        /// Which way the output size is rounded.
-        rounding: Rounding,
-    },
-    /// Average over a window.
-    AvgPool2d {
-        /// Kernel, stride, dilation, padding.
-        window: Window,
-        /// Which way the output size is rounded.
-        rounding: Rounding,
-        /// What an average divides by.
-        count_padding: CountPadding,
-    },
-    /// A function of each element.
-    Unary(Unary),
-    /// Softmax over the channels.
-    Softmax,
-}
+use crate::record::{Inputs, Record, resolve};
 
 /// Why a graph could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A node reads a tensor that no earlier node writes.
+    /// A node reads a tensor that no earlier node writes; or none, or more than
+    /// [`MAX_INPUTS`](super::schema::MAX_INPUTS).
     Input {
         /// The node's number.
         node: usize,
@@ -140,7 +45,10 @@ pub enum EncodeError {
 impl core::fmt::Display for EncodeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Input { node } => write!(f, "node {node} reads a tensor that is not there yet"),
+            Self::Input { node } => write!(
+                f,
+                "node {node} reads a tensor that is not there yet, or none, or more than {MAX_INPUTS}"
+            ),
             Self::Parameters {
                 node,
                 expected,
@@ -174,32 +82,30 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
         return Err(LoadError::TensorCount { found }.into());
     }
     let mut weights = Weights::default();
-    let mut tensors = std::vec![new_tensor(spec.input, 0)];
+    let mut tensors = std::vec![new_tensor(spec.input, DType::F32, 0)];
     let mut nodes = Vec::new();
     for (index, node) in spec.nodes.iter().enumerate() {
-        let input = match node.inputs.as_slice() {
-            [input] => tensors.get(*input).copied(),
-            _ => None,
-        };
-        let input = input.ok_or(EncodeError::Input { node: index })?;
+        let refused = EncodeError::Input { node: index };
+        let mut inputs = Inputs::new();
+        let mut numbers = heapless::Vec::new();
         for read in &node.inputs {
-            tensors[*read].last_use = narrow(index)?;
+            let tensor = tensors.get_mut(*read).ok_or(refused)?;
+            tensor.last_use = narrow(index)?;
+            inputs.push(*tensor).map_err(|_| refused)?;
+            numbers.push(narrow(*read)?).map_err(|_| refused)?;
         }
-        let (operator, output) = weights.write(index, &node.operator, input.shape)?;
+        let (operator, output, dtype) = weights.write(index, &node.operator, &inputs)?;
         nodes.push(Node {
             operator,
-            inputs: node
-                .inputs
-                .iter()
-                .map(|input| narrow(*input))
-                .collect::<Result<_, _>>()?,
+            inputs: numbers,
         });
-        tensors.push(new_tensor(output, narrow(index)?));
+        tensors.push(new_tensor(output, dtype, narrow(index)?));
     }
 
     if let Some(tensor) = tensors.iter().position(|t| t.shape.len() > MAX_ELEMENTS) {
         return Err(LoadError::Tensor { tensor }.into());
     }
+    exchange_operands(&mut nodes, &tensors);
     let plan = solve(&lifetimes(&tensors, &nodes));
     for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
         tensor.offset = u32::try_from(*offset).map_err(|_| EncodeError::TooLarge)?;
@@ -234,7 +140,8 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             found: head.len(),
         });
     }
-    let mut weights = model.weights().to_vec();
+    // Words that hold 8-bit numbers are no floats, so they stay bytes.
+    let mut weights: Vec<u8> = bytemuck::cast_slice(model.weights()).to_vec();
     let tensors: Vec<Tensor> = model.tensors().iter().collect();
     let mut head = head;
     for (index, node) in model.nodes().iter().enumerate().skip(first) {
@@ -248,7 +155,8 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             let outputs = tensors[index + 1].shape.len();
             let mut write = |offset: u32, len: usize| {
                 let (part, rest) = head.split_at(len);
-                weights[offset as usize / 4..][..len].copy_from_slice(part);
+                let bytes: &[u8] = bytemuck::cast_slice(part);
+                weights[offset as usize..][..bytes.len()].copy_from_slice(bytes);
                 head = rest;
             };
             write(offset, input * outputs);
@@ -267,14 +175,35 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
         trainable_nodes: narrow(model.trainable_nodes())?,
         extensions: model.extensions().iter().collect(),
     };
-    let bytes: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-    assemble(&graph, &bytes, Some(model.id()))
+    assemble(&graph, &weights, Some(model.id()))
 }
 
-fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
+/// Puts first what a function of two tensors may write over, where it is the same either way round.
+fn exchange_operands(nodes: &mut [Node], tensors: &[Tensor]) {
+    for (index, node) in nodes.iter_mut().enumerate() {
+        let commutes = match node.operator {
+            Operator::BinaryF32 { function, .. } => function.commutes(),
+            Operator::AddI8 { .. } => true,
+            _ => continue,
+        };
+        let [first, second] = node.inputs.as_mut_slice() else {
+            continue;
+        };
+        let (x, o) = (
+            &tensors[usize::from(*first)],
+            &tensors[usize::from(*second)],
+        );
+        let dies_here = |tensor: &Tensor| usize::from(tensor.last_use) == index;
+        if commutes && x.shape == o.shape && !dies_here(x) && dies_here(o) {
+            core::mem::swap(first, second);
+        }
+    }
+}
+
+fn new_tensor(shape: Shape, dtype: DType, last_use: u16) -> Tensor {
     Tensor {
         shape,
-        dtype: DType::F32,
+        dtype,
         offset: 0,
         last_use,
     }
@@ -283,161 +212,6 @@ fn new_tensor(shape: Shape, last_use: u16) -> Tensor {
 fn narrow(number: usize) -> Result<u16, EncodeError> {
     u16::try_from(number)
         .map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
-}
-
-/// The parameters of all nodes, each at a multiple of [`TENSOR_ALIGN`].
-#[derive(Default)]
-struct Weights {
-    bytes: Vec<u8>,
-}
-
-impl Weights {
-    fn put(&mut self, node: usize, values: &[f32], expected: usize) -> Result<u32, EncodeError> {
-        if values.len() != expected {
-            return Err(EncodeError::Parameters {
-                node,
-                expected,
-                found: values.len(),
-            });
-        }
-        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
-        self.bytes.resize(start, 0);
-        self.bytes
-            .extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        u32::try_from(start).map_err(|_| EncodeError::TooLarge)
-    }
-
-    fn put_bias(
-        &mut self,
-        node: usize,
-        bias: &Option<Vec<f32>>,
-        expected: usize,
-    ) -> Result<Option<u32>, EncodeError> {
-        bias.as_ref()
-            .map(|bias| self.put(node, bias, expected))
-            .transpose()
-    }
-
-    /// Stores an operator's parameters; returns it as the file has it and the shape of its output.
-    fn write(
-        &mut self,
-        node: usize,
-        spec: &OperatorSpec,
-        input: Shape,
-    ) -> Result<(Operator, Shape), EncodeError> {
-        let params = |reason| EncodeError::Refused(LoadError::Params { node, reason });
-        Ok(match spec {
-            OperatorSpec::Conv2d {
-                window,
-                groups,
-                out_channels,
-                activation,
-                weights,
-                bias,
-            } => {
-                let conv = kinglet_kernels::Conv2d::new(
-                    input,
-                    *out_channels,
-                    *window,
-                    *groups,
-                    *activation,
-                )
-                .map_err(params)?;
-                let operator = Operator::Conv2dF32 {
-                    window: *window,
-                    groups: *groups as u32,
-                    activation: *activation,
-                    weights: self.put(node, weights, conv.weights_len())?,
-                    bias: self.put_bias(node, bias, *out_channels)?,
-                };
-                (operator, conv.output())
-            }
-            OperatorSpec::Conv2dMaxPool2d {
-                window,
-                groups,
-                out_channels,
-                activation,
-                weights,
-                bias,
-                pool,
-                rounding,
-            } => {
-                let conv = kinglet_kernels::Conv2d::new(
-                    input,
-                    *out_channels,
-                    *window,
-                    *groups,
-                    *activation,
-                )
-                .map_err(params)?;
-                let pooled = kinglet_kernels::PooledConv2d::new(conv, *pool, *rounding);
-                let operator = Operator::Conv2dMaxPool2dF32 {
-                    window: *window,
-                    groups: *groups as u32,
-                    activation: *activation,
-                    weights: self.put(node, weights, conv.weights_len())?,
-                    bias: self.put_bias(node, bias, *out_channels)?,
-                    pool: *pool,
-                    rounding: *rounding,
-                };
-                (operator, pooled.map_err(params)?.output())
-            }
-            OperatorSpec::Linear {
-                out_features,
-                activation,
-                weights,
-                bias,
-            } => {
-                let linear = kinglet_kernels::Linear::new(input.len(), *out_features, *activation)
-                    .map_err(params)?;
-                let operator = Operator::LinearF32 {
-                    activation: *activation,
-                    weights: self.put(node, weights, linear.weights_len())?,
-                    bias: self.put_bias(node, bias, *out_features)?,
-                };
-                (operator, Shape::vector(*out_features))
-            }
-            OperatorSpec::MaxPool2d { window, rounding } => {
-                let pool = kinglet_kernels::Pool2d::new(
-                    input,
-                    *window,
-                    *rounding,
-                    CountPadding::default(),
-                )
-                .map_err(params)?;
-                let operator = Operator::MaxPool2dF32 {
-                    window: *window,
-                    rounding: *rounding,
-                };
-                (operator, pool.output())
-            }
-            OperatorSpec::AvgPool2d {
-                window,
-                rounding,
-                count_padding,
-            } => {
-                let pool = kinglet_kernels::Pool2d::new(input, *window, *rounding, *count_padding)
-                    .map_err(params)?;
-                let operator = Operator::AvgPool2dF32 {
-                    window: *window,
-                    rounding: *rounding,
-                    count_padding: *count_padding,
-                };
-                (operator, pool.output())
-            }
-            OperatorSpec::Unary(function) => {
-                let operator = match *function {
-                    Unary::Relu => Operator::ReluF32,
-                    Unary::Relu6 => Operator::Relu6F32,
-                    Unary::LeakyRelu { slope } => Operator::LeakyReluF32 { slope },
-                    Unary::Sigmoid => Operator::SigmoidF32,
-                    Unary::Tanh => Operator::TanhF32,
-                };
-                (operator, input)
-            }
-            OperatorSpec::Softmax => (Operator::SoftmaxF32, input),
-        })
-    }
 }
 
 /// Puts graph and weights together, computes the prefix, and loads the result.
@@ -539,9 +313,10 @@ impl Totals {
             .len()
             .saturating_sub(usize::from(graph.trainable_nodes));
         for (index, node) in graph.nodes.iter().enumerate() {
-            let input = &graph.tensors[usize::from(node.inputs[0])];
+            let inputs = node.inputs.iter();
+            let inputs: Vec<Tensor> = inputs.map(|t| graph.tensors[usize::from(*t)]).collect();
             let output = &graph.tensors[index + 1];
-            let record: Record = resolve(index, node, input, output, weights)?;
+            let record: Record = resolve::<{ bits::ALL }>(index, node, &inputs, output, weights)?;
             totals.scratch_bytes = totals.scratch_bytes.max(record.operation.scratch_bytes());
             totals.operators |= node.operator.bit();
             if index >= suffix {

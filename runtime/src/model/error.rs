@@ -55,6 +55,13 @@ pub enum LoadError {
         /// The node's number.
         node: usize,
     },
+    /// A node's operator is none of those that the file was to be read with.
+    Operator {
+        /// The node's number.
+        node: usize,
+        /// The operator's name.
+        name: &'static str,
+    },
     /// A node has another number of inputs than its operator, or its output has another shape.
     Shape {
         /// The node's number.
@@ -83,6 +90,18 @@ pub enum LoadError {
     },
     /// The normalization does not match the input: its length, or a value that is not finite and positive.
     Normalization,
+    /// The scale of a quantized tensor is not finite and positive.
+    Scale {
+        /// The tensor's number.
+        tensor: usize,
+    },
+    /// The input or the output of the model is not `F32`.
+    Ends,
+    /// The element types of a node's tensors, or what their numbers mean, do not fit its operator.
+    DType {
+        /// The node's number.
+        node: usize,
+    },
     /// The number of labels is neither 0 nor that of the outputs.
     Labels {
         /// The number of labels.
@@ -143,6 +162,10 @@ impl core::fmt::Display for LoadError {
                     "node {node} reads a tensor that does not exist at that time"
                 )
             }
+            Self::Operator { node, name } => write!(
+                f,
+                "node {node} is {name}, which this program was built without"
+            ),
             Self::Shape { node } => write!(f, "the tensors of node {node} do not fit its operator"),
             Self::Params { node, reason } => write!(f, "node {node}: {reason}"),
             Self::Weights { node } => {
@@ -162,6 +185,14 @@ impl core::fmt::Display for LoadError {
             Self::Normalization => write!(
                 f,
                 "the normalization does not match the input's channels or is not finite and positive"
+            ),
+            Self::Scale { tensor } => {
+                write!(f, "the scale of tensor {tensor} is not finite and positive")
+            }
+            Self::Ends => write!(f, "the input and the output of a model must be F32"),
+            Self::DType { node } => write!(
+                f,
+                "the element types of the tensors of node {node} do not fit its operator"
             ),
             Self::Labels { found } => {
                 write!(f, "{found} class labels do not match the number of outputs")

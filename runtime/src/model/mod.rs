@@ -8,8 +8,12 @@ mod check;
 #[cfg(feature = "std")]
 mod encode;
 mod error;
+#[cfg(feature = "std")]
+mod parameters;
 mod prefix;
 pub mod schema;
+#[cfg(feature = "std")]
+mod spec;
 mod view;
 
 pub use error::LoadError;
@@ -17,12 +21,14 @@ pub use prefix::{ModelId, Sizes};
 pub use view::List;
 
 #[cfg(feature = "std")]
-pub use encode::{EncodeError, GraphSpec, NodeSpec, OperatorSpec, encode, with_head};
+pub use encode::{EncodeError, encode, with_head};
+#[cfg(feature = "std")]
+pub use spec::{GraphSpec, Int8Spec, LayerI8, NodeSpec, OperatorSpec};
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;
 pub(crate) use prefix::{CRC, Prefix};
-use schema::{Extension, Node, Tensor};
+use schema::{Extension, Node, Tensor, bits};
 use view::GraphView;
 
 /// Bytes at a multiple of 64, as [`include_model!`](crate::include_model) makes them.
@@ -66,6 +72,16 @@ impl<'a> Model<'a> {
     /// [`LoadError`] says what is wrong with the file. No file, however crafted, makes it panic or take
     /// more than a bounded time.
     pub fn load(file: &'a [u8]) -> Result<Self, LoadError> {
+        Self::load_with::<{ bits::ALL }>(file)
+    }
+
+    /// Like [`load`](Self::load), for a model with no other operators than those in the bitmap `OPS`. Firmware that
+    /// names it from its model (`{ SIZES.operators }`), as for its [`Session`](crate::Session), links the checks
+    /// of these operators alone.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`LoadError::Operator`] if the graph has another one.
+    pub fn load_with<const OPS: u64>(file: &'a [u8]) -> Result<Self, LoadError> {
         let prefix = Prefix::read(file)?;
         if prefix.file_len != file.len() {
             return Err(LoadError::Length {
@@ -80,7 +96,7 @@ impl<'a> Model<'a> {
         let (graph, rest) = GraphView::read(body)?;
         let weights = view::read_weights(rest, &prefix, file.len())?;
         let weights = bytemuck::try_cast_slice(weights).map_err(|_| LoadError::Misaligned)?;
-        check::check(&prefix, &graph, weights)?;
+        check::check::<OPS>(&prefix, &graph, weights)?;
         Ok(Self {
             prefix,
             graph,
@@ -191,7 +207,7 @@ impl<'a> Model<'a> {
         self.graph.extensions
     }
 
-    /// All parameters, as they lie in the file.
+    /// All parameters, as they lie in the file: words, of which 8-bit weights fill a quarter each.
     pub fn weights(&self) -> &'a [f32] {
         self.weights
     }

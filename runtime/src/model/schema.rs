@@ -2,7 +2,10 @@
 //! prose. Field order and variant order *are* the format; variants are only ever appended.
 
 use heapless::Vec;
-use kinglet_kernels::{Activation, CountPadding, Rounding, Shape, Unary, Window};
+use kinglet_kernels::{
+    Activation, Axis, BinaryFunction, Concat, CountPadding, PerAxis, Quantization, Rounding, Shape,
+    Unary, Window,
+};
 use serde::{Deserialize, Serialize};
 
 /// First eight bytes of every model file.
@@ -19,16 +22,23 @@ pub const TENSOR_ALIGN: usize = 16;
 /// file can cost.
 pub const MAX_TENSORS: usize = 1024;
 /// Most inputs of one node.
-pub const MAX_INPUTS: usize = 4;
+pub const MAX_INPUTS: usize = Concat::MAX_INPUTS;
 /// Most elements of one tensor.
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Element type of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DType {
     /// IEEE 754 binary32, little-endian.
     F32,
+    /// 8-bit two's complement: `real = scale * (q - zero_point)`.
+    I8 {
+        /// Finite and positive.
+        scale: f32,
+        /// The number that means 0.
+        zero_point: i8,
+    },
 }
 
 impl DType {
@@ -36,13 +46,28 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
+            Self::I8 { .. } => 1,
         }
+    }
+
+    /// What its numbers mean, if it is quantized.
+    pub const fn quantization(self) -> Option<Quantization> {
+        match self {
+            Self::F32 => None,
+            Self::I8 { scale, zero_point } => Some(Quantization { scale, zero_point }),
+        }
+    }
+}
+
+impl From<Quantization> for DType {
+    fn from(Quantization { scale, zero_point }: Quantization) -> Self {
+        Self::I8 { scale, zero_point }
     }
 }
 
 /// One tensor of a graph. Tensor 0 is the input, tensor `n + 1` is the output of node `n`, the last one is
 /// the output of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tensor {
     /// Shape of one sample.
     pub shape: Shape,
@@ -138,6 +163,189 @@ pub enum Operator {
         /// Which way the pool's output size was rounded.
         rounding: Rounding,
     },
+    /// A function of each element of the first input and the element of the second at its place. The second has
+    /// the shape of the first, or 1 along any axis.
+    BinaryF32 {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+    },
+    /// The same with an operand of the file.
+    BinaryConstantF32 {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+        /// Shape of the operand.
+        shape: Shape,
+        /// `[height, width, channels]` of that shape.
+        operand: WeightsOffset,
+    },
+    /// `x * scale + shift`, channel by channel.
+    ChannelAffineF32 {
+        /// Applied to each output.
+        activation: Activation,
+        /// `[channels]`.
+        scale: WeightsOffset,
+        /// `[channels]`.
+        shift: WeightsOffset,
+    },
+    /// `min(max(x, low), high)`.
+    ClipF32 {
+        /// Smallest output; may be minus infinity.
+        low: f32,
+        /// Largest output; may be infinite.
+        high: f32,
+    },
+    /// `x`, or `alpha * (exp(x) - 1)` where not positive.
+    EluF32 {
+        /// Factor of the curved side.
+        alpha: f32,
+    },
+    /// `min(max(alpha * x + beta, 0), 1)`.
+    HardSigmoidF32 {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `x * min(max(x / 6 + 1/2, 0), 1)`.
+    HardSwishF32,
+    /// Logarithm of softmax over the channels of each position.
+    LogSoftmaxF32,
+    /// The inputs one after the other along an axis.
+    ConcatF32 {
+        /// Along which.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on, as many as the output has.
+    SliceF32 {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+    },
+    /// The input within a larger tensor that is `value` everywhere else.
+    PadF32 {
+        /// Rows above, columns to the left and channels before; the output's shape tells what is behind.
+        before: PerAxis,
+        /// What surrounds the input.
+        value: f32,
+    },
+    /// Each row and column repeated.
+    UpsampleF32 {
+        /// How often each row.
+        factor_h: u32,
+        /// How often each column.
+        factor_w: u32,
+    },
+    /// The axes in another order.
+    TransposeF32 {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// The same elements in another shape.
+    ReshapeF32,
+    /// 8-bit numbers from real ones: `rint(x / scale) + zero_point` by the output's scale and zero point.
+    QuantizeI8,
+    /// Real numbers from 8-bit ones: `(q - zero_point) * scale` by the input's.
+    DequantizeI8,
+    /// Convolution of 8-bit numbers; weights OHWI.
+    Conv2dI8 {
+        /// Kernel, stride, dilation, padding; the padding is the input's zero point.
+        window: Window,
+        /// Channel groups.
+        groups: u32,
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+        /// `i8`, `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: WeightsOffset,
+        /// `i32`, `[out_channels]`.
+        bias: Option<WeightsOffset>,
+        /// `f32`, `[out_channels]`: what each sum is multiplied by.
+        scale: WeightsOffset,
+    },
+    /// Linear layer of 8-bit numbers over the whole input read as one vector (NHWC order).
+    LinearI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+        /// `i8`, `[out_features, in_features]`.
+        weights: WeightsOffset,
+        /// `i32`, `[out_features]`.
+        bias: Option<WeightsOffset>,
+        /// `f32`, `[out_features]`: what each sum is multiplied by.
+        scale: WeightsOffset,
+    },
+    /// Maximum over a window, of 8-bit numbers; input and output are quantized alike.
+    MaxPool2dI8 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+    },
+    /// Average over a window, of 8-bit numbers.
+    AvgPool2dI8 {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Which way the output size was rounded.
+        rounding: Rounding,
+        /// What an average divides by.
+        count_padding: CountPadding,
+    },
+    /// The sum of two tensors of 8-bit numbers and one shape.
+    AddI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+    },
+    /// Softmax of 8-bit numbers over the channels of each position.
+    SoftmaxI8,
+    /// 8-bit numbers as such of another scale or zero point.
+    RequantizeI8 {
+        /// Smallest number of the output.
+        low: i8,
+        /// Largest number of the output.
+        high: i8,
+    },
+    /// The same 8-bit numbers in another shape. This and what follows leaves the quantization as it is.
+    ReshapeI8,
+    /// The input within a larger tensor that is `value` everywhere else.
+    PadI8 {
+        /// Rows above, columns to the left and channels before; the output's shape tells what is behind.
+        before: PerAxis,
+        /// What surrounds the input.
+        value: i8,
+    },
+    /// The inputs, all quantized alike, one after the other along an axis.
+    ConcatI8 {
+        /// Along which.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on, as many as the output has.
+    SliceI8 {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+    },
+    /// The axes in another order.
+    TransposeI8 {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// Each row and column repeated.
+    UpsampleI8 {
+        /// How often each row.
+        factor_h: u32,
+        /// How often each column.
+        factor_w: u32,
+    },
 }
 
 /// Bits of the operator bitmap.
@@ -164,8 +372,68 @@ pub mod bits {
     pub const SOFTMAX_F32: u64 = 1 << 9;
     /// `Conv2dMaxPool2dF32`.
     pub const CONV2D_MAX_POOL2D_F32: u64 = 1 << 10;
+    /// `BinaryF32`.
+    pub const BINARY_F32: u64 = 1 << 11;
+    /// `BinaryConstantF32`.
+    pub const BINARY_CONSTANT_F32: u64 = 1 << 12;
+    /// `ChannelAffineF32`.
+    pub const CHANNEL_AFFINE_F32: u64 = 1 << 13;
+    /// `ClipF32`.
+    pub const CLIP_F32: u64 = 1 << 14;
+    /// `EluF32`.
+    pub const ELU_F32: u64 = 1 << 15;
+    /// `HardSigmoidF32`.
+    pub const HARD_SIGMOID_F32: u64 = 1 << 16;
+    /// `HardSwishF32`.
+    pub const HARD_SWISH_F32: u64 = 1 << 17;
+    /// `LogSoftmaxF32`.
+    pub const LOG_SOFTMAX_F32: u64 = 1 << 18;
+    /// `ConcatF32`.
+    pub const CONCAT_F32: u64 = 1 << 19;
+    /// `SliceF32`.
+    pub const SLICE_F32: u64 = 1 << 20;
+    /// `PadF32`.
+    pub const PAD_F32: u64 = 1 << 21;
+    /// `UpsampleF32`.
+    pub const UPSAMPLE_F32: u64 = 1 << 22;
+    /// `TransposeF32`.
+    pub const TRANSPOSE_F32: u64 = 1 << 23;
+    /// `ReshapeF32`.
+    pub const RESHAPE_F32: u64 = 1 << 24;
+    /// `QuantizeI8`.
+    pub const QUANTIZE_I8: u64 = 1 << 25;
+    /// `DequantizeI8`.
+    pub const DEQUANTIZE_I8: u64 = 1 << 26;
+    /// `Conv2dI8`.
+    pub const CONV2D_I8: u64 = 1 << 27;
+    /// `LinearI8`.
+    pub const LINEAR_I8: u64 = 1 << 28;
+    /// `MaxPool2dI8`.
+    pub const MAX_POOL2D_I8: u64 = 1 << 29;
+    /// `AvgPool2dI8`.
+    pub const AVG_POOL2D_I8: u64 = 1 << 30;
+    /// `AddI8`.
+    pub const ADD_I8: u64 = 1 << 31;
+    /// `SoftmaxI8`.
+    pub const SOFTMAX_I8: u64 = 1 << 32;
+    /// `RequantizeI8`.
+    pub const REQUANTIZE_I8: u64 = 1 << 33;
+    /// `ReshapeI8`.
+    pub const RESHAPE_I8: u64 = 1 << 34;
+    /// `PadI8`.
+    pub const PAD_I8: u64 = 1 << 35;
+    /// `ConcatI8`.
+    pub const CONCAT_I8: u64 = 1 << 36;
+    /// `SliceI8`.
+    pub const SLICE_I8: u64 = 1 << 37;
+    /// `TransposeI8`.
+    pub const TRANSPOSE_I8: u64 = 1 << 38;
+    /// `UpsampleI8`.
+    pub const UPSAMPLE_I8: u64 = 1 << 39;
+    /// Every operator that reads or writes 8-bit numbers.
+    pub const INT8: u64 = ALL & !(QUANTIZE_I8 - 1);
     /// Every operator this crate has: what hosts take.
-    pub const ALL: u64 = (1 << 11) - 1;
+    pub const ALL: u64 = (1 << 40) - 1;
 }
 
 /// Name of the operator at a position of the bitmap.
@@ -182,6 +450,35 @@ pub const fn operator_name(bit: u32) -> &'static str {
         8 => "TanhF32",
         9 => "SoftmaxF32",
         10 => "Conv2dMaxPool2dF32",
+        11 => "BinaryF32",
+        12 => "BinaryConstantF32",
+        13 => "ChannelAffineF32",
+        14 => "ClipF32",
+        15 => "EluF32",
+        16 => "HardSigmoidF32",
+        17 => "HardSwishF32",
+        18 => "LogSoftmaxF32",
+        19 => "ConcatF32",
+        20 => "SliceF32",
+        21 => "PadF32",
+        22 => "UpsampleF32",
+        23 => "TransposeF32",
+        24 => "ReshapeF32",
+        25 => "QuantizeI8",
+        26 => "DequantizeI8",
+        27 => "Conv2dI8",
+        28 => "LinearI8",
+        29 => "MaxPool2dI8",
+        30 => "AvgPool2dI8",
+        31 => "AddI8",
+        32 => "SoftmaxI8",
+        33 => "RequantizeI8",
+        34 => "ReshapeI8",
+        35 => "PadI8",
+        36 => "ConcatI8",
+        37 => "SliceI8",
+        38 => "TransposeI8",
+        39 => "UpsampleI8",
         _ => "unknown",
     }
 }
@@ -201,6 +498,35 @@ impl Operator {
             Self::TanhF32 => bits::TANH_F32,
             Self::SoftmaxF32 => bits::SOFTMAX_F32,
             Self::Conv2dMaxPool2dF32 { .. } => bits::CONV2D_MAX_POOL2D_F32,
+            Self::BinaryF32 { .. } => bits::BINARY_F32,
+            Self::BinaryConstantF32 { .. } => bits::BINARY_CONSTANT_F32,
+            Self::ChannelAffineF32 { .. } => bits::CHANNEL_AFFINE_F32,
+            Self::ClipF32 { .. } => bits::CLIP_F32,
+            Self::EluF32 { .. } => bits::ELU_F32,
+            Self::HardSigmoidF32 { .. } => bits::HARD_SIGMOID_F32,
+            Self::HardSwishF32 => bits::HARD_SWISH_F32,
+            Self::LogSoftmaxF32 => bits::LOG_SOFTMAX_F32,
+            Self::ConcatF32 { .. } => bits::CONCAT_F32,
+            Self::SliceF32 { .. } => bits::SLICE_F32,
+            Self::PadF32 { .. } => bits::PAD_F32,
+            Self::UpsampleF32 { .. } => bits::UPSAMPLE_F32,
+            Self::TransposeF32 { .. } => bits::TRANSPOSE_F32,
+            Self::ReshapeF32 => bits::RESHAPE_F32,
+            Self::QuantizeI8 => bits::QUANTIZE_I8,
+            Self::DequantizeI8 => bits::DEQUANTIZE_I8,
+            Self::Conv2dI8 { .. } => bits::CONV2D_I8,
+            Self::LinearI8 { .. } => bits::LINEAR_I8,
+            Self::MaxPool2dI8 { .. } => bits::MAX_POOL2D_I8,
+            Self::AvgPool2dI8 { .. } => bits::AVG_POOL2D_I8,
+            Self::AddI8 { .. } => bits::ADD_I8,
+            Self::SoftmaxI8 => bits::SOFTMAX_I8,
+            Self::RequantizeI8 { .. } => bits::REQUANTIZE_I8,
+            Self::ReshapeI8 => bits::RESHAPE_I8,
+            Self::PadI8 { .. } => bits::PAD_I8,
+            Self::ConcatI8 { .. } => bits::CONCAT_I8,
+            Self::SliceI8 { .. } => bits::SLICE_I8,
+            Self::TransposeI8 { .. } => bits::TRANSPOSE_I8,
+            Self::UpsampleI8 { .. } => bits::UPSAMPLE_I8,
         }
     }
 
@@ -209,9 +535,46 @@ impl Operator {
         operator_name(self.bit().trailing_zeros())
     }
 
-    /// True when the output may take the place of the input.
+    /// True when the output may take the place of the first input.
     pub const fn in_place(&self) -> bool {
-        self.unary().is_some() || matches!(self, Self::SoftmaxF32)
+        self.unary().is_some()
+            || matches!(
+                self,
+                Self::SoftmaxF32
+                    | Self::LogSoftmaxF32
+                    | Self::BinaryF32 { .. }
+                    | Self::BinaryConstantF32 { .. }
+                    | Self::ChannelAffineF32 { .. }
+                    | Self::ReshapeF32
+                    | Self::AddI8 { .. }
+                    | Self::SoftmaxI8
+                    | Self::RequantizeI8 { .. }
+                    | Self::ReshapeI8
+            )
+    }
+
+    /// True when it reads 8-bit numbers, false when it reads `f32`.
+    pub const fn reads_i8(&self) -> bool {
+        self.bit() & bits::INT8 & !bits::QUANTIZE_I8 != 0
+    }
+
+    /// True when it writes 8-bit numbers, false when it writes `f32`.
+    pub const fn writes_i8(&self) -> bool {
+        self.bit() & bits::INT8 & !bits::DEQUANTIZE_I8 != 0
+    }
+
+    /// True when its output is quantized as all of its inputs are.
+    pub const fn keeps_quantization(&self) -> bool {
+        matches!(
+            self,
+            Self::MaxPool2dI8 { .. }
+                | Self::ReshapeI8
+                | Self::PadI8 { .. }
+                | Self::ConcatI8 { .. }
+                | Self::SliceI8 { .. }
+                | Self::TransposeI8 { .. }
+                | Self::UpsampleI8 { .. }
+        )
     }
 
     /// The element-wise function, if the operator is one.
@@ -222,6 +585,10 @@ impl Operator {
             Self::LeakyReluF32 { slope } => Some(Unary::LeakyRelu { slope }),
             Self::SigmoidF32 => Some(Unary::Sigmoid),
             Self::TanhF32 => Some(Unary::Tanh),
+            Self::ClipF32 { low, high } => Some(Unary::Clip { low, high }),
+            Self::EluF32 { alpha } => Some(Unary::Elu { alpha }),
+            Self::HardSigmoidF32 { alpha, beta } => Some(Unary::HardSigmoid { alpha, beta }),
+            Self::HardSwishF32 => Some(Unary::HardSwish),
             _ => None,
         }
     }
@@ -234,6 +601,15 @@ pub struct Node {
     pub operator: Operator,
     /// Tensors it reads, in the operator's order.
     pub inputs: Vec<u16, MAX_INPUTS>,
+}
+
+impl Node {
+    /// The tensor whose place the output may take, once nobody reads it any more. Not one that is read twice: it
+    /// would change while it is read.
+    pub fn replaces(&self) -> Option<u16> {
+        let (first, others) = self.inputs.split_first()?;
+        (self.operator.in_place() && !others.contains(first)).then_some(*first)
+    }
 }
 
 /// Something a later version added. A reader that does not know a required one refuses the file.

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use super::{Buffer, Element, Executor, OpenClError, Recording, Slice};
 use crate::model::Model;
+use crate::model::schema::bits;
 use crate::record::{Operation, Record, Region, Span};
 use crate::session::{InputError, records};
 
@@ -87,7 +88,14 @@ impl<'a> Session<'a> {
             });
         }
         // No item is an error: the model has been checked.
-        let records: Vec<Record> = records(model).flatten().take(nodes).collect();
+        let records: Vec<Record> = records::<{ bits::ALL }>(model)
+            .flatten()
+            .take(nodes)
+            .collect();
+        let is_int8 = |record: &Record| matches!(record.operation, Operation::Int8(_));
+        if records.iter().any(is_int8) {
+            return Err(no_int8());
+        }
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
         let memory = Memory {
             input: executor.buffer(model.sizes().input_len * batch, storage)?,
@@ -102,11 +110,7 @@ impl<'a> Session<'a> {
             .zip(parameter_places)
         {
             first_launches.push(recording.len());
-            let source = match node.inputs.first() {
-                Some(0) => Source::Input,
-                _ => Source::Arena,
-            };
-            record_node(&mut recording, record, source, batch, places, &memory)?;
+            record_node(&mut recording, record, &node.inputs, batch, places, &memory)?;
         }
         let last = model.tensors().iter().nth(nodes);
         let output_place = last.map_or(Place::default(), |tensor| {
@@ -276,7 +280,7 @@ fn load_parameters(
     let places: Vec<Parameters> = records
         .iter()
         .map(|record| {
-            let Some((weights, bias)) = record.operation.spans() else {
+            let Some((weights, bias)) = constants(&record.operation) else {
                 return Parameters::default();
             };
             let packed_len = record
@@ -294,7 +298,7 @@ fn load_parameters(
     let prepared = executor.buffer(end, storage)?;
     let mut packing = Recording::new(executor);
     for (record, places) in records.iter().zip(&places) {
-        let Some((weights, bias)) = record.operation.spans() else {
+        let Some((weights, bias)) = constants(&record.operation) else {
             continue;
         };
         let from = |span: Span| file.whole().part(span.offset, span.len);
@@ -312,31 +316,48 @@ fn load_parameters(
     Ok((prepared, places))
 }
 
-/// Where a node's input lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// It is the input of the model.
-    Input,
-    Arena,
+/// Where the constants of an operation lie in the file: weights and bias, or what it has in their place.
+fn constants(operation: &Operation) -> Option<(Span, Option<Span>)> {
+    match operation {
+        Operation::BinaryConstant { operand, .. } => Some((*operand, None)),
+        Operation::ChannelAffine { scale, shift, .. } => Some((*scale, Some(*shift))),
+        other => other.spans(),
+    }
 }
 
-/// Adds the launches of one node.
+/// Adds the launches of one node, which reads the tensors numbered `inputs`.
 fn record_node(
     recording: &mut Recording,
     record: &Record,
-    source: Source,
+    inputs: &[u16],
     batch: usize,
     places: Parameters,
     memory: &Memory,
 ) -> Result<(), OpenClError> {
-    let input = match source {
-        Source::Input => memory.input.whole(),
-        Source::Arena => Place::of_batch(record.input, batch).in_buffer(&memory.arena)?,
+    let in_arena = |region| Place::of_batch(region, batch).in_buffer(&memory.arena);
+    // The model's input, tensor 0, has a buffer of its own.
+    let source = |number: usize, region| match inputs.get(number) {
+        Some(0) => Ok(memory.input.whole()),
+        _ => in_arena(region),
     };
-    let output = Place::of_batch(record.output, batch).in_buffer(&memory.arena)?;
+    let input = source(0, record.input)?;
+    let output = in_arena(record.output)?;
     let weights = places.weights.in_buffer(&memory.parameters)?;
     let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
     let bias = bias.transpose()?;
+    let works_in_place = matches!(
+        record.operation,
+        Operation::Unary(_)
+            | Operation::Softmax { .. }
+            | Operation::LogSoftmax { .. }
+            | Operation::Binary { .. }
+            | Operation::BinaryConstant { .. }
+            | Operation::ChannelAffine { .. }
+            | Operation::Reshape
+    );
+    if works_in_place && (inputs.first() == Some(&0) || record.input != record.output) {
+        recording.copy_f32(input, output)?;
+    }
     match &record.operation {
         Operation::Conv2d { params, .. } => {
             recording.conv2d_f32(params, batch, input, weights, bias, output)
@@ -349,18 +370,43 @@ fn record_node(
         }
         Operation::MaxPool2d(params) => recording.max_pool2d_f32(params, batch, input, output),
         Operation::AvgPool2d(params) => recording.avg_pool2d_f32(params, batch, input, output),
-        // These work in place.
-        Operation::Unary(function) => {
-            if source == Source::Input || record.input != record.output {
-                recording.copy_f32(input, output)?;
-            }
-            recording.unary_f32(*function, output)
+        Operation::Unary(function) => recording.unary_f32(*function, output),
+        Operation::Softmax { channels } => recording.softmax_f32(*channels, output),
+        Operation::LogSoftmax { channels } => recording.log_softmax_f32(*channels, output),
+        Operation::Binary { params, operand } => {
+            recording.binary_f32(params, source(1, *operand)?, output)
         }
-        Operation::Softmax { channels } => {
-            if source == Source::Input || record.input != record.output {
-                recording.copy_f32(input, output)?;
-            }
-            recording.softmax_f32(*channels, output)
+        Operation::BinaryConstant { params, .. } => recording.binary_f32(params, weights, output),
+        Operation::ChannelAffine { activation, .. } => {
+            let shift = bias.unwrap_or(weights);
+            recording.channel_affine_f32(*activation, weights, shift, output)
         }
+        Operation::Concat { params, others } => {
+            let regions = core::iter::once(&record.input).chain(others);
+            for ((number, region), copy) in regions.enumerate().zip(params.copies()) {
+                recording.strided_copy_f32(&copy, source(number, *region)?, output)?;
+            }
+            Ok(())
+        }
+        Operation::Slice(copy) | Operation::Transpose(copy) => {
+            recording.strided_copy_f32(copy, input, output)
+        }
+        Operation::Pad { copy, value } => {
+            recording.fill_f32(*value, output)?;
+            recording.strided_copy_f32(copy, input, output)
+        }
+        Operation::Upsample(params) => {
+            let mut copies = params.copies();
+            copies.try_for_each(|copy| recording.strided_copy_f32(&copy, input, output))
+        }
+        Operation::Reshape => Ok(()),
+        Operation::Int8(_) => Err(no_int8()),
+    }
+}
+
+/// A model of 8-bit numbers stays on the CPU.
+fn no_int8() -> OpenClError {
+    OpenClError::Unsupported {
+        reason: "there are no OpenCL kernels for 8-bit numbers".into(),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use kinglet::{AnySession, Probe};
+use kinglet::AnySession;
+use kinglet::probe::{Output, Probe};
 use kinglet_kernels::Kernels;
 
 use super::Stats;
@@ -27,7 +28,7 @@ impl Probe for Stopwatch {
         self.begun = Instant::now();
     }
 
-    fn after(&mut self, node: usize, _output: &[f32]) {
+    fn after(&mut self, node: usize, _output: Output<'_>) {
         let time = self.begun.elapsed();
         self.times[node].push(time);
     }

@@ -1,4 +1,4 @@
-//! `kinglet import`: from an ONNX file, or from PyTorch's weights and a recipe, to a model file.
+//! `kinglet import`: from an ONNX or TensorFlow Lite file, or from PyTorch's weights and a recipe, to a model file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,19 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::onnx;
+use crate::import::onnx::{self, Door, Imported, Layout};
+use crate::import::tflite;
 use crate::import::weights::{self, Matching, Poured};
 use crate::recipe::{Normalize, Recipe};
 
-/// Write the network of an ONNX file, or PyTorch's weights with their recipe, as a model file
+/// Write the network of an ONNX or TensorFlow Lite file, or PyTorch's weights with their recipe, as a model file
 ///
-/// Of ONNX it takes plain CNNs: one input of [1, channels, height, width] or [1, features], one output, float32,
-/// and nodes that read one value each. Anything else is refused by the name of the node.
+/// Of ONNX (operator sets 6 to 21) it takes small CNNs of any form: one input and one output, fixed sizes, float32 or
+/// 8-bit numbers. Pictures may be NCHW or NHWC in the file; the model is NHWC. What cannot be computed is refused by
+/// the name of the node.
+///
+/// Of TensorFlow Lite it takes the operators of small CNNs, float32 or quantized to 8 bits, with one input and one
+/// output. Whether a file is one is told by its content, not by its name.
 ///
 /// With --recipe it takes a state dict that torch.save wrote (of any version since 0.4), or a safetensors file:
 /// float32, float64, float16 or bfloat16. Tensors go to the recipe's layers by their names, or by their
@@ -24,13 +29,29 @@ use crate::recipe::{Normalize, Recipe};
 #[command(after_help = "Examples:
   kinglet import lenet5.onnx                               writes lenet5.kgl
   kinglet import lenet5.onnx -o models/digits.kgl --fine-tune last=1
+  kinglet import net.onnx --input-shape 1,3,32,32 --normalize \"mean = [0.5], std = [0.25]\"
+  kinglet import person.tflite                             writes person.kgl
   kinglet import weights.pt --recipe net.toml -o net.kgl   pixels normalized as the recipe says")]
 pub(super) struct Arguments {
-    /// The ONNX file, or the weights
+    /// The ONNX or TensorFlow Lite file, or the weights
     file: PathBuf,
     /// The recipe of the network that the weights belong to
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
+    /// Dimensions of an ONNX file's input, the batch of 1 included, where the file leaves them open
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        conflicts_with = "recipe"
+    )]
+    input_shape: Vec<usize>,
+    /// The value of the file that is to be the output, if it has several or another one is wanted
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    output_name: Option<String>,
+    /// How pixels from 0 to 1 become the file's input, as a recipe says it: "mean = [0.5], std = [0.25]"
+    #[arg(long, value_name = "MEAN, STD", conflicts_with = "recipe")]
+    normalize: Option<String>,
     /// The model file; the imported file's name with .kgl if absent
     #[arg(long, short, value_name = "FILE.kgl")]
     output: Option<PathBuf>,
@@ -64,8 +85,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .into());
         }
         None => {
-            let graph = onnx::read(&arguments.file)?;
-            (graph, Normalize::identity(0), Vec::new())
+            let graph = network(arguments)?;
+            let normalize = match &arguments.normalize {
+                Some(text) => Normalize::parse(text, graph.input.channels)
+                    .map_err(|problem| format!("--normalize: {problem}"))?,
+                None => Normalize::identity(0),
+            };
+            (graph, normalize, Vec::new())
         }
     };
     if let Some(path) = &arguments.labels {
@@ -88,6 +114,49 @@ fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let labels = text.trim_end().lines().map(|line| line.trim().to_owned());
     Ok(labels.collect())
+}
+
+/// The network of an ONNX or TensorFlow Lite file.
+fn network(arguments: &Arguments) -> Result<Graph, Failure> {
+    let options = onnx::Options {
+        input_shape: Some(arguments.input_shape.clone()).filter(|dims| !dims.is_empty()),
+        output: arguments.output_name.clone(),
+    };
+    if tflite::is_tflite(&arguments.file) {
+        return match options.input_shape {
+            None => Ok(tflite::read(&arguments.file, options.output.as_deref())?),
+            Some(_) => Err("--input-shape is for ONNX files".into()),
+        };
+    }
+    let imported = onnx::read(&arguments.file, &options)?;
+    if !arguments.json {
+        print!("{}", doors(&imported));
+    }
+    Ok(imported.graph)
+}
+
+/// How the file's input and output lie in the model.
+fn doors(imported: &Imported) -> String {
+    let line = |what: &str, door: &Door| {
+        let order = match door.layout {
+            Layout::ChannelsFirst => "channels last",
+            Layout::AsInFile => "in the same order",
+        };
+        let numbers = match door.numbers {
+            Some(numbers) => format!(
+                ", real numbers for {} x (n - {})",
+                numbers.scale, numbers.zero_point
+            ),
+            None => String::new(),
+        };
+        format!(
+            "{what} {} {:?} is {} (height x width x channels) here, {order}{numbers}\n",
+            door.name,
+            door.dims,
+            door.shape()
+        )
+    };
+    line("input", &imported.input) + &line("output", &imported.output)
 }
 
 /// Which tensors went where.

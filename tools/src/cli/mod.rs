@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod run;
 mod train;
+mod verify;
 mod worker;
 
 use std::path::Path;
@@ -51,6 +52,7 @@ enum Command {
     Report(report::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
+    Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Eval(eval::Arguments),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Run(arguments) => run::run(&arguments).map(done),
         Command::Eval(arguments) => eval::run(&arguments).map(done),

@@ -16,6 +16,7 @@ use crate::file::write_atomic;
 use crate::import::onnx;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
+use crate::optimize::simplify;
 use crate::recipe::{Normalize, OptimizerSettings};
 use crate::train::{Trainer, TrainerOptions};
 
@@ -121,7 +122,10 @@ fn open(path: &Path, fine_tune_last: usize) -> Result<ModelFile, Failure> {
         labels: Vec::new(),
         fine_tune_last,
     };
-    let (bytes, _) = export(onnx::read(path)?, &settings)?;
+    let (bytes, _) = export(
+        onnx::read(path, &onnx::Options::default())?.graph,
+        &settings,
+    )?;
     Ok(ModelFile::from_bytes(&bytes)?)
 }
 
@@ -174,7 +178,9 @@ fn train(arguments: &Train) -> Result<(), Failure> {
     let kernels = kernel_set::select(&arguments.kernels)?;
     match arguments.mode {
         Mode::Full => {
-            let network = onnx::read(&arguments.model)?.to_network()?;
+            let mut graph = onnx::read(&arguments.model, &onnx::Options::default())?.graph;
+            simplify(&mut graph);
+            let network = graph.to_network()?;
             let architecture = network.architecture();
             let samples = samples(arguments, architecture.input, architecture.output().len())?;
             let settings = OptimizerSettings::Sgd {

@@ -1,6 +1,6 @@
 //! From layers as a recipe has them, with their trained values, to a graph.
 
-use kinglet_kernels::Unary;
+use kinglet_kernels::{Activation, Unary};
 
 use super::{Graph, Node, Operation};
 use crate::network::{Bias, Network, Operation as Layer, Role};
@@ -21,12 +21,14 @@ impl Graph {
                 Layer::Conv2d(params, has_bias) => Operation::Conv2d {
                     params,
                     weights: weights(),
+                    weight_scale: None,
                     bias: bias(has_bias),
                     pool: None,
                 },
                 Layer::Linear(params, has_bias) => Operation::Linear {
                     params,
                     weights: weights(),
+                    weight_scale: None,
                     bias: bias(has_bias),
                 },
                 Layer::MaxPool2d(params) => Operation::MaxPool2d(params),
@@ -46,6 +48,7 @@ impl Graph {
                 name: layer.text.clone(),
                 operation,
                 inputs: vec![index],
+                view: None,
             });
         }
         Self {
@@ -75,7 +78,11 @@ pub(crate) fn channel_affine(
         .zip(&scale)
         .map(|((b, m), s)| b - m * s)
         .collect();
-    Operation::ChannelAffine { scale, shift }
+    Operation::ChannelAffine {
+        activation: Activation::Identity,
+        scale,
+        shift,
+    }
 }
 
 /// The name of an element-wise function in PyTorch.

@@ -77,6 +77,7 @@ fn layer(operation: &Operation) -> Result<LayerOperation, &'static str> {
         Operation::ChannelAffine { .. } => {
             return Err("batch normalization was imported as trained");
         }
+        _ => return Err("training has no layer for it"),
     })
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use kinglet_kernels::{ParamsError, Shape};
+use kinglet_kernels::ParamsError;
+
+use super::builder::BuildError;
 
 /// A network could not be imported.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,28 @@ pub enum ImportError {
         path: PathBuf,
         /// What the reader said.
         source: prost::DecodeError,
+    },
+    /// The file's tables are damaged, or it is of another kind.
+    #[error("{}: not a TensorFlow Lite model: {}", path.display(), first_line(source))]
+    Flatbuffer {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: flatbuffers::InvalidFlatbuffer,
+    },
+    /// One operator of a TensorFlow Lite model is not one that kinglet takes.
+    #[error("{}: operator {index} ({operator}), which computes \"{output}\": {problem}", path.display())]
+    Operator {
+        /// The file.
+        path: PathBuf,
+        /// Which one, counted from 0.
+        index: usize,
+        /// What the schema calls it.
+        operator: String,
+        /// The name of the first tensor it computes.
+        output: String,
+        /// What is wrong with it.
+        problem: Box<NodeProblem>,
     },
     /// The network as a whole is not one that kinglet takes.
     #[error("{}: {problem}", path.display())]
@@ -53,9 +77,38 @@ pub enum GraphProblem {
     /// The message has no graph in it.
     #[error("not an ONNX model: there is no graph in it")]
     NoGraph,
-    /// The graph has no nodes.
-    #[error("the graph has no nodes")]
-    Empty,
+    /// Operators of a version that is not known.
+    #[error("its operator set is version {found}; {oldest} to {newest} are right")]
+    OperatorSet {
+        /// The file's version.
+        found: i64,
+        /// The oldest that is read.
+        oldest: i64,
+        /// The newest that is read.
+        newest: i64,
+    },
+    /// More or fewer graphs than one.
+    #[error("the model has {found} subgraphs; one is right")]
+    Subgraphs {
+        /// How many there are.
+        found: usize,
+    },
+    /// An input of another type or number of axes.
+    #[error(
+        "input {name} is {found}; float32, int8 or uint8 [1, height, width, channels], [1, height, width] or [1, features] is right, with known sizes"
+    )]
+    InputTensor {
+        /// The input.
+        name: String,
+        /// Its data type and shape as the file has them.
+        found: String,
+    },
+    /// Nothing computes the output.
+    #[error("no operator computes the output {name}")]
+    UncomputedOutput {
+        /// The output.
+        name: String,
+    },
     /// More or fewer inputs than one.
     #[error("the graph has {found} inputs ({names}); one is right")]
     Inputs {
@@ -64,29 +117,83 @@ pub enum GraphProblem {
         /// Their names.
         names: String,
     },
-    /// An input of another shape.
-    #[error(
-        "input {name} is {found}; float32 [1, channels, height, width] or [1, features] is right, with known sizes"
-    )]
+    /// An input of another type.
+    #[error("input {name} is {found}; float32, or quantized uint8 or int8, is right")]
+    InputType {
+        /// The input.
+        name: String,
+        /// Its data type.
+        found: String,
+    },
+    /// An input of unknown sizes.
+    #[error("input {name} is {found}; known sizes are right: --input-shape gives them")]
     InputShape {
         /// The input.
         name: String,
-        /// Its shape, and its data type if that is wrong, as the file has them.
+        /// Its shape as the file has it.
         found: String,
     },
-    /// More or fewer outputs than one.
-    #[error("the graph has {found} outputs; one is right")]
-    Outputs {
+    /// An input shape of another number of axes was asked for.
+    #[error("--input-shape has {found} numbers, but input {name} has {right} axes")]
+    InputAxes {
+        /// The input.
+        name: String,
+        /// Numbers given.
+        found: usize,
+        /// Axes there are.
+        right: usize,
+    },
+    /// Several outputs, of which one may be chosen, or none.
+    #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
+    ChooseOutput {
         /// How many there are.
         found: usize,
+        /// Their names.
+        names: String,
     },
-    /// The output is not what the last node computes.
-    #[error("the output {name} is not what the last node ({last}) computes")]
-    Output {
+    /// Nothing computes the output.
+    #[error("no node computes the output {name}; the graph's outputs are {names}")]
+    UnknownOutput {
         /// The output.
         name: String,
-        /// The last node.
-        last: String,
+        /// Those that the file has.
+        names: String,
+    },
+    /// A node has the output, but it is not computed here.
+    #[error(
+        "the output {name} is one that is not computed here; --output-name chooses another value"
+    )]
+    AbsentOutput {
+        /// The output.
+        name: String,
+    },
+    /// The output is the same for every input.
+    #[error("the output {name} does not depend on the input")]
+    ConstantOutput {
+        /// The output.
+        name: String,
+    },
+    /// More nodes than any small network has.
+    #[error("{found} nodes lead to the output; at most {most} are right")]
+    Nodes {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// Two nodes compute the same value.
+    #[error("two nodes compute {value}; one is right")]
+    Duplicate {
+        /// The value.
+        value: String,
+    },
+    /// More elements than a model may have.
+    #[error("input {name} of the shape {found} is too large; at most 2^28 elements are right")]
+    TooLarge {
+        /// The input.
+        name: String,
+        /// Its shape.
+        found: String,
     },
 }
 
@@ -98,6 +205,22 @@ pub enum NodeProblem {
     #[error("this operator cannot be imported; {known} can")]
     Operator {
         /// Those that can.
+        known: String,
+    },
+    /// An operator that makes labels of scores.
+    #[error(
+        "a model's output is its scores, of which it makes labels; --output-name {scores} takes what it reads as the output"
+    )]
+    Labels {
+        /// The value it reads.
+        scores: String,
+    },
+    /// An attribute that may change what the node computes.
+    #[error("its attribute {name} is not known; {known} are")]
+    UnknownAttribute {
+        /// The attribute.
+        name: String,
+        /// Those of the operator.
         known: String,
     },
     /// An attribute with a value that kinglet does not compute.
@@ -116,6 +239,14 @@ pub enum NodeProblem {
         /// The value's name.
         value: String,
     },
+    /// The node reads an output that its producer is not imported with.
+    #[error("it reads \"{value}\", an output of {operator} that is not computed here")]
+    Output {
+        /// The value's name.
+        value: String,
+        /// The operator whose output it is.
+        operator: String,
+    },
     /// A parameter that is not there.
     #[error("its {what} is missing")]
     Missing {
@@ -130,7 +261,7 @@ pub enum NodeProblem {
         /// The value's name.
         value: String,
     },
-    /// A parameter whose values are not in the file, or of another type.
+    /// A parameter of another type or shape.
     #[error("its {what} is {found}; {right} is right")]
     Constant {
         /// What the parameter is.
@@ -140,7 +271,17 @@ pub enum NodeProblem {
         /// What would be right.
         right: String,
     },
-    /// Feature maps where a vector should be, or the other way round.
+    /// A tensor of the file that cannot be read.
+    #[error("\"{value}\" is {found}; {right} is right")]
+    Tensor {
+        /// The tensor's name.
+        value: String,
+        /// What it is.
+        found: String,
+        /// What would be right.
+        right: String,
+    },
+    /// An input of another shape.
     #[error("it reads {found}; {right} is right")]
     Input {
         /// What it reads.
@@ -148,12 +289,66 @@ pub enum NodeProblem {
         /// What would be right.
         right: &'static str,
     },
+    /// Several samples at once.
+    #[error("it reads a batch of {found}; a batch of 1 is right: --input-shape 1,...")]
+    Batch {
+        /// Samples it reads.
+        found: usize,
+    },
+    /// More than a model may have, or than a file of this size has reason to.
+    #[error("a tensor of the shape {found} is too large")]
+    TooLarge {
+        /// The tensor's shape.
+        found: String,
+    },
     /// No kernel could compute this.
-    #[error("on an input of {input} (height x width x channels): {reason}")]
+    #[error("on an input of {input}: {reason}")]
     Params {
-        /// Shape of its input.
-        input: Shape,
+        /// Shape of its input as the file has it.
+        input: String,
         /// What is wrong.
         reason: ParamsError,
     },
+    /// What the node asks for cannot be expressed.
+    #[error("{reason}")]
+    Refused {
+        /// What, and what would be right.
+        reason: String,
+    },
+}
+
+impl NodeProblem {
+    /// What is wrong with a node that reads a tensor of the shape `dims`.
+    pub(crate) fn params(dims: &[usize], reason: ParamsError) -> Self {
+        Self::Params {
+            input: format!("{dims:?}"),
+            reason,
+        }
+    }
+}
+
+impl From<ParamsError> for NodeProblem {
+    fn from(error: ParamsError) -> Self {
+        Self::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<BuildError> for NodeProblem {
+    fn from(error: BuildError) -> Self {
+        Self::Refused {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// What is wrong, without where in the tables.
+fn first_line(error: &flatbuffers::InvalidFlatbuffer) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -3,8 +3,11 @@
 //! NCHW and OIHW end here. Whatever a file holds that kinglet does not compute is refused with the node's
 //! name; nothing is left out in silence. [`weights`] are of a network that a recipe describes.
 
+mod builder;
 mod error;
 pub mod onnx;
+pub mod tflite;
 pub mod weights;
 
+pub(crate) use builder::{Builder, Value};
 pub use error::{GraphProblem, ImportError, NodeProblem};

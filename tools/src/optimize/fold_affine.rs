@@ -1,67 +1,116 @@
-//! Folds `scale * x + shift` (trained batch normalization) into the convolution before it, whose weights
-//! and bias take up the factors (Jacob et al., arXiv 1712.05877, section 3.2). Where no convolution stands
-//! before it, it becomes one: depthwise, 1x1.
+//! Folds factors and sums by channel (trained batch normalization, or what an exporter made of it) into the
+//! convolution or linear layer before them, whose weights and bias take them up (Jacob et al., arXiv 1712.05877,
+//! section 3.2).
 
-use kinglet_kernels::{Activation, Conv2d, Window};
+use kinglet_kernels::{Activation, BinaryFunction, Shape};
 
 use crate::graph::{Graph, Operation};
 
 pub(super) fn run(graph: &mut Graph) {
     let mut index = 0;
     while index < graph.nodes.len() {
-        if let Operation::ChannelAffine { scale, shift } = &graph.nodes[index].operation {
-            let (scale, shift) = (scale.clone(), shift.clone());
-            let producer = graph.only_producer(index);
-            if let Some(producer) = producer.filter(|p| fold(graph, *p, &scale, &shift)) {
-                let name = graph.nodes[index].name.clone();
-                graph.nodes[producer].name += &format!(" + {name}");
-                graph.remove(index);
-                continue;
-            }
-            let input = graph.shapes()[graph.nodes[index].inputs[0]];
-            let depthwise = Conv2d::new(
-                input,
-                input.channels,
-                Window::new(1, 1),
-                input.channels,
-                Activation::Identity,
-            );
-            if let Ok(params) = depthwise {
-                graph.nodes[index].operation = Operation::Conv2d {
-                    params,
-                    weights: scale,
-                    bias: Some(shift),
-                    pool: None,
-                };
-            }
+        let producer = graph.only_producer(index);
+        let folded = producer.is_some_and(|producer| {
+            let channels = graph.shapes()[index + 1].channels;
+            let affine = Affine::of(&graph.nodes[index].operation, channels);
+            let before = &mut graph.nodes[producer].operation;
+            affine.is_some_and(|affine| fold(before, affine))
+        });
+        match producer {
+            Some(producer) if folded => graph.join(index, producer),
+            _ => index += 1,
         }
-        index += 1;
     }
 }
 
-/// Scales and shifts the outputs of node `producer`, if it is a convolution whose outputs are its sums.
-fn fold(graph: &mut Graph, producer: usize, scale: &[f32], shift: &[f32]) -> bool {
-    let Operation::Conv2d {
-        params,
-        weights,
-        bias,
-        pool: None,
-    } = &mut graph.nodes[producer].operation
-    else {
-        return false;
-    };
-    if params.activation() != Activation::Identity {
-        return false;
+/// `activation(x * scale + shift)`, channel by channel.
+struct Affine {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    activation: Activation,
+}
+
+impl Affine {
+    /// The operation as an affine function of each channel, if it is one.
+    fn of(operation: &Operation, channels: usize) -> Option<Self> {
+        let (function, activation, operand) = match operation {
+            Operation::ChannelAffine {
+                activation,
+                scale,
+                shift,
+            } => {
+                return Some(Self {
+                    scale: scale.clone(),
+                    shift: shift.clone(),
+                    activation: *activation,
+                });
+            }
+            Operation::BinaryConstant {
+                function,
+                activation,
+                shape,
+                operand,
+            } if *shape == Shape::vector(shape.channels) => {
+                // One value for all channels, or one for each.
+                let operand = operand.iter().cycle().take(channels).copied();
+                (*function, *activation, operand)
+            }
+            _ => return None,
+        };
+        let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
+        let (scale, shift) = match function {
+            BinaryFunction::Add => (ones, operand.collect()),
+            BinaryFunction::Subtract => (ones, operand.map(|value| -value).collect()),
+            BinaryFunction::ReverseSubtract => (vec![-1.0; channels], operand.collect()),
+            BinaryFunction::Multiply => (operand.collect(), zeros),
+            BinaryFunction::Divide => (operand.map(f32::recip).collect(), zeros),
+            _ => return None,
+        };
+        Some(Self {
+            scale,
+            shift,
+            activation,
+        })
     }
-    for (row, factor) in weights.chunks_exact_mut(params.taps()).zip(scale) {
-        row.iter_mut().for_each(|w| *w *= factor);
+}
+
+/// Scales and shifts the outputs of an operation, if they are sums with weights.
+fn fold(operation: &mut Operation, affine: Affine) -> bool {
+    let (weights, weight_scale, bias) = match operation {
+        Operation::Conv2d {
+            params,
+            weights,
+            weight_scale,
+            bias,
+            pool: None,
+        } if params.activation() == Activation::Identity => {
+            *params = params.with_activation(affine.activation);
+            (weights, weight_scale, bias)
+        }
+        Operation::Linear {
+            params,
+            weights,
+            weight_scale,
+            bias,
+        } if params.activation() == Activation::Identity => {
+            *params = params.with_activation(affine.activation);
+            (weights, weight_scale, bias)
+        }
+        _ => return false,
+    };
+    let Affine { scale, shift, .. } = affine;
+    if scale.iter().any(|factor| *factor != 1.0) {
+        let row = weights.len() / scale.len();
+        for (row, factor) in weights.chunks_exact_mut(row).zip(&scale) {
+            row.iter_mut().for_each(|weight| *weight *= factor);
+        }
+        // Whole multiples of a scale they are no more.
+        *weight_scale = None;
     }
     let old = bias.take().unwrap_or_else(|| vec![0.0; scale.len()]);
+    let sums = old.iter().zip(&scale).zip(&shift);
     *bias = Some(
-        old.iter()
-            .zip(scale)
-            .zip(shift)
-            .map(|((b, factor), shift)| b * factor + shift)
+        sums.map(|((b, factor), shift)| b * factor + shift)
             .collect(),
     );
     true

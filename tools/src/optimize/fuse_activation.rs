@@ -1,5 +1,5 @@
-//! Joins ReLU and ReLU6 with the convolution or linear layer before them: applied to each output on its way
-//! out, they cost no pass over memory.
+//! Joins ReLU and ReLU6 with what comes before them: applied to each output on its way out, they cost no pass over
+//! memory.
 
 use kinglet_kernels::{Activation, Unary};
 
@@ -15,21 +15,35 @@ pub(super) fn run(graph: &mut Graph) {
         let Some(producer) = graph.only_producer(index) else {
             continue;
         };
-        let fused = match &mut graph.nodes[producer].operation {
-            Operation::Conv2d { params, .. } if params.activation() == Activation::Identity => {
-                *params = params.with_activation(activation);
-                true
-            }
-            Operation::Linear { params, .. } if params.activation() == Activation::Identity => {
-                *params = params.with_activation(activation);
-                true
-            }
-            _ => false,
-        };
-        if fused {
-            let name = graph.nodes[index].name.clone();
-            graph.nodes[producer].name += &format!(" + {name}");
-            graph.remove(index);
+        if fuse(&mut graph.nodes[producer].operation, activation) {
+            graph.join(index, producer);
         }
     }
+}
+
+/// Lets the operation apply `activation` to its outputs, if it can and applies none yet.
+fn fuse(operation: &mut Operation, activation: Activation) -> bool {
+    match operation {
+        Operation::Conv2d {
+            params, pool: None, ..
+        } if params.activation() == Activation::Identity => {
+            *params = params.with_activation(activation);
+        }
+        Operation::Linear { params, .. } if params.activation() == Activation::Identity => {
+            *params = params.with_activation(activation);
+        }
+        Operation::ChannelAffine {
+            activation: own, ..
+        }
+        | Operation::Binary {
+            activation: own, ..
+        }
+        | Operation::BinaryConstant {
+            activation: own, ..
+        } if *own == Activation::Identity => {
+            *own = activation;
+        }
+        _ => return false,
+    }
+    true
 }

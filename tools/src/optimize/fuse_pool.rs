@@ -19,9 +19,7 @@ pub(super) fn run(graph: &mut Graph) {
         let joined = PooledConv2d::new(*params, *max_pool.window(), max_pool.rounding());
         if pool.is_none() && joined.is_ok() {
             *pool = Some(max_pool);
-            let name = graph.nodes[index].name.clone();
-            graph.nodes[producer].name += &format!(" + {name}");
-            graph.remove(index);
+            graph.join(index, producer);
         }
     }
 }

@@ -1,22 +1,48 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order: what does nothing is dropped, trained batch normalizations go into
-//! the convolution before them, activations move before the pool that follows their convolution, and then
-//! into it, and the pool as well.
+//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order,
+//! trained batch normalizations and activations go into the convolution beside them, what is quantized is joined to
+//! operations on 8-bit numbers, and padding and pools go into the convolution beside them as well.
 
 mod activation_before_pool;
-mod drop_identity;
+mod eliminate_transposes;
 mod fold_affine;
 mod fuse_activation;
+mod fuse_pad;
 mod fuse_pool;
+mod join_quantized;
+mod remove_dead;
+mod split_concat;
+#[cfg(test)]
+mod tests;
 
 use crate::graph::Graph;
 
+/// A pass with its name.
+type Pass = (&'static str, fn(&mut Graph));
+
+/// Every pass, in the order they run.
+const PASSES: [Pass; 9] = [
+    ("remove_dead", remove_dead::run),
+    ("eliminate_transposes", eliminate_transposes::run),
+    ("fold_affine", fold_affine::run),
+    ("activation_before_pool", activation_before_pool::run),
+    ("fuse_activation", fuse_activation::run),
+    ("join_quantized", join_quantized::run),
+    ("fuse_pad", fuse_pad::run),
+    ("fuse_pool", fuse_pool::run),
+    ("split_concat", split_concat::run),
+];
+
 /// Runs every pass.
 pub fn optimize(graph: &mut Graph) {
-    drop_identity::run(graph);
-    fold_affine::run(graph);
-    activation_before_pool::run(graph);
-    fuse_activation::run(graph);
-    fuse_pool::run(graph);
+    for (_, run) in PASSES {
+        run(graph);
+    }
+}
+
+/// The graph with its tensors in one order, each layer still by itself: to be trained further.
+pub fn simplify(graph: &mut Graph) {
+    remove_dead::run(graph);
+    eliminate_transposes::run(graph);
 }

@@ -39,6 +39,21 @@ impl Normalize {
             std: vec![1.0; channels],
         }
     }
+
+    /// Reads `mean = [0.5], std = [0.5]`, what a recipe has between the braces of `normalize`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str, channels: usize) -> Result<Self, String> {
+        let text = format!("normalize = {{ {text} }}");
+        let read = || {
+            let mut section = Section::parse(&text)?;
+            let entry =
+                section.required("normalize", "normalize = { mean = [0.5], std = [0.5] }")?;
+            read_normalize(entry, channels)
+        };
+        read().map_err(|(_, problem)| problem.to_string())
+    }
 }
 
 /// `[train]`: how long to train, on how many pictures at once.

@@ -326,3 +326,21 @@ fn every_recipe_that_comes_along_can_be_trained() {
     }
     assert!(names.len() >= 9, "{names:?}");
 }
+
+#[test]
+fn a_normalization_by_itself_has_the_recipe_s_words() {
+    let normalize = Normalize::parse("mean = [0.5], std = [0.25, 0.5]", 2).unwrap();
+    assert_eq!(
+        (normalize.mean, normalize.std),
+        (vec![0.5; 2], vec![0.25, 0.5])
+    );
+    for (text, expected) in [
+        ("mean = [0.5]", "\"std\" is missing in normalize"),
+        ("mean = [0.5], std = [0.0]", "a number above 0"),
+        ("mean = [0.5, 0.5, 0.5], std = [1.0]", "give 2 or 1"),
+        ("0.5", ""),
+    ] {
+        let error = Normalize::parse(text, 2).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}

@@ -4,6 +4,7 @@
 //! nothing else, so what passes on a desk passes there.
 
 mod arguments;
+mod conformance;
 mod cross;
 mod debian;
 mod demo;
@@ -79,6 +80,12 @@ const VERBS: &[Verb] = &[
         run: sanitize::verb,
     },
     Verb {
+        name: "conformance",
+        summary: "run ONNX's own test cases, and random graphs, through import and runtime",
+        help: conformance::HELP,
+        run: conformance::verb,
+    },
+    Verb {
         name: "fuzz",
         summary: "run the fuzz targets for a while",
         help: fuzz::HELP,
@@ -121,7 +128,7 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 fn overview() -> String {
     let mut text = String::from("Usage: cargo xtask VERB [OPTIONS]\n\nVerbs:\n");
     for verb in VERBS {
-        text.push_str(&format!("  {:<10}{}\n", verb.name, verb.summary));
+        text.push_str(&format!("  {:<13}{}\n", verb.name, verb.summary));
     }
     text.push_str("\n`cargo xtask VERB --help` says more about each.\n");
     text

@@ -27,7 +27,7 @@ fn live() -> Result<(), Failure> {
     let training = TRAINING.try_take().ok_or(Failure::Memory)?;
     let head = HEAD.try_take().ok_or(Failure::Memory)?;
 
-    let model = Model::load(&MODEL.bytes)?;
+    let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?;
     let session = Session::<{ SIZES.operators }, _>::new(&model, arena, Portable)?;
     let mut tuner = FineTuner::new(session, training, samples.optimizer())?;
     for sample in samples.training().take(2) {

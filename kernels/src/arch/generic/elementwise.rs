@@ -3,14 +3,14 @@
 use super::memory::{for_each_vector, load, store};
 use super::{Vector, exp};
 use crate::lengths;
-use crate::params::Unary;
+use crate::params::{SIXTH, Unary};
 
 /// Applies `f` to each vector of `data`.
 ///
 /// # Safety
 /// The CPU can run `V`.
 #[inline(always)]
-unsafe fn each<V: Vector>(data: &mut [f32], f: impl Fn(V) -> V) {
+pub(super) unsafe fn each<V: Vector>(data: &mut [f32], f: impl Fn(V) -> V) {
     let p = data.as_mut_ptr();
     for_each_vector!(V, data.len(), |at, count| {
         // SAFETY: `count` values from `at` are of the slice.
@@ -62,8 +62,50 @@ pub(crate) unsafe fn unary<V: Vector>(function: Unary, data: &mut [f32]) {
                 #[inline(always)]
                 |x| exp::tanh(x),
             ),
+            Unary::Clip { low, high } => {
+                let (low, high) = (V::splat(low), V::splat(high));
+                each::<V>(
+                    data,
+                    #[inline(always)]
+                    |x| x.clamp(low, high),
+                );
+            }
+            Unary::Elu { alpha } => {
+                let alpha = V::splat(alpha);
+                each::<V>(
+                    data,
+                    #[inline(always)]
+                    |x| V::select(x.greater(zero), x, exp::expm1_of_negative(x).mul(alpha)),
+                );
+            }
+            Unary::HardSigmoid { alpha, beta } => {
+                let (alpha, beta) = (V::splat(alpha), V::splat(beta));
+                each::<V>(
+                    data,
+                    #[inline(always)]
+                    |x| hard_sigmoid(x, alpha, beta),
+                );
+            }
+            Unary::HardSwish => {
+                let (sixth, half) = (V::splat(SIXTH), V::splat(0.5));
+                each::<V>(
+                    data,
+                    #[inline(always)]
+                    |x| hard_sigmoid(x, sixth, half).mul(x),
+                );
+            }
         }
     }
+}
+
+/// `alpha * x + beta`, the product rounded before the sum, limited to 0 to 1.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+unsafe fn hard_sigmoid<V: Vector>(x: V, alpha: V, beta: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe { x.mul(alpha).add(beta).clamp(V::splat(0.0), V::splat(1.0)) }
 }
 
 /// Turns each `d` into `f(d, y)`.
@@ -71,7 +113,7 @@ pub(crate) unsafe fn unary<V: Vector>(function: Unary, data: &mut [f32]) {
 /// # Safety
 /// The CPU can run `V`; `output` is as long as `d`.
 #[inline(always)]
-unsafe fn each_pair<V: Vector>(output: &[f32], d: &mut [f32], f: impl Fn(V, V) -> V) {
+pub(super) unsafe fn each_pair<V: Vector>(output: &[f32], d: &mut [f32], f: impl Fn(V, V) -> V) {
     let (y, d, len) = (output.as_ptr(), d.as_mut_ptr(), d.len());
     for_each_vector!(V, len, |at, count| {
         // SAFETY: `count` values from `at` are of both slices.
@@ -140,6 +182,10 @@ pub(crate) unsafe fn unary_backward<V: Vector>(function: Unary, output: &[f32], 
                 #[inline(always)]
                 |d, y| d.mul(one.sub(y.mul(y))),
             ),
+            Unary::Clip { .. }
+            | Unary::Elu { .. }
+            | Unary::HardSigmoid { .. }
+            | Unary::HardSwish => {}
         }
     }
 }

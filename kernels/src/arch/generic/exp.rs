@@ -57,6 +57,21 @@ pub(super) unsafe fn exp<V: Vector>(x: V) -> V {
     }
 }
 
+/// `e^x - 1` of `x` that are not positive, within a few units in the last place of 1; of others it is 0.
+///
+/// # Safety
+/// The CPU can run `V`.
+#[inline(always)]
+pub(super) unsafe fn expm1_of_negative<V: Vector>(x: V) -> V {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        // Below -30 the result is -1.
+        let (n, p) = reduced(x.clamp(V::splat(-30.0), V::splat(0.0)));
+        let power = n.power_of_two();
+        power.sub(V::splat(1.0)).add_product(p, power)
+    }
+}
+
 /// Hyperbolic tangent, within a few units in the last place of 1: `(e^2x - 1) / (e^2x + 1)`.
 ///
 /// # Safety

@@ -14,6 +14,7 @@
 //! it is part of. So one sample's bits do not depend on its batch.
 
 mod bands;
+pub(crate) mod binary;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;
@@ -27,6 +28,7 @@ pub(crate) mod peak;
 pub(crate) mod pool2d;
 mod set;
 mod sliding;
+pub(crate) mod strided_copy;
 mod vector;
 
 pub(crate) use set::simd_set;

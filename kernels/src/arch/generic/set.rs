@@ -67,6 +67,22 @@ macro_rules! simd_set {
 
                 fn softmax_f32(channels: usize, data: &mut [f32]) =
                     generic::elementwise::softmax::<$vector>;
+
+                fn binary_f32(params: &Binary, operand: &[f32], data: &mut [f32]) =
+                    generic::binary::binary::<$vector>;
+
+                fn channel_affine_f32(
+                    activation: Activation,
+                    scale: &[f32],
+                    shift: &[f32],
+                    data: &mut [f32],
+                ) = generic::binary::channel_affine::<$vector>;
+
+                fn strided_copy_f32(
+                    params: &StridedCopy,
+                    input: &[f32],
+                    output: &mut [f32],
+                ) = generic::strided_copy::strided_copy::<$vector>;
             }
         }
 

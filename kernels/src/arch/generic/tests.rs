@@ -2,7 +2,7 @@
 //! any width, and under tools that know no vector instructions.
 
 use super::{self as generic, Vector, simd_set};
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
 
 /// `N` values, computed one by one. Never inlined: unrolled, they would take minutes to compile.
 #[derive(Clone, Copy)]

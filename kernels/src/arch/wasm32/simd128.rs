@@ -4,7 +4,7 @@
 use core::arch::wasm32::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
 
 /// The kernel set for WebAssembly with 128-bit vectors.
 #[derive(Debug, Clone, Copy, Default)]

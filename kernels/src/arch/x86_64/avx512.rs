@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Conv2d, Linear, Pool2d, PooledConv2d, Unary};
+use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
 
 /// The kernel set for CPUs with AVX-512F and DQ.
 #[derive(Debug, Clone, Copy)]

@@ -27,14 +27,18 @@ pub(super) fn window<'a>(call: Call<'a>, from: Shape, to: Shape, window: &Window
         .int(window.padding.left)
 }
 
-/// A function's number in `prelude.cl`, and the slope of a leaky ReLU.
-pub(super) fn unary(function: Unary) -> (usize, f32) {
+/// A function's number in `prelude.cl`, and its own numbers: `a` and `b` there.
+pub(super) fn unary(function: Unary) -> (usize, [f32; 2]) {
     match function {
-        Unary::Relu => (1, 0.0),
-        Unary::Relu6 => (2, 0.0),
-        Unary::LeakyRelu { slope } => (3, slope),
-        Unary::Sigmoid => (4, 0.0),
-        Unary::Tanh => (5, 0.0),
+        Unary::Relu => (1, [0.0; 2]),
+        Unary::Relu6 => (2, [0.0; 2]),
+        Unary::LeakyRelu { slope } => (3, [slope, 0.0]),
+        Unary::Sigmoid => (4, [0.0; 2]),
+        Unary::Tanh => (5, [0.0; 2]),
+        Unary::Clip { low, high } => (6, [low, high]),
+        Unary::Elu { alpha } => (7, [alpha, 0.0]),
+        Unary::HardSigmoid { alpha, beta } => (8, [alpha, beta]),
+        Unary::HardSwish => (9, [0.0; 2]),
     }
 }
 

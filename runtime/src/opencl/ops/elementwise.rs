@@ -18,13 +18,14 @@ impl Recording {
         if data.is_empty() {
             return Ok(());
         }
-        let (number, slope) = unary(function);
+        let (number, [a, b]) = unary(function);
         let call = Call::new(&ELEMENTWISE, "unary")
             .storage(common_element(&[data])?)
             .slice(data)
             .int(data.len())
             .int(number)
-            .float(slope)
+            .float(a)
+            .float(b)
             .global([data.len().div_ceil(4), 1, 1])
             .local([64, 1, 1]);
         // SAFETY: the slice has `data.len()` elements; each work-item reads and writes four of its own.

@@ -10,7 +10,7 @@ use crate::opencl::{Element, OpenClError, Recording, Slice};
 
 impl Recording {
     /// Turns the gradient of the output, all of `d`, into that of the input, in place. `output` is what the forward
-    /// function returned.
+    /// function returned. A function without [`Unary::has_backward`] leaves `d` as it is.
     ///
     /// # Errors
     /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
@@ -22,7 +22,7 @@ impl Recording {
     ) -> Result<(), OpenClError> {
         expect(Element::F32, &[output, d])?;
         at_least("unary_f32_backward: output", output, d.len())?;
-        let (number, slope) = unary(function);
+        let (number, [slope, _]) = unary(function);
         let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
             .slice(output)
             .slice(d)

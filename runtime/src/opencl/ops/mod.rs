@@ -5,6 +5,7 @@
 
 mod arguments;
 mod batch_norm;
+mod binary;
 mod conv2d;
 mod conv2d_backward;
 mod cross_entropy;
@@ -22,6 +23,7 @@ mod pool2d;
 mod pool2d_backward;
 mod reduce;
 mod softmax;
+mod strided_copy;
 
 pub use batch_norm::BatchNorm;
 pub use optimizer::{StepControl, StepRates};

@@ -1,4 +1,4 @@
-//! Softmax.
+//! Softmax and its logarithm.
 #![allow(unsafe_code)]
 
 use kinglet_kernels::opencl::SOFTMAX;
@@ -10,14 +10,38 @@ use crate::opencl::{OpenClError, Recording, Slice};
 /// Runs as long as this are shared by the work-items of a group.
 const LONG: usize = 64;
 
+/// What is written, by its number in `softmax.cl`.
+#[derive(Debug, Clone, Copy)]
+enum Output {
+    Probabilities,
+    Logarithms,
+}
+
 impl Recording {
     /// Softmax over each run of `channels` values, in place.
     ///
     /// # Errors
     /// [`OpenClError::Length`] if `data` is not made of whole runs, or one of the driver's.
     pub fn softmax_f32(&mut self, channels: usize, data: Slice<'_>) -> Result<(), OpenClError> {
+        self.softmax(Output::Probabilities, channels, data)
+    }
+
+    /// The logarithm of softmax over each run of `channels` values, in place.
+    ///
+    /// # Errors
+    /// As [`softmax_f32`](Self::softmax_f32).
+    pub fn log_softmax_f32(&mut self, channels: usize, data: Slice<'_>) -> Result<(), OpenClError> {
+        self.softmax(Output::Logarithms, channels, data)
+    }
+
+    fn softmax(
+        &mut self,
+        output: Output,
+        channels: usize,
+        data: Slice<'_>,
+    ) -> Result<(), OpenClError> {
         let runs = data.len().div_ceil(channels.max(1));
-        at_least("softmax_f32: data", data, runs * channels.max(1))?;
+        at_least("softmax: data", data, runs * channels.max(1))?;
         if runs == 0 {
             return Ok(());
         }
@@ -32,6 +56,7 @@ impl Recording {
             .slice(data)
             .int(runs)
             .int(channels)
+            .int(output as usize)
             .local_floats(local.iter().product())
             .global([local[0], runs, 1])
             .local(local);

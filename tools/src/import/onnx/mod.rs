@@ -1,113 +1,127 @@
-//! ONNX files of plain CNNs: one input, one output, and operators that read one value each.
+//! ONNX files of small CNNs: any graph of known operators with one input and fixed sizes.
 //!
-//! An ONNX graph is NCHW with weights OIHW; the result is NHWC with weights OHWI. What is hard about that is
-//! flattening: the elements of a flattened value are in NCHW order for everything that reads them later. So
-//! each value is known by its layout, and the first linear layer behind a flatten gets its columns in
-//! NHWC order.
+//! Tensors are taken as they are in the file, NCHW and of any number of axes, and each operator becomes what
+//! computes just that; [`crate::optimize`] then does away with the transpositions. What does not depend on the
+//! network's input is computed while the file is read. An ONNX graph may be written for NCHW or for
+//! NHWC pictures and does not say which: the input and the output are each taken the way that leaves fewer
+//! transpositions, and [`Door`] tells which way that is.
 
+mod door;
+mod external;
+mod fold;
+mod joined;
+mod model;
 mod node;
+mod operand;
 mod operators;
-mod schema;
+mod tensor;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use kinglet_kernels::Shape;
+pub use door::{Door, Layout, Numbers};
 use prost::Message;
+use tract_onnx::pb::{ModelProto, NodeProto};
 
-use self::node::{Constants, NodeReader};
-use self::schema::{FLOAT, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use self::model::Selection;
+use self::node::Node;
+use self::operand::{Budget, Operand};
+use super::builder::{Builder, Value};
 use super::{GraphProblem, ImportError, NodeProblem};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Operation};
+use crate::optimize::simplify;
 
-/// How the elements of a value follow each other in ONNX.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    /// `[1, channels, height, width]`.
-    Maps,
-    /// `[1, features]`: the elements of maps of the value's shape, in NCHW order.
-    Flat,
+/// What the caller knows of a network beside its file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Dimensions of the input, the batch included, where the file leaves them open or others are wanted.
+    pub input_shape: Option<Vec<usize>>,
+    /// The value that is to be the output, where it is not the file's only one.
+    pub output: Option<String>,
 }
 
-/// What is known of a value.
-#[derive(Debug, Clone, Copy)]
-struct Value {
-    /// Its number in the [`Graph`].
-    number: usize,
-    shape: Shape,
-    layout: Layout,
+/// An imported network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// What it computes.
+    pub graph: Graph,
+    /// How a tensor of the file becomes the graph's input.
+    pub input: Door,
+    /// How the graph's output becomes a tensor of the file.
+    pub output: Door,
 }
 
 /// Reads the network in the ONNX file at `path`.
 ///
 /// # Errors
 /// [`ImportError`] names the node that cannot be imported.
-pub fn read(path: &Path) -> Result<Graph, ImportError> {
+pub fn read(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(&bytes, path)
+    parse(&bytes, path, options)
 }
 
-/// Reads the network in an ONNX file's bytes; `path` is for messages.
+/// Reads the network in an ONNX file's bytes; `path` is for messages, and its folder holds the weights that are
+/// not in the file itself.
 ///
 /// # Errors
 /// [`ImportError`] names the node that cannot be imported.
-pub fn parse(bytes: &[u8], path: &Path) -> Result<Graph, ImportError> {
+pub fn parse(bytes: &[u8], path: &Path, options: &Options) -> Result<Imported, ImportError> {
     let model = ModelProto::decode(bytes).map_err(|source| ImportError::Decode {
         path: path.to_owned(),
         source,
     })?;
-    let of_graph = |problem| ImportError::Graph {
+    let selection = model::select(&model, options).map_err(|problem| ImportError::Graph {
         path: path.to_owned(),
         problem,
+    })?;
+    let reader = Reader {
+        path,
+        name: model.graph.as_ref().map_or("", |graph| &graph.name),
+        selection,
+        file_len: bytes.len(),
     };
-    let graph = model.graph.as_ref();
-    let graph = graph.ok_or_else(|| of_graph(GraphProblem::NoGraph))?;
-    let opset = model
-        .opset_import
-        .iter()
-        .find(|opset| is_standard(&opset.domain))
-        .map_or(1, |opset| opset.version);
-    let constants = constants(graph);
-    let (name, input) = input(graph, &constants).map_err(of_graph)?;
-    let mut values = HashMap::from([(name, input)]);
-    let mut nodes: Vec<Node> = Vec::new();
-    for node in &graph.node {
-        if node.op_type == "Constant" {
-            continue;
+    let mut best: Option<(usize, Imported)> = None;
+    for input in Door::layouts(&reader.selection.input_dims) {
+        // The layouts of the output are known once it is.
+        let (imported, others) = reader.build(*input, None)?;
+        let mut candidates = vec![imported];
+        for output in others {
+            candidates.push(reader.build(*input, Some(*output))?.0);
         }
-        let reader = NodeReader {
-            node,
-            constants: &constants,
-        };
-        let (operation, value) =
-            translate(reader, &values, opset).map_err(|problem| ImportError::Node {
-                path: path.to_owned(),
-                node: name_of(node).to_owned(),
-                operator: node.op_type.clone(),
-                problem: Box::new(problem),
-            })?;
-        nodes.push(Node {
-            name: name_of(node).to_owned(),
-            operation,
-            inputs: vec![value.number],
-        });
-        if let Some(output) = node.output.first() {
-            let number = nodes.len();
-            values.insert(output.as_str(), Value { number, ..value });
+        for candidate in candidates {
+            let cost = transpositions(&candidate.graph);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, candidate));
+            }
         }
     }
-    check_output(graph, &values, &nodes).map_err(of_graph)?;
-    Ok(Graph {
-        name: graph.name.clone(),
-        input: input.shape,
-        nodes,
-    })
+    Ok(best.expect("every tensor has a layout").1)
 }
+
+/// The operators that can be imported, in alphabetical order.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    operators::names()
+}
+
+/// How many transpositions are left of a graph.
+fn transpositions(graph: &Graph) -> usize {
+    let mut graph = graph.clone();
+    simplify(&mut graph);
+    let is_transposition = |operation: &Operation| matches!(operation, Operation::Transpose { .. });
+    graph
+        .nodes
+        .iter()
+        .filter(|node| is_transposition(&node.operation))
+        .count()
+}
+
+/// What brings the output into the model's order. Its name is that of no node of the file.
+const OUTPUT: &str = "(output)";
 
 fn is_standard(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
@@ -121,111 +135,194 @@ fn name_of(node: &NodeProto) -> &str {
     }
 }
 
-/// Initializers, and the tensors of `Constant` nodes.
-fn constants(graph: &GraphProto) -> Constants<'_> {
-    let initializers = graph.initializer.iter().map(|t| (t.name.as_str(), t));
-    let nodes = graph.node.iter().filter(|node| node.op_type == "Constant");
-    let computed = nodes.filter_map(|node| {
-        let value = node.attribute.iter().find(|a| a.name == "value")?;
-        Some((node.output.first()?.as_str(), value.t.as_ref()?))
-    });
-    initializers.chain(computed).collect()
-}
+/// Values a graph may have before it is optimized: far more than a model may, and few enough for passes whose time
+/// grows with their square.
+const MAX_VALUES: usize = 1 << 13;
 
-/// The graph's one input. Old files list the initializers among the inputs.
-fn input<'a>(
-    graph: &'a GraphProto,
-    constants: &Constants<'_>,
-) -> Result<(&'a str, Value), GraphProblem> {
-    let mut inputs: Vec<&ValueInfoProto> = graph.input.iter().collect();
-    inputs.retain(|input| !constants.contains_key(input.name.as_str()));
-    let [input] = inputs.as_slice() else {
-        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(GraphProblem::Inputs {
-            found: inputs.len(),
-            names: names.join(", "),
-        });
-    };
-    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]);
-    let dims = dims.unwrap_or_default();
-    let wrong = || {
-        let dim = |dim: &schema::DimensionProto| match (dim.dim_value, &dim.dim_param) {
-            (Some(value), _) => value.to_string(),
-            (None, Some(name)) => name.clone(),
-            (None, None) => "?".to_owned(),
-        };
-        let dims: Vec<String> = dims.iter().map(dim).collect();
-        let data_type = match tensor.map_or(0, |t| t.elem_type) {
-            FLOAT => String::new(),
-            other => format!(" of data type {other}"),
-        };
-        GraphProblem::InputShape {
-            name: input.name.clone(),
-            found: format!("[{}]{data_type}", dims.join(", ")),
-        }
-    };
-    let known = |dim: &schema::DimensionProto| usize::try_from(dim.dim_value?).ok();
-    let (batch, sample) = dims.split_first().ok_or_else(wrong)?;
-    let sample: Option<Vec<usize>> = sample.iter().map(known).collect();
-    let (shape, layout) = match sample.as_deref() {
-        Some(&[channels, height, width]) => (Shape::new(height, width, channels), Layout::Maps),
-        Some(&[features]) => (Shape::vector(features), Layout::Flat),
-        _ => return Err(wrong()),
-    };
-    // A batch that is left open is as good as one of 1: a batch is not part of a kinglet model.
-    let batch_fits = batch.dim_value.is_none_or(|batch| batch == 1);
-    let is_float = tensor.is_some_and(|t| t.elem_type == FLOAT);
-    if !batch_fits || !is_float || shape.is_empty() {
-        return Err(wrong());
+fn is_small(operand: &Operand) -> bool {
+    match operand {
+        Operand::Value(value) | Operand::Quantized(value, _) => value.number <= MAX_VALUES,
+        Operand::Constant(_) => true,
     }
-    let value = Value {
-        number: 0,
-        shape,
-        layout,
-    };
-    Ok((&input.name, value))
 }
 
-/// The operation of a node, and what its output is but for the number, which is that of its input.
-fn translate(
-    node: NodeReader<'_>,
-    values: &HashMap<&str, Value>,
-    opset: i64,
-) -> Result<(crate::graph::Operation, Value), NodeProblem> {
-    let operator = operators::find(node.node)?;
-    let name = node.input(0);
-    let name = name.ok_or(NodeProblem::Missing { what: "input" })?;
-    let input = values.get(name).ok_or_else(|| NodeProblem::Value {
-        value: name.to_owned(),
-    })?;
-    let (operation, layout) = operator(node, *input, opset)?;
-    let shape = operation.output(input.shape);
-    let value = Value {
-        number: input.number,
-        shape,
-        layout,
-    };
-    Ok((operation, value))
+struct Reader<'a> {
+    path: &'a Path,
+    /// The network's name.
+    name: &'a str,
+    selection: Selection<'a>,
+    file_len: usize,
 }
 
-/// The graph's output must be what its last node computes.
-fn check_output(
-    graph: &GraphProto,
-    values: &HashMap<&str, Value>,
-    nodes: &[Node],
-) -> Result<(), GraphProblem> {
-    let last = nodes.last().ok_or(GraphProblem::Empty)?;
-    let [output] = graph.output.as_slice() else {
-        return Err(GraphProblem::Outputs {
-            found: graph.output.len(),
-        });
-    };
-    match values.get(output.name.as_str()) {
-        Some(value) if value.number == nodes.len() => Ok(()),
-        _ => Err(GraphProblem::Output {
-            name: output.name.clone(),
-            last: last.name.clone(),
-        }),
+impl Reader<'_> {
+    /// The network with its input, and its output, in a layout; and in which other ones the output may be. None for
+    /// the output is the first of them.
+    fn build(
+        &self,
+        input: Layout,
+        output: Option<Layout>,
+    ) -> Result<(Imported, &'static [Layout]), ImportError> {
+        let selection = &self.selection;
+        let mut input = Door {
+            name: selection.input.to_owned(),
+            dims: selection.input_dims.clone(),
+            layout: input,
+            numbers: None,
+        };
+        let of_graph = |problem| ImportError::Graph {
+            path: self.path.to_owned(),
+            problem,
+        };
+        let at_door = |error: NodeProblem| ImportError::Node {
+            path: self.path.to_owned(),
+            node: selection.output.clone(),
+            operator: "output".into(),
+            problem: Box::new(error),
+        };
+        let mut builder = Builder::new(self.name, input.shape());
+        let first = match input.layout {
+            Layout::ChannelsFirst => {
+                let first = builder.channels_first(&input.name, 0, input.dims.len());
+                first.map_err(|error| at_door(error.into()))?
+            }
+            Layout::AsInFile => Value {
+                number: 0,
+                dims: input.dims.clone(),
+            },
+        };
+        let first = match selection.input_is_quantized {
+            true => Operand::Quantized(first, None),
+            false => Operand::Value(first),
+        };
+        let mut values = HashMap::from([(selection.input, first)]);
+        input.numbers = self.translate(&mut builder, &mut values)?;
+        let (value, numbers) = match values.remove(selection.output.as_str()) {
+            Some(Operand::Value(value)) => (value, None),
+            Some(Operand::Quantized(value, numbers)) => (value, numbers),
+            Some(Operand::Constant(_)) => {
+                return Err(of_graph(GraphProblem::ConstantOutput {
+                    name: selection.output.clone(),
+                }));
+            }
+            None => {
+                return Err(of_graph(GraphProblem::AbsentOutput {
+                    name: selection.output.clone(),
+                }));
+            }
+        };
+        let (usual, others) = Door::layouts(&value.dims)
+            .split_first()
+            .expect("there is one");
+        let output = Door {
+            name: selection.output.clone(),
+            dims: value.dims.clone(),
+            layout: output.unwrap_or(*usual),
+            numbers,
+        };
+        let number = match output.layout {
+            Layout::ChannelsFirst => builder.channels_last(OUTPUT, &value),
+            Layout::AsInFile => {
+                let shape = door::in_order(&value.dims);
+                builder
+                    .view(OUTPUT, value.number, shape)
+                    .map_err(Into::into)
+            }
+        };
+        let number = number.map_err(|error| at_door(error.into()))?;
+        let graph = builder.finish(OUTPUT, number);
+        Ok((
+            Imported {
+                graph,
+                input,
+                output,
+            },
+            others,
+        ))
+    }
+
+    /// Adds each node to the graph; `values` has the network's input by its name, and all others afterwards. Returns
+    /// what the numbers of a quantized input mean.
+    fn translate<'b>(
+        &'b self,
+        builder: &mut Builder,
+        values: &mut HashMap<&'b str, Operand>,
+    ) -> Result<Option<Numbers>, ImportError> {
+        let mut input_numbers = None;
+        let mut budget = Budget::of_file(self.file_len);
+        // Outputs that are there in the file but not computed here.
+        let mut absent: HashMap<&str, &str> = HashMap::new();
+        for proto in &self.selection.nodes {
+            let name = name_of(proto);
+            let translated = self.inputs(proto, values, &absent).and_then(|inputs| {
+                let operator = operators::find(proto)?;
+                let mut node = Node {
+                    proto,
+                    name,
+                    opset: self.selection.opset,
+                    inputs,
+                    builder: &mut *builder,
+                    input_numbers: &mut input_numbers,
+                    budget: &mut budget,
+                };
+                (operator.translate)(&mut node)
+            });
+            let translated = translated.and_then(|outputs| match outputs.iter().all(is_small) {
+                true => Ok(outputs),
+                false => Err(NodeProblem::Refused {
+                    reason: format!("the network has more than {MAX_VALUES} values by now"),
+                }),
+            });
+            let outputs = translated.map_err(|problem| ImportError::Node {
+                path: self.path.to_owned(),
+                node: name.to_owned(),
+                operator: proto.op_type.clone(),
+                problem: Box::new(problem),
+            })?;
+            let mut outputs = outputs.into_iter();
+            for name in &proto.output {
+                match outputs.next() {
+                    Some(operand) => drop(values.insert(name, operand)),
+                    None => drop(absent.insert(name, &proto.op_type)),
+                }
+            }
+        }
+        Ok(input_numbers)
+    }
+
+    /// What a node reads.
+    fn inputs<'b>(
+        &'b self,
+        proto: &'b NodeProto,
+        values: &mut HashMap<&'b str, Operand>,
+        absent: &HashMap<&str, &str>,
+    ) -> Result<Vec<Option<Operand>>, NodeProblem> {
+        let mut inputs = Vec::with_capacity(proto.input.len());
+        for name in &proto.input {
+            let name = name.as_str();
+            inputs.push(
+                match (values.get(name), self.selection.initializers.get(name)) {
+                    _ if name.is_empty() => None,
+                    (Some(operand), _) => Some(operand.clone()),
+                    (None, Some(initializer)) => {
+                        let tensor = tensor::read(initializer, self.path.parent())
+                            .map_err(|problem| tensor::problem(name, problem))?;
+                        let operand = Operand::Constant(tensor);
+                        values.insert(name, operand.clone());
+                        Some(operand)
+                    }
+                    (None, None) => {
+                        let value = name.to_owned();
+                        return Err(match absent.get(name) {
+                            Some(operator) => NodeProblem::Output {
+                                value,
+                                operator: (*operator).to_owned(),
+                            },
+                            None => NodeProblem::Value { value },
+                        });
+                    }
+                },
+            );
+        }
+        Ok(inputs)
     }
 }

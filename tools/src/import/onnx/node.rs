@@ -1,29 +1,38 @@
-//! One node of an ONNX graph: its attributes, and the constants it reads.
+//! One node of an ONNX graph: its attributes, and what it reads.
 
-use std::collections::HashMap;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::schema::{AttributeProto, EXTERNAL, FLOAT, INT64, NodeProto, TensorProto};
+use super::door::Numbers;
+use super::operand::{Budget, Operand};
+use super::tensor::Tensor;
 use crate::import::NodeProblem;
+use crate::import::builder::{Builder, Value};
 
-/// Constants by name: initializers, and what `Constant` nodes hold.
-pub(super) type Constants<'a> = HashMap<&'a str, &'a TensorProto>;
+/// What a node computes, in the order of its outputs.
+pub(super) type Outputs = Result<Vec<Operand>, NodeProblem>;
 
-/// A node with the constants of its graph.
-#[derive(Clone, Copy)]
-pub(super) struct NodeReader<'a> {
-    pub(super) node: &'a NodeProto,
-    pub(super) constants: &'a Constants<'a>,
+/// A node on its way into a graph.
+pub(super) struct Node<'a> {
+    pub(super) proto: &'a NodeProto,
+    /// What messages and the graph call it.
+    pub(super) name: &'a str,
+    /// Version of the operator set of its domain.
+    pub(super) opset: i64,
+    /// What it reads; None for an optional input that is left out.
+    pub(super) inputs: Vec<Option<Operand>>,
+    pub(super) builder: &'a mut Builder,
+    /// What the numbers of a quantized input of the network mean, once that is known.
+    pub(super) input_numbers: &'a mut Option<Numbers>,
+    pub(super) budget: &'a mut Budget,
 }
 
-/// A tensor of float32 with its shape.
-pub(super) struct Floats {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Vec<f32>,
-}
-
-impl<'a> NodeReader<'a> {
+impl<'a> Node<'a> {
     fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
-        self.node.attribute.iter().find(|a| a.name == name)
+        self.proto.attribute.iter().find(|a| a.name == name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attribute(name).is_some()
     }
 
     pub(super) fn int(&self, name: &str, default: i64) -> i64 {
@@ -39,160 +48,188 @@ impl<'a> NodeReader<'a> {
         self.attribute(name).map_or(default.to_owned(), text)
     }
 
-    /// `N` numbers of at least `least`.
-    pub(super) fn sizes<const N: usize>(
-        &self,
-        name: &'static str,
-        default: Option<[usize; N]>,
-        least: usize,
-    ) -> Result<[usize; N], NodeProblem> {
-        let found = match (self.attribute(name), default) {
-            (Some(attribute), _) => attribute.ints.as_slice(),
-            (None, Some(default)) => return Ok(default),
-            (None, None) => return Err(NodeProblem::Missing { what: name }),
-        };
-        let sizes = found.iter().map(|size| {
-            let size = usize::try_from(*size).ok();
-            size.filter(|size| *size >= least)
-        });
-        let sizes: Option<Vec<usize>> = sizes.collect();
-        sizes
-            .and_then(|sizes| sizes.try_into().ok())
-            .ok_or_else(|| NodeProblem::Attribute {
-                name,
-                found: format!("{found:?}"),
-                right: format!("a list of {N} numbers of at least {least}"),
-            })
+    pub(super) fn ints(&self, name: &str) -> Option<&'a [i64]> {
+        self.attribute(name).map(|a| a.ints.as_slice())
     }
 
-    /// Refuses an attribute that is not `right`, which is also its default.
-    pub(super) fn require_int(&self, name: &'static str, right: i64) -> Result<(), NodeProblem> {
-        let found = self.int(name, right);
-        if found == right {
-            return Ok(());
+    pub(super) fn floats(&self, name: &str) -> Option<&'a [f32]> {
+        self.attribute(name).map(|a| a.floats.as_slice())
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Option<&'a tract_onnx::pb::TensorProto> {
+        self.attribute(name).and_then(|a| a.t.as_ref())
+    }
+
+    /// `count` numbers of at least `least`; `default` repeated if they are not there.
+    pub(super) fn sizes(
+        &self,
+        name: &'static str,
+        count: usize,
+        default: usize,
+        least: usize,
+    ) -> Result<Vec<usize>, NodeProblem> {
+        let Some(found) = self.ints(name) else {
+            return Ok(vec![default; count]);
+        };
+        let size = |n: &i64| usize::try_from(*n).ok().filter(|n| *n >= least);
+        let sizes: Option<Vec<usize>> = found.iter().map(size).collect();
+        match sizes {
+            Some(sizes) if sizes.len() == count => Ok(sizes),
+            _ => Err(NodeProblem::Attribute {
+                name,
+                found: format!("{found:?}"),
+                right: format!("a list of {count} numbers of at least {least}"),
+            }),
         }
-        Err(NodeProblem::Attribute {
-            name,
-            found: found.to_string(),
-            right: right.to_string(),
+    }
+
+    /// An attribute that must have one value, which is also its default.
+    pub(super) fn require_int(&self, name: &'static str, right: i64) -> Result<(), NodeProblem> {
+        match self.int(name, right) {
+            found if found == right => Ok(()),
+            found => Err(NodeProblem::Attribute {
+                name,
+                found: found.to_string(),
+                right: right.to_string(),
+            }),
+        }
+    }
+
+    /// The axis that `axis` means: negative numbers count from the end. `rank` axes are there to choose from.
+    pub(super) fn axis(&self, axis: i64, rank: usize) -> Result<usize, NodeProblem> {
+        let rank_i64 = i64::try_from(rank).unwrap_or(i64::MAX);
+        let found = if axis < 0 { axis + rank_i64 } else { axis };
+        let found = usize::try_from(found).ok().filter(|found| *found < rank);
+        found.ok_or_else(|| NodeProblem::Attribute {
+            name: "axis",
+            found: axis.to_string(),
+            right: format!("from {} to {}", -rank_i64, rank_i64 - 1),
         })
     }
 
-    /// The name of input number `index`; None where an optional one was left out.
-    pub(super) fn input(&self, index: usize) -> Option<&'a str> {
-        let name = self.node.input.get(index).map(String::as_str);
-        name.filter(|name| !name.is_empty())
+    pub(super) fn optional(&self, index: usize) -> Option<&Operand> {
+        self.inputs.get(index).and_then(Option::as_ref)
     }
 
-    /// The constant that input number `index` names, if it is there.
-    fn constant(
-        &self,
-        index: usize,
-        what: &'static str,
-    ) -> Result<Option<&'a TensorProto>, NodeProblem> {
-        let Some(name) = self.input(index) else {
-            return Ok(None);
-        };
-        let constant = self.constants.get(name).copied();
-        let constant = constant.ok_or_else(|| NodeProblem::NotConstant {
-            what,
-            value: name.to_owned(),
-        })?;
-        if constant.data_location == EXTERNAL {
-            return Err(NodeProblem::Constant {
+    pub(super) fn input(&self, index: usize, what: &'static str) -> Result<Operand, NodeProblem> {
+        let input = self.optional(index).cloned();
+        input.ok_or(NodeProblem::Missing { what })
+    }
+
+    /// An input that depends on the network's input.
+    pub(super) fn value(&self, index: usize, what: &'static str) -> Result<Value, NodeProblem> {
+        match self.input(index, what)? {
+            Operand::Value(value) => Ok(value),
+            Operand::Constant(tensor) => Err(NodeProblem::Constant {
                 what,
-                found: "in another file".into(),
-                right: "a model saved with its weights inside".into(),
-            });
+                found: format!("a constant, {}", tensor.describe()),
+                right: "what depends on the network's input".into(),
+            }),
+            Operand::Quantized(..) => Err(NodeProblem::Constant {
+                what,
+                found: "quantized".into(),
+                right: "a DequantizeLinear before it".into(),
+            }),
         }
-        Ok(Some(constant))
     }
 
-    /// A parameter of float32.
-    pub(super) fn floats(
+    /// An input that does not.
+    pub(super) fn constant(&self, index: usize, what: &'static str) -> Result<Tensor, NodeProblem> {
+        match self.input(index, what)? {
+            Operand::Constant(tensor) => Ok(tensor),
+            Operand::Value(_) | Operand::Quantized(..) => Err(NodeProblem::NotConstant {
+                what,
+                value: self.proto.input[index].clone(),
+            }),
+        }
+    }
+
+    /// A constant of float32: its dimensions and elements.
+    pub(super) fn float_constant(
         &self,
         index: usize,
         what: &'static str,
-    ) -> Result<Option<Floats>, NodeProblem> {
-        let Some(tensor) = self.constant(index, what)? else {
-            return Ok(None);
-        };
-        let wrong = |found: String, right: String| NodeProblem::Constant { what, found, right };
-        if tensor.data_type != FLOAT {
-            let found = format!("of data type {}", tensor.data_type);
-            return Err(wrong(found, format!("float32 ({FLOAT})")));
-        }
-        let values = match tensor.raw_data.as_chunks() {
-            (_, [_, ..]) => {
-                let found = format!("{} bytes long", tensor.raw_data.len());
-                return Err(wrong(found, "a multiple of 4".into()));
-            }
-            ([], []) => tensor.float_data.clone(),
-            (words, []) => words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
-        };
-        let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok());
-        let dims = dims.collect::<Option<Vec<usize>>>();
-        let len = |dims: &Vec<usize>| {
-            dims.iter()
-                .try_fold(1usize, |len, dim| len.checked_mul(*dim))
-        };
-        match dims {
-            Some(dims) if len(&dims) == Some(values.len()) => Ok(Some(Floats { dims, values })),
-            _ => Err(wrong(
-                format!("of shape {:?} with {} values", tensor.dims, values.len()),
-                "as many values as the shape has".into(),
-            )),
+    ) -> Result<(Vec<usize>, Vec<f32>), NodeProblem> {
+        let tensor = self.constant(index, what)?;
+        match tensor.to_floats() {
+            Some(values) => Ok((tensor.dims().to_vec(), values)),
+            None => Err(wrong(what, &tensor, "float32")),
         }
     }
 
-    /// A parameter of float32 that has to be there.
-    pub(super) fn required_floats(
-        &self,
-        index: usize,
-        what: &'static str,
-    ) -> Result<Floats, NodeProblem> {
-        self.floats(index, what)?
-            .ok_or(NodeProblem::Missing { what })
-    }
-
-    /// A vector of `len` values of float32 that has to be there.
+    /// A constant of `len` numbers along one axis.
     pub(super) fn vector(
         &self,
         index: usize,
         what: &'static str,
         len: usize,
     ) -> Result<Vec<f32>, NodeProblem> {
-        let found = self.required_floats(index, what)?;
-        if found.dims == [len] {
-            return Ok(found.values);
+        let (dims, values) = self.float_constant(index, what)?;
+        match dims == [len] {
+            true => Ok(values),
+            false => Err(NodeProblem::Constant {
+                what,
+                found: format!("of shape {dims:?}"),
+                right: format!("[{len}]"),
+            }),
         }
-        Err(wrong_shape(what, &found.dims, format!("[{len}]")))
     }
 
-    /// A list of int64 that has to be there.
-    pub(super) fn ints(&self, index: usize, what: &'static str) -> Result<Vec<i64>, NodeProblem> {
-        let tensor = self.constant(index, what)?;
-        let tensor = tensor.ok_or(NodeProblem::Missing { what })?;
-        if tensor.data_type != INT64 {
-            return Err(NodeProblem::Constant {
+    /// A constant of one number.
+    pub(super) fn scalar(&self, index: usize, what: &'static str) -> Result<f32, NodeProblem> {
+        match self.float_constant(index, what)?.1.as_slice() {
+            [value] => Ok(*value),
+            values => Err(NodeProblem::Constant {
                 what,
-                found: format!("of data type {}", tensor.data_type),
-                right: format!("int64 ({INT64})"),
-            });
+                found: format!("{} numbers", values.len()),
+                right: "one number".into(),
+            }),
         }
-        let (words, _) = tensor.raw_data.as_chunks();
-        Ok(match words {
-            [] => tensor.int64_data.clone(),
-            words => words.iter().map(|word| i64::from_le_bytes(*word)).collect(),
-        })
+    }
+
+    /// A constant of integers.
+    pub(super) fn integers(
+        &self,
+        index: usize,
+        what: &'static str,
+    ) -> Result<Vec<i64>, NodeProblem> {
+        let tensor = self.constant(index, what)?;
+        let integers = tensor.to_integers();
+        integers.ok_or_else(|| wrong(what, &tensor, "integers"))
+    }
+
+    /// Integers that were an attribute in older operator sets and are an input in newer ones.
+    pub(super) fn ints_or_input(
+        &self,
+        name: &'static str,
+        index: usize,
+    ) -> Result<Option<Vec<i64>>, NodeProblem> {
+        match (self.ints(name), self.optional(index)) {
+            (Some(ints), _) => Ok(Some(ints.to_vec())),
+            (None, Some(_)) => self.integers(index, name).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// A feature map of one sample: `[1, channels, length]` or `[1, channels, height, width]`.
+    pub(super) fn feature_map(&self) -> Result<Value, NodeProblem> {
+        let value = self.value(0, "input")?;
+        match value.dims.as_slice() {
+            [1, _, _] | [1, _, _, _] => Ok(value),
+            &[batch, _, _] | &[batch, _, _, _] => Err(NodeProblem::Batch { found: batch }),
+            dims => Err(NodeProblem::Input {
+                found: format!("a tensor of the shape {dims:?}"),
+                right: "[1, channels, length] or [1, channels, height, width]",
+            }),
+        }
     }
 }
 
-/// A parameter of another shape.
-pub(super) fn wrong_shape(what: &'static str, found: &[usize], right: String) -> NodeProblem {
+/// A constant of the wrong type.
+pub(super) fn wrong(what: &'static str, tensor: &Tensor, right: &str) -> NodeProblem {
     NodeProblem::Constant {
         what,
-        found: format!("of shape {found:?}"),
-        right,
+        found: tensor.describe(),
+        right: right.into(),
     }
 }

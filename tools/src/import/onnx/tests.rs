@@ -6,7 +6,13 @@ use kinglet::{AlignedBytes, Model, SessionMemory};
 use kinglet_kernels::Portable;
 use prost::Message;
 
-use super::schema::*;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
+};
+
 use super::*;
 use crate::export::{ExportSettings, export};
 use crate::recipe::Normalize;
@@ -20,7 +26,7 @@ fn eighths(len: usize, step: usize) -> Vec<f32> {
 fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto {
         dims: dims.to_vec(),
-        data_type: FLOAT,
+        data_type: DataType::Float as i32,
         name: name.into(),
         raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
         ..TensorProto::default()
@@ -30,7 +36,7 @@ fn tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
 fn shape_of(name: &str, values: &[i64]) -> TensorProto {
     TensorProto {
         dims: vec![values.len() as i64],
-        data_type: INT64,
+        data_type: DataType::Int64 as i32,
         name: name.into(),
         int64_data: values.to_vec(),
         ..TensorProto::default()
@@ -74,20 +80,28 @@ fn node(op_type: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> NodeP
 }
 
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
-    let dim = |dim: &i64| DimensionProto {
-        dim_value: Some(*dim),
-        dim_param: None,
+    let dim = |dim: &i64| Dimension {
+        value: Some(dimension::Value::DimValue(*dim)),
+        ..Dimension::default()
+    };
+    let shape = TensorShapeProto {
+        dim: dims.iter().map(dim).collect(),
+    };
+    typed(name, DataType::Float, Some(shape))
+}
+
+fn typed(name: &str, data_type: DataType, shape: Option<TensorShapeProto>) -> ValueInfoProto {
+    let tensor = type_proto::Tensor {
+        elem_type: data_type as i32,
+        shape,
     };
     ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
-            tensor_type: Some(TensorTypeProto {
-                elem_type: FLOAT,
-                shape: Some(TensorShapeProto {
-                    dim: dims.iter().map(dim).collect(),
-                }),
-            }),
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
         }),
+        ..ValueInfoProto::default()
     }
 }
 
@@ -102,16 +116,22 @@ fn model(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> M
             output,
             node,
             initializer,
+            ..GraphProto::default()
         }),
         opset_import: vec![OperatorSetIdProto {
             domain: String::new(),
             version: 17,
         }],
+        ..ModelProto::default()
     }
 }
 
-fn import(model: &ModelProto) -> Result<Graph, ImportError> {
-    parse(&model.encode_to_vec(), Path::new("test.onnx"))
+fn import(model: &ModelProto) -> Result<Imported, ImportError> {
+    import_with(model, &Options::default())
+}
+
+fn import_with(model: &ModelProto, options: &Options) -> Result<Imported, ImportError> {
+    parse(&model.encode_to_vec(), Path::new("test.onnx"), options)
 }
 
 /// What the imported model computes from `input`, which is NHWC.
@@ -121,7 +141,7 @@ fn run(model: &ModelProto, input: &[f32]) -> Vec<f32> {
         labels: vec![],
         fine_tune_last: 0,
     };
-    let (bytes, _) = export(import(model).unwrap(), &settings).unwrap();
+    let (bytes, _) = export(import(model).unwrap().graph, &settings).unwrap();
     let bytes = AlignedBytes::from(bytes.as_slice());
     let model = Model::load(&bytes).unwrap();
     let mut memory = SessionMemory::new(&model, &Portable, 1);
@@ -255,11 +275,16 @@ fn constants_may_be_nodes_inputs_and_float_data() {
     let graph = model.graph.as_mut().unwrap();
     graph.input.push(value("w", &[1, 2]));
     // A batch that is left open.
-    let tensor = graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut();
-    tensor.unwrap().shape.as_mut().unwrap().dim[0] = DimensionProto {
-        dim_value: None,
-        dim_param: Some("batch".into()),
+    let batch = Dimension {
+        value: Some(dimension::Value::DimParam("batch".into())),
+        ..Dimension::default()
     };
+    let mut shape = TensorShapeProto { dim: vec![batch] };
+    shape.dim.push(Dimension {
+        value: Some(dimension::Value::DimValue(2)),
+        ..Dimension::default()
+    });
+    graph.input[0] = typed("x", DataType::Float, Some(shape));
     assert_eq!(run(&model, &[1.0, 10.0]), [43.5]);
 }
 
@@ -276,19 +301,45 @@ fn what_cannot_be_imported_is_named() {
         ..AttributeProto::default()
     };
     let mut external = w();
-    external.data_location = EXTERNAL;
-    let mut half = w();
-    half.data_type = 10;
+    external.data_location = Some(DataLocation::External as i32);
+    let mut outside = external.clone();
+    outside
+        .external_data
+        .push(tract_onnx::pb::StringStringEntryProto {
+            key: "location".into(),
+            value: "../secret".into(),
+        });
+    let mut complex = w();
+    complex.data_type = DataType::Complex64 as i32;
+    let huge = |dims: &[i64]| TensorProto {
+        dims: dims.to_vec(),
+        ..shape_of("s", &[])
+    };
     let cases = [
         (
             vec![node("Einsum", &["x"], vec![])],
             vec![],
-            "the Einsum (Einsum): this operator cannot be imported; AveragePool, ",
+            "the Einsum (Einsum): this operator cannot be imported; Abs, ",
+        ),
+        (
+            vec![node("ArgMax", &["x"], vec![])],
+            vec![],
+            "its scores, of which it makes labels; --output-name x takes",
+        ),
+        (
+            vec![node("Relu", &["x"], vec![float("alpha", 0.5)])],
+            vec![],
+            "its attribute alpha is not known; consumed_inputs are",
         ),
         (
             conv(vec![]),
             vec![],
-            "the Conv (Conv): its weights (\"w\") must be a constant of the file",
+            "the Conv (Conv): it reads \"w\", which is neither the input nor what an earlier node computes",
+        ),
+        (
+            vec![node("Conv", &["x", "x"], vec![])],
+            vec![],
+            "the Conv (Conv): its weights (\"x\") must be a constant of the file",
         ),
         (
             vec![node("Conv", &["x"], vec![])],
@@ -298,17 +349,27 @@ fn what_cannot_be_imported_is_named() {
         (
             conv(vec![]),
             vec![external],
-            "the Conv (Conv): its weights is in another file; a model saved with its weights inside is right",
+            "\"w\" is in another file, \"\"; ",
         ),
         (
             conv(vec![]),
-            vec![half],
-            "the Conv (Conv): its weights is of data type 10; float32 (1) is right",
+            vec![outside],
+            "\"w\" is in another file, \"../secret\"; a file in the model's folder, or a model saved with",
+        ),
+        (
+            conv(vec![]),
+            vec![complex],
+            "\"w\" is of COMPLEX64; float32, ",
         ),
         (
             conv(vec![]),
             vec![tensor("w", &[1, 1, 2, 2], &[1.0; 3])],
-            "its weights is of shape [1, 1, 2, 2] with 3 values",
+            "\"w\" is of shape [1, 1, 2, 2] with 3 values; 4 values is right",
+        ),
+        (
+            conv(vec![]),
+            vec![tensor("w", &[1 << 40, 1 << 40], &[])],
+            "at most 2^28 elements along at most 32 axes is right",
         ),
         (
             conv(vec![]),
@@ -326,29 +387,29 @@ fn what_cannot_be_imported_is_named() {
             "pads is [1, 1]; a list of 4 numbers of at least 0 is right",
         ),
         (
-            conv(vec![text("auto_pad", "SAME_UPPER")]),
+            conv(vec![text("auto_pad", "SAME")]),
             vec![w()],
-            "auto_pad is SAME_UPPER; NOTSET with explicit pads is right",
+            "auto_pad is SAME; NOTSET, VALID, SAME_UPPER or SAME_LOWER is right",
         ),
         (
             conv(vec![ints("dilations", &[9, 9])]),
             vec![w()],
-            "on an input of 3x3x1 (height x width x channels): ",
+            "on an input of [1, 1, 3, 3]: the window spans ",
         ),
         (
             conv(vec![int("group", -1)]),
             vec![w()],
-            "on an input of 3x3x1 (height x width x channels): ",
+            "on an input of [1, 1, 3, 3]: ",
         ),
         (
             vec![flat(), node("Conv", &["flatten", "w"], vec![])],
             vec![w()],
-            "the Conv (Conv): it reads a vector of 9 values; ",
+            "the Conv (Conv): it reads a tensor of the shape [1, 9]; ",
         ),
         (
             vec![node("Gemm", &["x", "m"], vec![])],
             vec![m()],
-            "it reads feature maps; a Flatten before it is right",
+            "it reads [1, 1, 3, 3] and a matrix of [2, 9]; two axes each is right",
         ),
         (
             vec![flat(), node("Gemm", &["flatten", "m"], vec![])],
@@ -364,41 +425,52 @@ fn what_cannot_be_imported_is_named() {
             "transA is 1; 0 is right",
         ),
         (
-            vec![flat(), node("Softmax", &["flatten"], vec![])],
+            vec![node("Softmax", &["x"], vec![int("axis", 4)])],
             vec![],
-            "it reads flattened maps of 3x3x1",
-        ),
-        (
-            vec![node("Softmax", &["x"], vec![int("axis", 2)])],
-            vec![],
-            "axis is 2; 1, the channels, ",
-        ),
-        (
-            vec![node("Flatten", &["x"], vec![int("axis", 2)])],
-            vec![],
-            "axis is 2; 1 is right",
+            "axis is 4; from -4 to 3 is right",
         ),
         (
             vec![node("Reshape", &["x", "s"], vec![])],
-            vec![shape_of("s", &[3, 3])],
-            "its shape is [3, 3]; [1, 9] is right",
+            vec![shape_of("s", &[3, 4])],
+            "its shape is [3, 4]; a shape of the elements of [1, 1, 3, 3] is right",
         ),
         (
-            vec![node("Relu", &["y"], vec![])],
+            vec![node("Add", &["x", "y"], vec![])],
             vec![],
-            "it reads \"y\", which is neither the input nor ",
+            "the Add (Add): it reads \"y\", which is neither the input nor ",
+        ),
+        (
+            vec![
+                node("Add", &["x", "sigmoid"], vec![]),
+                node("Sigmoid", &["add"], vec![]),
+            ],
+            vec![],
+            "the Add (Add): it reads \"sigmoid\", which is neither the input nor ",
         ),
         (
             vec![node("MaxPool", &["x"], vec![])],
             vec![],
             "its kernel_shape is missing",
         ),
+        (
+            vec![
+                node("ConstantOfShape", &["s"], vec![]),
+                node("Add", &["x", "constantofshape"], vec![]),
+            ],
+            vec![shape_of("s", &[1 << 14, 1 << 13])],
+            "a tensor of the shape [16384, 8192] is too large",
+        ),
+        (
+            vec![node("Reshape", &["x", "s"], vec![])],
+            vec![huge(&[1 << 20])],
+            "\"s\" is of shape [1048576] with 0 values; 1048576 values is right",
+        ),
     ];
     for (nodes, parameters, expected) in cases {
         let error = import(&model(&[1, 1, 3, 3], nodes, parameters))
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("test.onnx: node the "), "{error}");
+        assert!(error.starts_with("test.onnx: "), "{error}");
         assert!(error.contains(expected), "{error}\nexpected: {expected}");
     }
 }
@@ -406,39 +478,57 @@ fn what_cannot_be_imported_is_named() {
 #[test]
 fn graphs_of_another_form_are_refused() {
     let relu = || vec![node("Relu", &["x"], vec![])];
-    let refused = |change: &dyn Fn(&mut GraphProto)| {
+    let refused = |change: &dyn Fn(&mut ModelProto)| {
         let mut model = model(&[1, 2, 3, 4], relu(), vec![]);
-        change(model.graph.as_mut().unwrap());
+        change(&mut model);
         import(&model).unwrap_err().to_string()
     };
-    let dims = |dims: &'static [i64]| refused(&|graph| graph.input = vec![value("x", dims)]);
-    let right = "float32 [1, channels, height, width] or [1, features] is right, with known sizes";
+    let of_graph =
+        |change: &dyn Fn(&mut GraphProto)| refused(&|model| change(model.graph.as_mut().unwrap()));
     for (error, expected) in [
         (
-            dims(&[8, 2, 3, 4]),
-            format!("input x is [8, 2, 3, 4]; {right}"),
-        ),
-        (dims(&[1, 2, 3]), format!("input x is [1, 2, 3]; {right}")),
-        (
-            dims(&[1, 0, 3, 4]),
-            format!("input x is [1, 0, 3, 4]; {right}"),
-        ),
-        (dims(&[]), format!("input x is []; {right}")),
-        (
-            refused(&|g| g.input.push(value("y", &[1, 2]))),
-            "the graph has 2 inputs (x, y); one is right".into(),
+            of_graph(&|g| g.input = vec![value("x", &[1, 0, 3, 4])]),
+            "input x is [1, 0, 3, 4]; known sizes are right: --input-shape gives them",
         ),
         (
-            refused(&|g| g.output.clear()),
-            "the graph has 0 outputs; one is right".into(),
+            of_graph(&|g| g.input = vec![typed("x", DataType::Float, None)]),
+            "input x is []; known sizes are right: --input-shape gives them",
         ),
         (
-            refused(&|g| g.output[0].name = "x".into()),
-            "the output x is not what the last node (the Relu) computes".into(),
+            of_graph(&|g| g.input = vec![typed("x", DataType::Double, None)]),
+            "input x is double; float32, or quantized uint8 or int8, is right",
         ),
         (
-            refused(&|g| g.node.clear()),
-            "the graph has no nodes".into(),
+            of_graph(&|g| g.input = vec![value("x", &[1 << 20, 1 << 20])]),
+            "input x of the shape [1048576, 1048576] is too large; at most 2^28 elements are right",
+        ),
+        (
+            of_graph(&|g| {
+                g.input.push(value("y", &[1, 2]));
+                g.node = vec![node("Add", &["x", "y"], vec![])];
+                g.output[0].name = "add".into();
+            }),
+            "the graph has 2 inputs (x, y); one is right",
+        ),
+        (
+            of_graph(&|g| g.output.push(value("x", &[]))),
+            "the graph has 2 outputs (relu, x); choose one: --output-name NAME",
+        ),
+        (
+            of_graph(&|g| g.node = vec![node("ConstantOfShape", &["s"], vec![])]),
+            "the output relu does not depend on the input",
+        ),
+        (
+            of_graph(&|g| g.node.push(node("Relu", &["x"], vec![]))),
+            "two nodes compute relu; one is right",
+        ),
+        (
+            refused(&|model| model.opset_import[0].version = 5),
+            "its operator set is version 5; 6 to 21 are right",
+        ),
+        (
+            refused(&|model| model.opset_import[0].version = 99),
+            "its operator set is version 99; 6 to 21 are right",
         ),
     ] {
         assert_eq!(error, format!("test.onnx: {expected}"));
@@ -446,14 +536,132 @@ fn graphs_of_another_form_are_refused() {
 }
 
 #[test]
+fn a_dead_node_is_left_out_whatever_it_is() {
+    let mut einsum = node("Einsum", &["x", "y"], vec![]);
+    einsum.output.push("more".into());
+    let nodes = vec![einsum, node("Relu", &["x"], vec![])];
+    assert_eq!(
+        run(&model(&[1, 3], nodes, vec![]), &[-1.0, 0.0, 2.0]),
+        [0.0, 0.0, 2.0]
+    );
+}
+
+#[test]
+fn any_value_may_be_the_output_and_any_shape_the_input_s() {
+    let nodes = vec![
+        node("Relu", &["x"], vec![]),
+        node("ArgMax", &["relu"], vec![]),
+    ];
+    let model = model(&[8, 2, 3, 4], nodes, vec![]);
+    assert!(import(&model).is_err());
+    let mut options = Options {
+        input_shape: Some(vec![1, 2, 5, 5]),
+        output: Some("relu".into()),
+    };
+    let imported = import_with(&model, &options).unwrap();
+    assert_eq!(imported.output.name, "relu");
+    assert_eq!(imported.input.dims, [1, 2, 5, 5]);
+    assert_eq!(imported.graph.input, kinglet_kernels::Shape::new(5, 5, 2));
+    options.output = Some("nothing".into());
+    assert_eq!(
+        import_with(&model, &options).unwrap_err().to_string(),
+        "test.onnx: no node computes the output nothing; the graph's outputs are argmax"
+    );
+    options.input_shape = Some(vec![1, 2]);
+    options.output = Some("relu".into());
+    assert_eq!(
+        import_with(&model, &options).unwrap_err().to_string(),
+        "test.onnx: --input-shape has 2 numbers, but input x has 4 axes"
+    );
+}
+
+/// A network for NHWC pictures goes to NCHW and back; in the model it does neither.
+#[test]
+fn pictures_of_either_order_go_in_as_they_are() {
+    let weights = || vec![tensor("w", &[2, 3, 1, 1], &eighths(6, 5))];
+    let transpose = |from: &str, to: &str, perm: &[i64]| {
+        let mut node = node("Transpose", &[from], vec![ints("perm", perm)]);
+        node.output[0] = to.into();
+        node
+    };
+    let nchw = model(
+        &[1, 3, 4, 5],
+        vec![node("Conv", &["x", "w"], vec![])],
+        weights(),
+    );
+    let nodes = vec![
+        transpose("x", "first", &[0, 3, 1, 2]),
+        node("Conv", &["first", "w"], vec![]),
+        transpose("conv", "last", &[0, 2, 3, 1]),
+    ];
+    let nhwc = model(&[1, 4, 5, 3], nodes, weights());
+    let (from_nchw, from_nhwc) = (import(&nchw).unwrap(), import(&nhwc).unwrap());
+    assert_eq!(from_nchw.input.layout, Layout::ChannelsFirst);
+    assert_eq!(from_nchw.output.layout, Layout::ChannelsFirst);
+    assert_eq!(from_nhwc.input.layout, Layout::AsInFile);
+    assert_eq!(from_nhwc.output.layout, Layout::AsInFile);
+    let operations = |imported: Imported| -> Vec<Operation> {
+        let mut graph = imported.graph;
+        simplify(&mut graph);
+        graph.nodes.into_iter().map(|node| node.operation).collect()
+    };
+    let operations = [operations(from_nchw), operations(from_nhwc)];
+    assert_eq!(operations[0].len(), 1);
+    assert_eq!(operations[0], operations[1]);
+}
+
+/// Weights beside the model are read, from its own folder only.
+#[test]
+fn weights_may_stand_in_a_file_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = eighths(8, 5);
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(folder.path().join("weights.bin"), &bytes).unwrap();
+    let entry = |key: &str, value: &str| tract_onnx::pb::StringStringEntryProto {
+        key: key.into(),
+        value: value.into(),
+    };
+    let external = |offset: &str| TensorProto {
+        raw_data: vec![],
+        data_location: Some(DataLocation::External as i32),
+        external_data: vec![
+            entry("location", "weights.bin"),
+            entry("offset", offset),
+            entry("length", "16"),
+        ],
+        ..tensor("w", &[2, 2], &[])
+    };
+    let path = folder.path().join("model.onnx");
+    let import = |offset| {
+        let gemm = node("Gemm", &["x", "w"], vec![int("transB", 1)]);
+        let bytes = model(&[1, 2], vec![gemm], vec![external(offset)]).encode_to_vec();
+        parse(&bytes, &path, &Options::default())
+    };
+    let graph = import("16").unwrap().graph;
+    let Operation::Linear { weights, .. } = &graph.nodes[0].operation else {
+        panic!("{graph:?}");
+    };
+    assert_eq!(*weights, values[4..]);
+    let error = import("20").unwrap_err().to_string();
+    assert!(
+        error.contains("at least 16 bytes from byte 20 on is right"),
+        "{error}"
+    );
+}
+
+#[test]
 fn damaged_files_are_refused_without_a_panic() {
     let name = Path::new("x.onnx");
     assert_eq!(
-        parse(b"", name).unwrap_err().to_string(),
+        parse(b"", name, &Options::default())
+            .unwrap_err()
+            .to_string(),
         "x.onnx: not an ONNX model: there is no graph in it"
     );
     for other in [b"layers = []".as_slice(), b"\x89PNG\r\n\x1a\n", &[0xff; 64]] {
-        let error = parse(other, name).unwrap_err().to_string();
+        let error = parse(other, name, &Options::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("x.onnx: not an ONNX model: "), "{error}");
     }
     let nodes = vec![
@@ -465,14 +673,12 @@ fn damaged_files_are_refused_without_a_panic() {
         tensor("w", &[1, 1, 3, 3], &eighths(9, 5)),
         tensor("m", &[1, 9], &eighths(9, 5)),
     ];
-    let mut good = model(&[1, 1, 3, 3], nodes, parameters);
-    // What stands last: a file that ends before it would be whole.
-    good.opset_import.clear();
-    let good = good.encode_to_vec();
-    parse(&good, name).unwrap();
+    // The version of the operator set stands last, and a file without it is refused.
+    let good = model(&[1, 1, 3, 3], nodes, parameters).encode_to_vec();
+    parse(&good, name, &Options::default()).unwrap();
     for len in 0..good.len() {
         assert!(
-            parse(&good[..len], name).is_err(),
+            parse(&good[..len], name, &Options::default()).is_err(),
             "{len} of {} bytes",
             good.len()
         );
@@ -482,7 +688,7 @@ fn damaged_files_are_refused_without_a_panic() {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
             // Many such files are other valid models.
-            let _ = parse(&bad, name);
+            let _ = parse(&bad, name, &Options::default());
         }
     }
 }

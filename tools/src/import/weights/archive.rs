@@ -35,6 +35,7 @@ pub(super) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, FileProblem> {
+        // No directory is taken for longer than its place in `bytes`, whatever it says.
         let zip = ZipArchive::new(Cursor::new(bytes))?;
         let folders = zip
             .file_names()

@@ -253,3 +253,36 @@ fn what_is_packed_does_not_decide_how_much_is_allocated() {
         read(&bytes)
     );
 }
+
+/// A ZIP64 directory may claim any number of files at any place: the reader takes no memory for more of them than
+/// the archive has bytes for.
+#[test]
+fn the_number_of_files_does_not_decide_how_much_is_allocated() {
+    let archive = |files: u64, directory: u64| {
+        let mut bytes = b"PK\x03\x04".to_vec();
+        let end = bytes.len() as u64;
+        bytes.extend(b"PK\x06\x06");
+        bytes.extend(44_u64.to_le_bytes()); // bytes that follow
+        bytes.extend([45, 0, 45, 0]); // versions
+        bytes.extend([0; 8]); // disks
+        for number in [files, files, files.saturating_mul(46), directory] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(b"PK\x06\x07\0\0\0\0");
+        bytes.extend(end.to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes()); // disks
+        bytes.extend(b"PK\x05\x06\0\0\0\0");
+        bytes.extend([0xff; 12]); // "see the ZIP64 directory"
+        bytes.extend([0; 2]); // comment
+        bytes
+    };
+    let error = |files, directory| StateDict::parse(&archive(files, directory)).unwrap_err();
+    let none = error(0, 4).to_string();
+    assert!(none.contains("it has 0 files called data.pkl"), "{none}");
+    for directory in [4, 1 << 50, u64::MAX] {
+        for files in [1, 1 << 40, u64::MAX] {
+            let error = error(files, directory);
+            assert!(matches!(error, FileProblem::Zip(_)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Convolution of 8-bit numbers, four output channels at a time; what one output reads is cut into segments as for
+//! `f32`. The padding means 0, so its products are left out.
+
+use super::super::conv2d::{Window, cut, for_each_segment, group_weights, one_by_one};
+use super::super::dot::{BLOCK, block_rows};
+use super::super::rows::{rows_of, rows_of_mut};
+use super::dot::{add_product, bias, bias_block, dot, dot_1, finish, finish_block, less};
+use crate::lengths;
+use crate::params::{Conv2dI8, WeightsI8};
+use crate::taps::Axis;
+
+/// Convolution, bias and bounds.
+pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
+    if lengths::conv2d_i8(params, input, weights, output).is_none() {
+        return;
+    }
+    let geometry = params.geometry();
+    let (from, to) = (geometry.input(), geometry.output());
+    let vertical = Axis::vertical(geometry.window(), from.height);
+    let horizontal = Axis::horizontal(geometry.window(), from.width);
+    let row_len = to.width.saturating_mul(to.channels);
+    let depthwise = one_by_one(geometry);
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        for (y, row) in rows_of_mut(output, row_len).enumerate() {
+            let rows = vertical.taps(y);
+            for (x, pixel) in rows_of_mut(row, to.channels).enumerate() {
+                let window = (rows, horizontal.taps(x));
+                match depthwise {
+                    true => depthwise_pixel(params, input, weights, window, pixel),
+                    false => one_pixel(params, input, weights, window, pixel),
+                }
+            }
+        }
+    }
+}
+
+/// All channels of one pixel.
+fn one_pixel(
+    params: &Conv2dI8,
+    input: &[i8],
+    weights: WeightsI8<'_>,
+    window: Window,
+    y: &mut [i8],
+) {
+    let (geometry, zero_point) = (params.geometry(), params.input_zero_point());
+    let taps = geometry.taps();
+    let mut first = 0usize;
+    for (group, y) in rows_of_mut(y, geometry.group_out_channels()).enumerate() {
+        let rows = group_weights(geometry, weights.weights, group);
+        let mut blocks = rows_of(rows, taps.saturating_mul(BLOCK));
+        let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
+        for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
+            let mut sums = bias_block(&weights, first);
+            if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
+                for_each_segment(geometry, group, window, |i, w, len| {
+                    let w = [
+                        cut(w0, w, len),
+                        cut(w1, w, len),
+                        cut(w2, w, len),
+                        cut(w3, w, len),
+                    ];
+                    dot(&mut sums, cut(input, i, len), zero_point, w);
+                });
+            }
+            finish_block(params.output(), &weights, first, sums, y);
+            first = first.wrapping_add(BLOCK);
+        }
+        for (y, row) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
+            let mut sum = bias(&weights, first);
+            for_each_segment(geometry, group, window, |i, w, len| {
+                sum = dot_1(sum, cut(input, i, len), zero_point, cut(row, w, len));
+            });
+            finish(params.output(), &weights, first, sum, y);
+            first = first.wrapping_add(1);
+        }
+    }
+}
+
+/// All channels of one pixel of a depthwise convolution: the segments of four neighbouring channels, of one value
+/// each, are one run of four.
+fn depthwise_pixel(
+    params: &Conv2dI8,
+    input: &[i8],
+    weights: WeightsI8<'_>,
+    window: Window,
+    y: &mut [i8],
+) {
+    let (geometry, zero_point) = (params.geometry(), params.input_zero_point());
+    let taps = geometry.taps();
+    let mut blocks = rows_of(weights.weights, taps.saturating_mul(BLOCK));
+    let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
+    let mut first = 0usize;
+    for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
+        let mut sums = bias_block(&weights, first);
+        if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
+            for_each_segment(geometry, 0, window, |i, w, _| {
+                let x: Option<&[i8; BLOCK]> = input
+                    .get(i.wrapping_add(first)..)
+                    .and_then(|x| x.first_chunk());
+                if let (Some(x), Some(w0), Some(w1), Some(w2), Some(w3)) =
+                    (x, w0.get(w), w1.get(w), w2.get(w), w3.get(w))
+                {
+                    sums = [
+                        add_product(sums[0], less(x[0], zero_point), *w0),
+                        add_product(sums[1], less(x[1], zero_point), *w1),
+                        add_product(sums[2], less(x[2], zero_point), *w2),
+                        add_product(sums[3], less(x[3], zero_point), *w3),
+                    ];
+                }
+            });
+        }
+        finish_block(params.output(), &weights, first, sums, y);
+        first = first.wrapping_add(BLOCK);
+    }
+    for (y, row) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
+        let mut sum = bias(&weights, first);
+        for_each_segment(geometry, first, window, |i, w, len| {
+            sum = dot_1(sum, cut(input, i, len), zero_point, cut(row, w, len));
+        });
+        finish(params.output(), &weights, first, sum, y);
+        first = first.wrapping_add(1);
+    }
+}

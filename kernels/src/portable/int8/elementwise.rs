@@ -1,0 +1,61 @@
+//! Functions of each number by itself, or of two, and softmax.
+
+use super::super::rows::rows_of_mut;
+use crate::lengths;
+use crate::params::{AddI8, RequantizeI8, SoftmaxI8};
+use crate::quant::Quantization;
+
+/// Numbers from real ones.
+pub fn quantize_i8(to: Quantization, input: &[f32], output: &mut [i8]) {
+    if !lengths::same("output", output, input) {
+        return;
+    }
+    for (y, x) in output.iter_mut().zip(input) {
+        *y = to.quantize(*x);
+    }
+}
+
+/// What numbers mean.
+pub fn dequantize_i8(from: Quantization, input: &[i8], output: &mut [f32]) {
+    if !lengths::same("output", output, input) {
+        return;
+    }
+    for (y, q) in output.iter_mut().zip(input) {
+        *y = from.dequantize(*q);
+    }
+}
+
+/// The sum of each number and the operand at its place, in place.
+pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
+    if !lengths::same("operand", operand, data) {
+        return;
+    }
+    let [first, second] = params.terms;
+    for (a, b) in data.iter_mut().zip(operand) {
+        *a = params.output.round(first.apply(*a) + second.apply(*b));
+    }
+}
+
+/// Numbers of one scale as such of another, in place.
+pub fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) {
+    for q in data {
+        *q = params.output.round(params.input.apply(*q));
+    }
+}
+
+/// Softmax over each run of channels, in place. Exponentials are computed twice rather than kept: there is no memory
+/// for them.
+pub fn softmax_i8(params: &SoftmaxI8, data: &mut [i8]) {
+    if !lengths::runs(params.channels, data) {
+        return;
+    }
+    for run in rows_of_mut(data, params.channels) {
+        let largest = run.iter().fold(i8::MIN, |max, q| max.max(*q));
+        let max = params.input.dequantize(largest);
+        let exp = |q| libm::expf(params.input.dequantize(q) - max);
+        let sum = run.iter().fold(0.0, |sum, q| sum + exp(*q));
+        for q in run {
+            *q = params.output.quantize(exp(*q) / sum);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Linear layer of 8-bit numbers, four outputs at a time.
+
+use super::super::dot::{BLOCK, block_rows};
+use super::super::rows::{rows_of, rows_of_mut};
+use super::dot::{bias, bias_block, dot, dot_1, finish, finish_block};
+use crate::lengths;
+use crate::params::{LinearI8, WeightsI8};
+
+/// Linear layer, bias and bounds.
+pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
+    if lengths::linear_i8(params, input, weights, output).is_none() {
+        return;
+    }
+    let (from, to) = (
+        params.geometry().in_features(),
+        params.geometry().out_features(),
+    );
+    for (x, y) in rows_of(input, from).zip(rows_of_mut(output, to)) {
+        one_sample(params, x, weights, y);
+    }
+}
+
+fn one_sample(params: &LinearI8, x: &[i8], weights: WeightsI8<'_>, y: &mut [i8]) {
+    let (from, zero_point) = (params.geometry().in_features(), params.input_zero_point());
+    let mut blocks = rows_of(weights.weights, from.saturating_mul(BLOCK));
+    let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
+    let mut first = 0usize;
+    for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
+        let mut sums = bias_block(&weights, first);
+        if let Some(w) = block_rows(block, from) {
+            dot(&mut sums, x, zero_point, w);
+        }
+        finish_block(params.output(), &weights, first, sums, y);
+        first = first.wrapping_add(BLOCK);
+    }
+    for (y, w) in y_rest.iter_mut().zip(rows_of(blocks.rest(), from)) {
+        let sum = dot_1(bias(&weights, first), x, zero_point, w);
+        finish(params.output(), &weights, first, sum, y);
+        first = first.wrapping_add(1);
+    }
+}

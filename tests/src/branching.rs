@@ -1,0 +1,398 @@
+//! Graphs that branch: one with every operator that [`every_operator`](crate::graphs::every_operator) lacks, and
+//! random ones.
+
+use kinglet::model::schema::MAX_INPUTS;
+use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
+use kinglet_kernels::{
+    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Padding, Rounding, Shape, Unary, Window,
+};
+
+use crate::graphs::{Bias, chain, conv2d, linear, numbers};
+use crate::interpreter::{self, Value};
+
+/// A graph that grows node by node, and the tensors it makes of an input of zeros.
+pub(crate) struct Builder {
+    pub(crate) spec: GraphSpec,
+    pub(crate) tensors: Vec<Value>,
+}
+
+impl Builder {
+    pub(crate) fn new(name: &str, input: Shape) -> Self {
+        Self {
+            spec: chain(name, input, vec![]),
+            tensors: vec![Value::real(input, vec![0.0; input.len()])],
+        }
+    }
+
+    /// Adds a node; returns the number of the tensor that it writes.
+    pub(crate) fn add(&mut self, operator: OperatorSpec, inputs: &[usize]) -> usize {
+        let node = NodeSpec {
+            operator,
+            inputs: inputs.to_vec(),
+        };
+        let output = interpreter::output(&node, &interpreter::read(&node, &self.tensors));
+        self.tensors.push(output);
+        self.spec.nodes.push(node);
+        self.spec.nodes.len()
+    }
+
+    pub(crate) fn shape(&self, tensor: usize) -> Shape {
+        self.tensors[tensor].shape
+    }
+
+    /// A convolution that keeps height and width.
+    fn conv2d(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        input: usize,
+        out_channels: usize,
+        kernel: usize,
+    ) -> usize {
+        let half = kernel / 2;
+        let window = Window::new(kernel, kernel).with_padding(Padding::symmetric(half, half));
+        let params = Conv2d::new(
+            self.shape(input),
+            out_channels,
+            window,
+            1,
+            Activation::Identity,
+        );
+        let params = params.expect("a sample layer");
+        self.add(
+            conv2d(rng, &params, Activation::Identity, Bias::Yes),
+            &[input],
+        )
+    }
+
+    /// The average of each channel.
+    fn global_average(&mut self, input: usize) -> usize {
+        let shape = self.shape(input);
+        let operator = OperatorSpec::AvgPool2d {
+            window: Window::new(shape.height, shape.width),
+            rounding: Rounding::Floor,
+            count_padding: CountPadding::Include,
+        };
+        self.add(operator, &[input])
+    }
+}
+
+/// A function of two tensors.
+pub fn binary(function: BinaryFunction, activation: Activation) -> OperatorSpec {
+    OperatorSpec::Binary {
+        function,
+        activation,
+    }
+}
+
+/// A residual block, gates by channel and by position, and everything that moves elements about.
+pub fn branching() -> GraphSpec {
+    use Activation::{Identity, Relu, Relu6};
+    use BinaryFunction::{Add, Maximum, Multiply, PRelu, ReverseSubtract};
+    let rng = &mut fastrand::Rng::with_seed(31);
+    let mut graph = Builder::new("branching", Shape::new(8, 8, 3));
+    let first = graph.conv2d(rng, 0, 8, 3);
+    let slopes = OperatorSpec::BinaryConstant {
+        function: PRelu,
+        activation: Identity,
+        shape: Shape::vector(8),
+        operand: numbers(rng, 8),
+    };
+    let rectified = graph.add(slopes, &[first]);
+    let normalized = OperatorSpec::ChannelAffine {
+        activation: Relu,
+        scale: numbers(rng, 8),
+        shift: numbers(rng, 8),
+    };
+    let normalized = graph.add(normalized, &[rectified]);
+    let convolved = graph.conv2d(rng, normalized, 8, 3);
+    let sum = graph.add(binary(Add, Relu), &[convolved, rectified]);
+    // Squeeze and excite.
+    let squeezed = graph.global_average(sum);
+    let excited = graph.conv2d(rng, squeezed, 8, 1);
+    let gate = Unary::HardSigmoid {
+        alpha: 0.2,
+        beta: 0.5,
+    };
+    let gate = graph.add(OperatorSpec::Unary(gate), &[excited]);
+    let gated = graph.add(binary(Multiply, Identity), &[sum, gate]);
+    // Attention to positions.
+    let attention = graph.conv2d(rng, gated, 1, 1);
+    let attention = graph.add(OperatorSpec::Unary(Unary::Sigmoid), &[attention]);
+    let masked = graph.add(binary(Multiply, Relu6), &[gated, attention]);
+    let padded = OperatorSpec::Pad {
+        before: [1, 1, 0],
+        after: [0, 2, 1],
+        value: -0.5,
+    };
+    let padded = graph.add(padded, &[masked]);
+    let sliced = OperatorSpec::Slice {
+        start: [0, 1, 1],
+        step: [2, 1, 2],
+        output: Shape::new(4, 10, 4),
+    };
+    let sliced = graph.add(sliced, &[padded]);
+    let order = [Axis::Width, Axis::Height, Axis::Channels];
+    let turned = graph.add(OperatorSpec::Transpose { order }, &[sliced]);
+    let elu = graph.add(OperatorSpec::Unary(Unary::Elu { alpha: 0.75 }), &[turned]);
+    let swish = graph.add(OperatorSpec::Unary(Unary::HardSwish), &[turned]);
+    let channels = OperatorSpec::Concat {
+        axis: Axis::Channels,
+    };
+    let joined = graph.add(channels, &[elu, swish, turned]);
+    let upsampled = OperatorSpec::Upsample {
+        factor_h: 1,
+        factor_w: 2,
+    };
+    let upsampled = graph.add(upsampled, &[joined]);
+    let clip = Unary::Clip {
+        low: -0.25,
+        high: 0.75,
+    };
+    let clipped = graph.add(OperatorSpec::Unary(clip), &[upsampled]);
+    let larger = graph.add(binary(Maximum, Identity), &[upsampled, clipped]);
+    let rows = OperatorSpec::Concat { axis: Axis::Height };
+    let stacked = graph.add(rows, &[clipped, larger]);
+    let subtracted = OperatorSpec::BinaryConstant {
+        function: ReverseSubtract,
+        activation: Identity,
+        shape: Shape::new(20, 1, 1),
+        operand: numbers(rng, 20),
+    };
+    let subtracted = graph.add(subtracted, &[stacked]);
+    let len = graph.shape(subtracted).len();
+    let output = Shape::vector(len);
+    let flat = graph.add(OperatorSpec::Reshape { output }, &[subtracted]);
+    let logits = graph.add(linear(rng, len, 10, Identity, Bias::Yes), &[flat]);
+    graph.add(OperatorSpec::LogSoftmax, &[logits]);
+    graph.spec
+}
+
+/// Most elements of a tensor of a random graph.
+pub(crate) const MAX_LEN: usize = 3000;
+
+/// A graph of up to 16 nodes that reads what came before in all ways there are: residual sums, operands spread over
+/// any axes, the same tensor twice, concatenation along each axis, dead ends.
+pub fn random_dag(rng: &mut fastrand::Rng) -> GraphSpec {
+    let input = Shape::new(rng.usize(1..8), rng.usize(1..8), rng.usize(1..6));
+    let mut graph = Builder::new("random", input);
+    for _ in 0..rng.usize(1..=16) {
+        let x = recent(rng, &graph);
+        let shape = graph.shape(x);
+        let _ = match rng.u8(0..20) {
+            0..6 => combine(rng, &mut graph, x),
+            6 => with_constant(rng, &mut graph, x),
+            7..9 => concat(rng, &mut graph, x),
+            // Reshapes make vectors of thousands of channels: convolutions of those are for other tests.
+            9 if convolves(shape) => {
+                let out_channels = rng.usize(1..10);
+                graph.conv2d(rng, x, out_channels, 3)
+            }
+            // As many channels as before: a branch that can be added to the others.
+            10 if convolves(shape) => graph.conv2d(rng, x, shape.channels, 1),
+            11 => graph.global_average(x),
+            12 => graph.add(
+                linear(rng, shape.len(), 9, Activation::Relu, Bias::No),
+                &[x],
+            ),
+            9..11 | 13..15 => function(rng, &mut graph, x),
+            15 => slice(rng, &mut graph, x),
+            16 => pad(rng, &mut graph, x),
+            17 => upsample(rng, &mut graph, x),
+            18 => {
+                let mut order = [Axis::Height, Axis::Width, Axis::Channels];
+                rng.shuffle(&mut order);
+                graph.add(OperatorSpec::Transpose { order }, &[x])
+            }
+            _ => {
+                let Shape {
+                    height,
+                    width,
+                    channels,
+                } = shape;
+                let output = match rng.bool() {
+                    true => Shape::vector(shape.len()),
+                    false => Shape::new(channels, height, width),
+                };
+                graph.add(OperatorSpec::Reshape { output }, &[x])
+            }
+        };
+    }
+    graph.spec
+}
+
+fn convolves(shape: Shape) -> bool {
+    shape.channels <= 32 && shape.height * shape.width <= MAX_LEN / 10
+}
+
+/// One of the last few tensors.
+pub(crate) fn recent(rng: &mut fastrand::Rng, graph: &Builder) -> usize {
+    graph.tensors.len() - 1 - rng.usize(0..5.min(graph.tensors.len()))
+}
+
+fn activation(rng: &mut fastrand::Rng) -> Activation {
+    *rng.choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
+        .expect("some")
+}
+
+/// A function of `x` and a tensor that can be spread over it; of `x` and its averages if there is none.
+fn combine(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    use BinaryFunction::*;
+    let shape = graph.shape(x);
+    let spreads = |own: usize, extent: usize| own == extent || own == 1;
+    let operands: Vec<usize> = (0..graph.tensors.len())
+        .filter(|o| {
+            let operand = graph.shape(*o);
+            spreads(operand.height, shape.height)
+                && spreads(operand.width, shape.width)
+                && spreads(operand.channels, shape.channels)
+        })
+        .collect();
+    let others: Vec<usize> = operands.iter().copied().filter(|o| *o != x).collect();
+    // The same tensor twice comes up now and then.
+    let operand = match rng.u8(0..8) {
+        0 => Some(x),
+        _ => rng.choice(&others).copied(),
+    };
+    let operand = operand.unwrap_or_else(|| graph.global_average(x));
+    let function = *rng
+        .choice(&[
+            Add,
+            Add,
+            Add,
+            Subtract,
+            ReverseSubtract,
+            Minimum,
+            Maximum,
+            PRelu,
+        ])
+        .expect("some");
+    // Products and quotients are limited, lest a few of them in a row leave the range of numbers.
+    let operator = match rng.u8(0..6) {
+        0 => binary(Multiply, Activation::Relu6),
+        1 => binary(Divide, Activation::Relu6),
+        2 => binary(ReverseDivide, Activation::Relu6),
+        _ => binary(function, activation(rng)),
+    };
+    graph.add(operator, &[x, operand])
+}
+
+/// A function of `x` and an operand of the file, along any axes.
+fn with_constant(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    use BinaryFunction::*;
+    let shape = graph.shape(x);
+    if rng.bool() {
+        let operator = OperatorSpec::ChannelAffine {
+            activation: activation(rng),
+            scale: numbers(rng, shape.channels),
+            shift: numbers(rng, shape.channels),
+        };
+        return graph.add(operator, &[x]);
+    }
+    let mut extent = |extent: usize| if rng.bool() { extent } else { 1 };
+    let spread = Shape::new(
+        extent(shape.height),
+        extent(shape.width),
+        extent(shape.channels),
+    );
+    let function = *rng
+        .choice(&[Add, Subtract, ReverseSubtract, Multiply, Maximum, PRelu])
+        .expect("some");
+    let operator = OperatorSpec::BinaryConstant {
+        function,
+        activation: activation(rng),
+        shape: spread,
+        operand: numbers(rng, spread.len()),
+    };
+    graph.add(operator, &[x])
+}
+
+/// `x` and up to three tensors that agree with it along all other axes, maybe `x` again.
+pub(crate) fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    let axis = *rng
+        .choice(&[Axis::Height, Axis::Width, Axis::Channels])
+        .expect("some");
+    let without = |tensor: usize| {
+        let mut shape = graph.shape(tensor);
+        let quantization = graph.tensors[tensor].quantization;
+        match axis {
+            Axis::Height => shape.height = 1,
+            Axis::Width => shape.width = 1,
+            Axis::Channels => shape.channels = 1,
+        }
+        (shape, quantization)
+    };
+    let candidates: Vec<usize> = (0..graph.tensors.len())
+        .filter(|other| without(*other) == without(x))
+        .collect();
+    let mut inputs = vec![x];
+    let mut len = graph.shape(x).len();
+    for _ in 0..rng.usize(0..MAX_INPUTS) {
+        let other = *rng.choice(&candidates).expect("x at least");
+        len += graph.shape(other).len();
+        if len <= MAX_LEN {
+            inputs.push(other);
+        }
+    }
+    rng.shuffle(&mut inputs);
+    graph.add(OperatorSpec::Concat { axis }, &inputs)
+}
+
+fn function(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    let functions = [
+        OperatorSpec::Unary(Unary::Relu),
+        OperatorSpec::Unary(Unary::Sigmoid),
+        OperatorSpec::Unary(Unary::Tanh),
+        OperatorSpec::Unary(Unary::Elu { alpha: 0.5 }),
+        OperatorSpec::Unary(Unary::HardSwish),
+        OperatorSpec::Unary(Unary::HardSigmoid {
+            alpha: 0.25,
+            beta: 0.5,
+        }),
+        OperatorSpec::Unary(Unary::Clip {
+            low: -0.5,
+            high: 2.0,
+        }),
+        OperatorSpec::Softmax,
+        OperatorSpec::LogSoftmax,
+    ];
+    let operator = rng.choice(&functions).expect("some").clone();
+    graph.add(operator, &[x])
+}
+
+pub(crate) fn slice(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    let shape = graph.shape(x);
+    let mut axis = |extent: usize| {
+        let (start, step) = (rng.usize(0..extent), rng.usize(1..4));
+        let most = (extent - start).div_ceil(step);
+        (start, step, rng.usize(1..=most))
+    };
+    let (height, width, channels) = (axis(shape.height), axis(shape.width), axis(shape.channels));
+    let operator = OperatorSpec::Slice {
+        start: [height.0, width.0, channels.0],
+        step: [height.1, width.1, channels.1],
+        output: Shape::new(height.2, width.2, channels.2),
+    };
+    graph.add(operator, &[x])
+}
+
+pub(crate) fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    let mut some = |shape: Shape| match shape.len() * 27 <= MAX_LEN {
+        true => [rng.usize(0..2), rng.usize(0..2), rng.usize(0..2)],
+        false => [0; 3],
+    };
+    let shape = graph.shape(x);
+    let operator = OperatorSpec::Pad {
+        before: some(shape),
+        after: some(shape),
+        value: -0.25,
+    };
+    graph.add(operator, &[x])
+}
+
+pub(crate) fn upsample(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
+    let (factor_h, factor_w) = match graph.shape(x).len() * 6 <= MAX_LEN {
+        true => (rng.usize(1..3), rng.usize(1..4)),
+        false => (1, 1),
+    };
+    graph.add(OperatorSpec::Upsample { factor_h, factor_w }, &[x])
+}

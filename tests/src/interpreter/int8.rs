@@ -1,0 +1,202 @@
+//! What operators on 8-bit numbers mean, written down from `FORMAT.md` in exact arithmetic: integers as they are, and
+//! each rounding of an `f32` as one of an `f64` that holds the exact value.
+
+use kinglet::model::{Int8Spec, LayerI8};
+use kinglet_kernels::{
+    Activation, Conv2d, CountPadding, Pool2d, Quantization, Rounding, Shape, Window, reference,
+};
+
+use super::Value;
+
+/// `a * b`, rounded once: the product of two `f32` is exact in `f64`.
+fn product(a: f32, b: f32) -> f32 {
+    (f64::from(a) * f64::from(b)) as f32
+}
+
+/// The number of `output` within `bounds` for `x` of its scales.
+fn rounded(output: Quantization, (low, high): (i8, i8), x: f32) -> f32 {
+    if x.is_nan() {
+        return f32::from(low);
+    }
+    let zero_point = f64::from(output.zero_point);
+    let q = f64::from(x).round_ties_even() + zero_point;
+    q.clamp(f64::from(low), f64::from(high)) as f32
+}
+
+const WHOLE: (i8, i8) = (i8::MIN, i8::MAX);
+
+/// The number of `quantization` nearest to `x`.
+pub(super) fn quantized(quantization: Quantization, x: f32) -> f32 {
+    rounded(quantization, WHOLE, x / quantization.scale)
+}
+
+/// What the number `q` less its zero point, times `factor`, is.
+fn scaled(q: f32, zero_point: i8, factor: f32) -> f32 {
+    product(q - f32::from(zero_point), factor)
+}
+
+/// What `spec` makes of `inputs`.
+pub(super) fn output(spec: &Int8Spec, inputs: &[&Value]) -> Value {
+    let input = inputs[0];
+    let meaning = |value: &Value| value.quantization.expect("sample graphs are valid");
+    let each = |output: Quantization, f: &dyn Fn(f32) -> f32| Value {
+        shape: input.shape,
+        elements: input.elements.iter().map(|x| f(*x)).collect(),
+        quantization: Some(output),
+    };
+    match *spec {
+        Int8Spec::Quantize { output } => each(output, &|x| quantized(output, x)),
+        Int8Spec::Dequantize => {
+            let from = meaning(input);
+            Value {
+                quantization: None,
+                ..each(from, &|q| scaled(q, from.zero_point, from.scale))
+            }
+        }
+        Int8Spec::Requantize { bounds, output } => {
+            let from = meaning(input);
+            let factor = from.scale / output.scale;
+            each(output, &|q| {
+                rounded(output, bounds, scaled(q, from.zero_point, factor))
+            })
+        }
+        Int8Spec::Add { bounds, output } => {
+            let terms = [inputs[0], inputs[1]].map(|value| {
+                let from = meaning(value);
+                let factor = from.scale / output.scale;
+                let terms = value.elements.iter();
+                let terms = terms.map(move |q| scaled(*q, from.zero_point, factor));
+                terms.collect::<Vec<f32>>()
+            });
+            let pairs = terms[0].iter().zip(&terms[1]);
+            Value {
+                shape: input.shape,
+                elements: pairs.map(|(a, b)| rounded(output, bounds, a + b)).collect(),
+                quantization: Some(output),
+            }
+        }
+        Int8Spec::Softmax { output } => {
+            let mut real = self::output(&Int8Spec::Dequantize, inputs).elements;
+            reference::softmax_f32(input.shape.channels, &mut real);
+            Value {
+                shape: input.shape,
+                elements: real.iter().map(|y| quantized(output, *y)).collect(),
+                quantization: Some(output),
+            }
+        }
+        Int8Spec::Linear {
+            out_features,
+            ref layer,
+            output,
+        } => {
+            // A convolution whose window is the whole input.
+            let window = Window::new(input.shape.height, input.shape.width);
+            conv2d(input, (window, 1, out_features), layer, output)
+        }
+        Int8Spec::Conv2d {
+            window,
+            groups,
+            out_channels,
+            ref layer,
+            output,
+        } => conv2d(input, (window, groups, out_channels), layer, output),
+        Int8Spec::AvgPool2d {
+            window,
+            rounding,
+            count_padding,
+            output,
+        } => avg_pool2d(input, (window, rounding, count_padding), output),
+    }
+}
+
+/// The positions of a window at output `(y, x)` in the padded input: each with its tap.
+fn positions(window: Window, y: usize, x: usize) -> impl Iterator<Item = [usize; 4]> {
+    (0..window.kernel_h).flat_map(move |kernel_y| {
+        (0..window.kernel_w).map(move |kernel_x| {
+            let row = y * window.stride_h + kernel_y * window.dilation_h;
+            let column = x * window.stride_w + kernel_x * window.dilation_w;
+            [row, column, kernel_y, kernel_x]
+        })
+    })
+}
+
+/// The element of `input` at a position of the padded input, if it is not in the padding.
+fn at_padded(input: &Value, window: Window, [row, column, channel]: [usize; 3]) -> Option<f32> {
+    let row = row.checked_sub(window.padding.top)?;
+    let column = column.checked_sub(window.padding.left)?;
+    let inside = row < input.shape.height && column < input.shape.width;
+    inside.then(|| input.at([row, column, channel]))
+}
+
+fn conv2d(
+    input: &Value,
+    (window, groups, out_channels): (Window, usize, usize),
+    layer: &LayerI8,
+    output: Quantization,
+) -> Value {
+    let params = Conv2d::new(
+        input.shape,
+        out_channels,
+        window,
+        groups,
+        Activation::Identity,
+    );
+    let to = params.expect("sample graphs are valid").output();
+    let from = input.quantization.expect("sample graphs are valid");
+    let (group_in, group_out) = (input.shape.channels / groups, out_channels / groups);
+    let quantized = Value::by_place(to, |[y, x, o]| {
+        let mut sum = layer.bias.as_ref().map_or(0, |bias| i64::from(bias[o]));
+        for [row, column, kernel_y, kernel_x] in positions(window, y, x) {
+            for i in 0..group_in {
+                let channel = o / group_out * group_in + i;
+                // The padding holds the zero point.
+                let q = at_padded(input, window, [row, column, channel]);
+                let q = q.unwrap_or(f32::from(from.zero_point));
+                let tap = (o * window.kernel_h + kernel_y) * window.kernel_w + kernel_x;
+                let weight = layer.weights[tap * group_in + i];
+                sum += (q as i64 - i64::from(from.zero_point)) * i64::from(weight);
+            }
+        }
+        rounded(output, layer.bounds, product(sum as f32, layer.scale[o]))
+    });
+    Value {
+        quantization: Some(output),
+        ..quantized
+    }
+}
+
+fn avg_pool2d(
+    input: &Value,
+    (window, rounding, count_padding): (Window, Rounding, CountPadding),
+    output: Quantization,
+) -> Value {
+    let params = Pool2d::new(input.shape, window, rounding, count_padding);
+    let to = params.expect("sample graphs are valid").output();
+    let from = input.quantization.expect("sample graphs are valid");
+    let p = window.padding;
+    let padded = Shape::new(
+        input.shape.height + p.top + p.bottom,
+        input.shape.width + p.left + p.right,
+        1,
+    );
+    let quantized = Value::by_place(to, |[y, x, channel]| {
+        let (mut sum, mut inside, mut counted) = (0, 0, 0);
+        for [row, column, ..] in positions(window, y, x) {
+            counted += usize::from(row < padded.height && column < padded.width);
+            if let Some(q) = at_padded(input, window, [row, column, channel]) {
+                sum += q as i64 - i64::from(from.zero_point);
+                inside += 1;
+            }
+        }
+        let count = match count_padding {
+            CountPadding::Include => counted,
+            CountPadding::Exclude => inside,
+        };
+        let scale = (from.scale / output.scale) / count.max(1) as f32;
+        rounded(output, WHOLE, product(sum as f32, scale))
+    });
+    Value {
+        quantization: Some(output),
+        ..quantized
+    }
+}

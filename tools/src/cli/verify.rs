@@ -1,0 +1,151 @@
+//! `kinglet verify`: an imported model beside its ONNX file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+
+use super::Failure;
+use crate::import::onnx::Options;
+use crate::import::tflite;
+use crate::model_file::ModelFile;
+use crate::verify::{Comparison, Sources, compare, random_inputs};
+use crate::{kernel_set, npy};
+
+/// Compare an imported model with its ONNX file, layer by layer
+///
+/// tract computes the ONNX file and kinglet's runtime the model, on the same inputs. The first layer where they part by
+/// more than --tolerance times its largest output is named, and the exit code is not 0. Where outputs are 8-bit
+/// numbers, one step is allowed, or 5 % of the largest output: steps of earlier layers add up.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinglet verify net.onnx net.kgl
+  kinglet verify net.onnx net.kgl --data batch.npy --tolerance 1e-5
+  kinglet verify net.onnx net.kgl --input-shape 1,3,64,64    as it was imported")]
+pub(super) struct Arguments {
+    /// The ONNX file
+    onnx: PathBuf,
+    /// The model file that it was imported to
+    model: PathBuf,
+    /// Inputs as `kinglet run` takes them: float32, (batch, channels, height, width) or (batch, features); random
+    /// numbers if absent
+    #[arg(long, value_name = "FILE.npy")]
+    data: Option<PathBuf>,
+    /// How many random inputs
+    #[arg(long, default_value_t = 4, conflicts_with = "data", value_parser = clap::value_parser!(u16).range(1..))]
+    samples: u16,
+    /// The largest difference that is allowed, as a part of a layer's largest output
+    #[arg(long, default_value_t = 1e-4)]
+    tolerance: f32,
+    /// Dimensions of the input, where the import was given them
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    input_shape: Vec<usize>,
+    /// The output, where the import was given one
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    /// Kernel set: auto, or a name from `kinglet devices`
+    #[arg(long, default_value = "auto", value_name = "SET")]
+    kernels: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if tflite::is_tflite(&arguments.onnx) {
+        let path = arguments.onnx.display();
+        return Err(
+            format!("{path}: a TensorFlow Lite file; verify compares with ONNX files").into(),
+        );
+    }
+    let file = ModelFile::read(&arguments.model)?;
+    let model = file.model();
+    let kernels = kernel_set::select(&arguments.kernels)?;
+    let inputs = match &arguments.data {
+        Some(path) => npy::read(path, model.input())?.1,
+        None => random_inputs(&model, usize::from(arguments.samples)),
+    };
+    let options = Options {
+        input_shape: Some(arguments.input_shape.clone()).filter(|dims| !dims.is_empty()),
+        output: arguments.output_name.clone(),
+    };
+    let sources = Sources {
+        onnx: &arguments.onnx,
+        options: &options,
+        model,
+    };
+    let comparison = compare(&sources, &kernels, &inputs)?;
+    let parted = comparison
+        .layers
+        .iter()
+        .position(|layer| layer.parts(arguments.tolerance));
+    if arguments.json {
+        let report = serde_json::json!({ "comparison": comparison, "parted": parted });
+        println!("{report:#}");
+    } else {
+        print!("{}", table(&comparison, arguments.tolerance));
+        println!("{}", verdict(&comparison, parted, arguments.tolerance));
+    }
+    Ok(match parted {
+        Some(_) => ExitCode::FAILURE,
+        None => ExitCode::SUCCESS,
+    })
+}
+
+fn table(comparison: &Comparison, tolerance: f32) -> String {
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('-').junction('-');
+    table.load_style(TableStyle::new().header_separator(rule));
+    table.set_header(["", "layer", "output", "largest", "difference", ""]);
+    for (index, layer) in comparison.layers.iter().enumerate() {
+        let difference = match (layer.difference, layer.step) {
+            (None, _) => "not in the file".to_owned(),
+            (Some(difference), Some(step)) => match (difference / step).round() {
+                1.0 => "1 step".to_owned(),
+                steps => format!("{steps} steps"),
+            },
+            (Some(difference), None) => format!("{difference:.1e}"),
+        };
+        table.add_row([
+            (index + 1).to_string(),
+            layer.operator.clone(),
+            layer.output.to_string(),
+            match layer.difference {
+                Some(_) => format!("{:.3}", layer.largest),
+                None => String::new(),
+            },
+            difference,
+            if layer.parts(tolerance) { "parts" } else { "" }.to_owned(),
+        ]);
+    }
+    for column in [0, 3, 4] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{table}\n")
+}
+
+fn verdict(comparison: &Comparison, parted: Option<usize>, tolerance: f32) -> String {
+    let layers = &comparison.layers;
+    let compared = layers
+        .iter()
+        .filter(|layer| layer.difference.is_some())
+        .count();
+    let samples = comparison.samples;
+    match parted {
+        None => format!(
+            "tract and the runtime agree within {tolerance:e} of each layer's largest output: {compared} of {} layers compared, {samples} samples",
+            layers.len()
+        ),
+        Some(index) => format!(
+            "tract and the runtime part at layer {}, {} ({}): a difference of {:e} where the largest output is {}",
+            index + 1,
+            layers[index].operator,
+            layers[index].name,
+            layers[index].difference.unwrap_or_default(),
+            layers[index].largest
+        ),
+    }
+}

@@ -1,0 +1,320 @@
+//! What a node of a graph computes.
+
+use kinglet::model::{Int8Spec, LayerI8};
+use kinglet_kernels::params::transposed;
+use kinglet_kernels::{
+    Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, Linear, ParamsError, PerAxis, Pool2d,
+    PooledConv2d, Quantization, Shape, StridedCopy, Unary, Upsample,
+};
+
+/// What a node computes, with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Convolution; weights OHWI.
+    Conv2d {
+        /// Geometry and activation.
+        params: Conv2d,
+        /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
+        weights: Vec<f32>,
+        /// Where the weights were 8-bit numbers, the scale of those of each output channel.
+        weight_scale: Option<Vec<f32>>,
+        /// `[out_channels]`.
+        bias: Option<Vec<f32>>,
+        /// The max pool that follows, joined with it.
+        pool: Option<Pool2d>,
+    },
+    /// Linear layer over the input as one vector in NHWC order.
+    Linear {
+        /// Sizes and activation.
+        params: Linear,
+        /// `[out_features, in_features]`.
+        weights: Vec<f32>,
+        /// Where the weights were 8-bit numbers, the scale of those of each output.
+        weight_scale: Option<Vec<f32>>,
+        /// `[out_features]`.
+        bias: Option<Vec<f32>>,
+    },
+    /// Largest value of each window.
+    MaxPool2d(Pool2d),
+    /// Mean of each window.
+    AvgPool2d(Pool2d),
+    /// A function of each element.
+    Unary(Unary),
+    /// Softmax over the channels.
+    Softmax,
+    /// Logarithm of softmax over the channels.
+    LogSoftmax,
+    /// `scale * x + shift`, channel by channel: what batch normalization is once trained.
+    ChannelAffine {
+        /// Applied to each output.
+        activation: Activation,
+        /// Factor of each channel.
+        scale: Vec<f32>,
+        /// Added to each channel.
+        shift: Vec<f32>,
+    },
+    /// A function of each element of the first input and the element of the second at its place.
+    Binary {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+    },
+    /// The same with an operand that is the network's.
+    BinaryConstant {
+        /// Of an element and its operand.
+        function: BinaryFunction,
+        /// Applied to each output.
+        activation: Activation,
+        /// The input's shape, or 1 along any axis.
+        shape: Shape,
+        /// The operand, in that shape.
+        operand: Vec<f32>,
+    },
+    /// The inputs one after the other.
+    Concat {
+        /// Along which axis.
+        axis: Axis,
+    },
+    /// Every `step`-th row, column and channel from `start` on.
+    Slice {
+        /// The first.
+        start: PerAxis,
+        /// From one to the next.
+        step: PerAxis,
+        /// How many.
+        output: Shape,
+    },
+    /// The input within a larger tensor.
+    Pad {
+        /// Rows above, columns to the left, channels before.
+        before: PerAxis,
+        /// Rows below, columns to the right, channels behind.
+        after: PerAxis,
+        /// What surrounds the input.
+        value: f32,
+    },
+    /// Each row and column repeated.
+    Upsample {
+        /// How often each row.
+        factor_h: usize,
+        /// How often each column.
+        factor_w: usize,
+    },
+    /// The axes in another order.
+    Transpose {
+        /// Which axis of the input becomes height, width and channels of the output.
+        order: [Axis; 3],
+    },
+    /// The same elements, in the same order, in another shape.
+    Reshape {
+        /// The output's shape.
+        output: Shape,
+    },
+    /// The 8-bit numbers nearest to real ones. What follows up to a [`Dequantize`](Self::Dequantize) reads
+    /// them as numbers: those operations that copy, or take a maximum, and those of [`Int8`](Self::Int8).
+    Quantize(Quantization),
+    /// What 8-bit numbers mean.
+    Dequantize(Quantization),
+    /// An operation on 8-bit numbers.
+    Int8 {
+        /// What it computes.
+        operation: Int8Operation,
+        /// What the numbers of its output mean.
+        output: Quantization,
+    },
+    /// Passes its input on: dropout once trained, flatten in NHWC.
+    Identity,
+}
+
+/// An operation on 8-bit numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Int8Operation {
+    /// Convolution; the bounds of the output stand for an activation.
+    Conv2d {
+        /// Geometry.
+        params: Conv2d,
+        /// Weights OHWI and what goes with them.
+        layer: LayerI8,
+    },
+    /// Linear layer over the input as one vector.
+    Linear {
+        /// Sizes.
+        params: Linear,
+        /// Weights `[out_features, in_features]` and what goes with them.
+        layer: LayerI8,
+    },
+    /// Mean of each window.
+    AvgPool2d(Pool2d),
+    /// Sum of two tensors of one shape.
+    Add {
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
+    },
+    /// Softmax over the channels.
+    Softmax,
+    /// The same values as numbers of another scale or zero point.
+    Requantize {
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
+    },
+}
+
+impl Int8Operation {
+    /// Shape of the output for inputs of the shapes `inputs`.
+    fn output(&self, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+        let input = *inputs.first().ok_or(ParamsError::Zero)?;
+        let (expected, output) = match self {
+            Self::Conv2d { params, .. } => (params.input(), params.output()),
+            Self::Linear { params, .. } if params.in_features() == input.len() => {
+                (input, Shape::vector(params.out_features()))
+            }
+            Self::Linear { .. } => return Err(ParamsError::OutOfRange),
+            Self::AvgPool2d(params) => (params.input(), params.output()),
+            Self::Add { .. } => (*inputs.get(1).ok_or(ParamsError::Zero)?, input),
+            Self::Softmax | Self::Requantize { .. } => (input, input),
+        };
+        match input == expected {
+            true => Ok(output),
+            false => Err(ParamsError::OutOfRange),
+        }
+    }
+
+    /// As the file has it.
+    pub(crate) fn spec(self, output: Quantization) -> Int8Spec {
+        match self {
+            Self::Conv2d { params, layer } => Int8Spec::Conv2d {
+                window: *params.window(),
+                groups: params.groups(),
+                out_channels: params.output().channels,
+                layer,
+                output,
+            },
+            Self::Linear { params, layer } => Int8Spec::Linear {
+                out_features: params.out_features(),
+                layer,
+                output,
+            },
+            Self::AvgPool2d(params) => Int8Spec::AvgPool2d {
+                window: *params.window(),
+                rounding: params.rounding(),
+                count_padding: params.count_padding(),
+                output,
+            },
+            Self::Add { bounds } => Int8Spec::Add { bounds, output },
+            Self::Softmax => Int8Spec::Softmax { output },
+            Self::Requantize { bounds } => Int8Spec::Requantize { bounds, output },
+        }
+    }
+}
+
+impl Operation {
+    /// Shape of the output for inputs of the shapes `inputs`, of which there is at least one.
+    ///
+    /// # Errors
+    /// [`ParamsError`] if the parameters do not fit the inputs.
+    pub fn output(&self, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+        let input = *inputs.first().ok_or(ParamsError::Zero)?;
+        let fits = |expected: Shape| match input == expected {
+            true => Ok(()),
+            false => Err(ParamsError::OutOfRange),
+        };
+        Ok(match self {
+            Self::Conv2d { params, pool, .. } => {
+                fits(params.input())?;
+                match pool {
+                    Some(pool) => {
+                        PooledConv2d::new(*params, *pool.window(), pool.rounding())?.output()
+                    }
+                    None => params.output(),
+                }
+            }
+            Self::Linear { params, .. } => {
+                if params.in_features() != input.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                Shape::vector(params.out_features())
+            }
+            Self::MaxPool2d(params) | Self::AvgPool2d(params) => {
+                fits(params.input())?;
+                params.output()
+            }
+            Self::Unary(_)
+            | Self::Softmax
+            | Self::LogSoftmax
+            | Self::Quantize(_)
+            | Self::Dequantize(_)
+            | Self::Identity => input,
+            Self::Int8 { operation, .. } => operation.output(inputs)?,
+            Self::ChannelAffine { scale, shift, .. } => {
+                if scale.len() != input.channels || shift.len() != input.channels {
+                    return Err(ParamsError::OutOfRange);
+                }
+                input
+            }
+            Self::Binary {
+                function,
+                activation,
+            } => {
+                let operand = *inputs.get(1).ok_or(ParamsError::Zero)?;
+                Binary::new(*function, *activation, input, operand)?;
+                input
+            }
+            Self::BinaryConstant {
+                function,
+                activation,
+                shape,
+                operand,
+            } => {
+                Binary::new(*function, *activation, input, *shape)?;
+                if operand.len() != shape.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                input
+            }
+            Self::Concat { axis } => concatenated(*axis, inputs)?,
+            Self::Slice {
+                start,
+                step,
+                output,
+            } => {
+                StridedCopy::slice(input, *start, *step, *output)?;
+                *output
+            }
+            Self::Pad { before, after, .. } => {
+                let extent = |axis: usize, extent: usize| {
+                    let sum = before[axis].saturating_add(extent);
+                    sum.saturating_add(after[axis])
+                };
+                let output = Shape::new(
+                    extent(0, input.height),
+                    extent(1, input.width),
+                    extent(2, input.channels),
+                );
+                StridedCopy::place(input, *before, output)?;
+                output
+            }
+            Self::Upsample { factor_h, factor_w } => {
+                Upsample::new(input, *factor_h, *factor_w)?.output()
+            }
+            Self::Transpose { order } => {
+                StridedCopy::transpose(input, *order)?;
+                transposed(input, *order)
+            }
+            Self::Reshape { output } => {
+                if output.len() != input.len() {
+                    return Err(ParamsError::OutOfRange);
+                }
+                *output
+            }
+        })
+    }
+}
+
+/// Shape of any number of tensors one after the other; a pass splits what is too long for one node.
+fn concatenated(axis: Axis, inputs: &[Shape]) -> Result<Shape, ParamsError> {
+    let (first, others) = inputs.split_first().ok_or(ParamsError::Zero)?;
+    others.iter().try_fold(*first, |sum, input| {
+        Ok(Concat::new(axis, &[sum, *input])?.output())
+    })
+}

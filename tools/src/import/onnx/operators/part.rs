@@ -1,0 +1,280 @@
+//! Parts of tensors, and tensors of parts.
+
+use crate::import::NodeProblem;
+use crate::import::onnx::node::{Node, Outputs};
+use crate::import::onnx::operand::{Operand, Part};
+
+/// `starts`, `ends` and `axes` are attributes up to operator set 9, inputs since then.
+pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "input")?;
+    let dims = input.dims().to_vec();
+    let missing = |what| move || NodeProblem::Missing { what };
+    let starts = node
+        .ints_or_input("starts", 1)?
+        .ok_or_else(missing("starts"))?;
+    let ends = node.ints_or_input("ends", 2)?.ok_or_else(missing("ends"))?;
+    let all = || (0i64..).take(starts.len()).collect();
+    let axes = node.ints_or_input("axes", 3)?.unwrap_or_else(all);
+    let steps = node
+        .ints_or_input("steps", 4)?
+        .unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] || starts.len() > dims.len() {
+        return Err(NodeProblem::Refused {
+            reason: format!(
+                "starts, ends, axes and steps have {}, {}, {} and {} numbers; as many each, and up to {}, are right",
+                starts.len(),
+                ends.len(),
+                axes.len(),
+                steps.len(),
+                dims.len()
+            ),
+        });
+    }
+    let mut parts: Vec<Part> = Vec::with_capacity(axes.len());
+    for (index, axis) in axes.iter().enumerate() {
+        let axis = node.axis(*axis, dims.len())?;
+        if parts.iter().any(|part| part.axis == axis) {
+            return Err(NodeProblem::Refused {
+                reason: format!("axis {axis} is named twice"),
+            });
+        }
+        let part = part(axis, dims[axis], starts[index], ends[index], steps[index]);
+        parts.push(part.ok_or_else(|| NodeProblem::Refused {
+            reason: format!(
+                "its step is {}; a number other than 0 is right",
+                steps[index]
+            ),
+        })?);
+    }
+    Ok(vec![node.slice(&input, &parts)?])
+}
+
+/// From `start` to before `end`, both counted from the end where negative, both cut to what is there.
+fn part(axis: usize, extent: usize, start: i64, end: i64, step: i64) -> Option<Part> {
+    let extent = i64::try_from(extent).ok()?;
+    if extent == 0 {
+        let (start, step, count) = (0, 1, 0);
+        return Some(Part {
+            axis,
+            start,
+            step,
+            count,
+        });
+    }
+    let from_front = |at: i64| {
+        if at < 0 {
+            at.saturating_add(extent)
+        } else {
+            at
+        }
+    };
+    let (start, end) = (from_front(start), from_front(end));
+    let (start, end) = match step {
+        0 => return None,
+        1.. => (start.clamp(0, extent), end.clamp(0, extent)),
+        _ => (start.clamp(0, extent - 1), end.clamp(-1, extent - 1)),
+    };
+    let distance = if step > 0 { end - start } else { start - end };
+    let count = distance.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
+    Some(Part {
+        axis,
+        start: usize::try_from(start).unwrap_or(0),
+        step: isize::try_from(step).ok()?,
+        count: usize::try_from(count).ok()?,
+    })
+}
+
+/// Equal parts, or as long as `split` says.
+pub(super) fn split(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "input")?;
+    let axis = node.axis(node.int("axis", 0), input.dims().len())?;
+    let extent = input.dims()[axis];
+    let outputs = node.proto.output.len();
+    let lengths = node.ints_or_input("split", 1)?;
+    let lengths: Option<Vec<usize>> = match &lengths {
+        Some(lengths) => lengths
+            .iter()
+            .map(|len| usize::try_from(*len).ok())
+            .collect(),
+        None => {
+            // The last one may be shorter.
+            let len = extent.div_ceil(outputs.max(1));
+            let lengths = (0..outputs).map(|i| extent.saturating_sub(i * len).min(len));
+            Some(lengths.collect())
+        }
+    };
+    let fits = |lengths: &Vec<usize>| {
+        let sum = lengths
+            .iter()
+            .fold(0usize, |sum, len| sum.saturating_add(*len));
+        sum == extent && lengths.len() == outputs
+    };
+    let lengths = lengths.filter(fits).ok_or_else(|| NodeProblem::Constant {
+        what: "split",
+        found: format!("{:?}", node.ints("split")),
+        right: format!("{outputs} lengths that add up to {extent}"),
+    })?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(outputs);
+    for (count, name) in lengths.into_iter().zip(&node.proto.output) {
+        let part = Part {
+            axis,
+            start,
+            step: 1,
+            count,
+        };
+        start += count;
+        // An output that nobody can name is not computed.
+        if name.is_empty() {
+            parts.push(input.clone());
+            continue;
+        }
+        parts.push(node.slice(&input, &[part])?);
+    }
+    Ok(parts)
+}
+
+pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
+    let count = node.inputs.len();
+    let inputs: Vec<Operand> = (0..count)
+        .map(|i| node.input(i, "input"))
+        .collect::<Result<_, _>>()?;
+    let first = inputs
+        .first()
+        .ok_or(NodeProblem::Missing { what: "input" })?;
+    let rank = first.dims().len();
+    let axis = node.axis(node.int("axis", 1), rank)?;
+    let others = |operand: &Operand| {
+        let mut dims = operand.dims().to_vec();
+        if let Some(extent) = dims.get_mut(axis) {
+            *extent = 0;
+        }
+        dims
+    };
+    if let Some(other) = inputs.iter().find(|input| others(input) != others(first)) {
+        return Err(NodeProblem::Refused {
+            reason: format!(
+                "it joins {:?} and {:?} along axis {axis}; the same extents along the others are right",
+                first.dims(),
+                other.dims()
+            ),
+        });
+    }
+    // What is empty adds nothing.
+    let filled: Vec<Operand> = inputs
+        .iter()
+        .filter(|i| i.dims()[axis] > 0)
+        .cloned()
+        .collect();
+    match filled.is_empty() {
+        true => Ok(vec![first.clone()]),
+        false => Ok(vec![node.concat(axis, &filled)?]),
+    }
+}
+
+/// Indices one apart, or equally far apart, are a slice; of a constant they may be any.
+pub(super) fn gather(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "input")?;
+    let axis = node.axis(node.int("axis", 0), input.dims().len())?;
+    let extent = input.dims()[axis];
+    let indices = node.constant(1, "indices")?;
+    let shape = indices.dims().to_vec();
+    let indices = node.integers(1, "indices")?;
+    let indices: Vec<usize> = indices
+        .iter()
+        .map(|index| node.axis(*index, extent))
+        .collect::<Result<_, _>>()?;
+    let mut dims = input.dims().to_vec();
+    dims.splice(axis..=axis, shape);
+    node.check(&dims)?;
+    let parts = match (&input, indices.as_slice()) {
+        (Operand::Constant(tensor), _) => {
+            node.budget.take(&dims)?;
+            Operand::Constant(crate::import::onnx::fold::select(tensor, axis, &indices))
+        }
+        (_, &[start, ref others @ ..]) => {
+            let step = others
+                .first()
+                .map_or(1, |next| next.wrapping_sub(start) as isize);
+            let at = |i: usize| start.wrapping_add_signed(step.wrapping_mul(i as isize));
+            if step == 0 || (0..indices.len()).any(|i| indices[i] != at(i)) {
+                return Err(NodeProblem::Constant {
+                    what: "indices",
+                    found: format!("{indices:?}"),
+                    right: "indices equally far apart".into(),
+                });
+            }
+            let part = Part {
+                axis,
+                start,
+                step,
+                count: indices.len(),
+            };
+            node.slice(&input, &[part])?
+        }
+        (_, []) => {
+            return Err(NodeProblem::Constant {
+                what: "indices",
+                found: "empty".into(),
+                right: "at least one".into(),
+            });
+        }
+    };
+    Ok(vec![node.reshape(parts, dims)?])
+}
+
+/// With a constant; negative amounts cut off. Amounts are an attribute up to operator set 10, an input since then.
+pub(super) fn pad(node: &mut Node<'_>) -> Outputs {
+    let value = node.value(0, "input")?;
+    let mode = node.text("mode", "constant");
+    if mode != "constant" {
+        return Err(NodeProblem::Attribute {
+            name: "mode",
+            found: mode,
+            right: "constant".into(),
+        });
+    }
+    let rank = value.dims.len();
+    let pads = node.ints_or_input("pads", 1)?;
+    let pads = pads.ok_or(NodeProblem::Missing { what: "pads" })?;
+    let filling = match node.optional(2) {
+        Some(_) => node.scalar(2, "constant_value")?,
+        None => node.float("value", 0.0),
+    };
+    let axes: Vec<usize> = match node.optional(3) {
+        Some(_) => {
+            let axes = node.integers(3, "axes")?;
+            axes.iter()
+                .map(|a| node.axis(*a, rank))
+                .collect::<Result<_, _>>()?
+        }
+        None => (0..rank).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(NodeProblem::Constant {
+            what: "pads",
+            found: format!("{pads:?}"),
+            right: format!("{} numbers", 2 * axes.len()),
+        });
+    }
+    let (mut before, mut after) = (vec![0i64; rank], vec![0i64; rank]);
+    for (index, axis) in axes.iter().enumerate() {
+        (before[*axis], after[*axis]) = (pads[index], pads[axes.len() + index]);
+    }
+    let grown = |amounts: &[i64]| -> Vec<usize> {
+        amounts
+            .iter()
+            .map(|n| usize::try_from(*n).unwrap_or(0))
+            .collect()
+    };
+    let padded = node.pad(&value, &grown(&before), &grown(&after), filling)?;
+    let cut = |n: i64| usize::try_from(n.saturating_neg()).unwrap_or(0);
+    let part = |axis: usize| Part {
+        axis,
+        start: cut(before[axis]),
+        step: 1,
+        count: padded.dims[axis].saturating_sub(cut(before[axis]).saturating_add(cut(after[axis]))),
+    };
+    let parts: Vec<Part> = (0..rank).map(part).collect();
+    Ok(vec![node.slice(&Operand::Value(padded.clone()), &parts)?])
+}

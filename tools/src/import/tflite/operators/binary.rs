@@ -1,0 +1,77 @@
+//! Functions of two tensors that are broadcast to each other.
+
+use kinglet_kernels::BinaryFunction;
+use tract_tflite::tflite::ActivationFunctionType;
+
+use super::{Translated, one};
+use crate::import::NodeProblem;
+use crate::import::builder::exchanged;
+use crate::import::tflite::node::{Node, Operand};
+
+fn binary(
+    node: &mut Node<'_, '_>,
+    function: BinaryFunction,
+    fused: Option<ActivationFunctionType>,
+) -> Translated {
+    let (first, second) = (node.operand(0)?, node.operand(1)?);
+    let name = node.name;
+    let value = match (first, second) {
+        (Operand::Value(x), Operand::Value(o)) => node.builder.binary(name, function, &x, &o)?,
+        (Operand::Value(x), Operand::Constant(o)) => node
+            .builder
+            .binary_constant(name, function, &x, &o.dims, o.values)?,
+        (Operand::Constant(x), Operand::Value(o)) => {
+            let function = exchanged(function);
+            node.builder
+                .binary_constant(name, function, &o, &x.dims, x.values)?
+        }
+        (Operand::Constant(_), Operand::Constant(_)) => {
+            return Err(NodeProblem::Refused {
+                reason: "it reads constants only; what depends on the input is right".into(),
+            });
+        }
+    };
+    one(node.activated(value, fused)?)
+}
+
+pub(super) fn add(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.builtin_options_as_add_options();
+    let fused = options.map(|options| options.fused_activation_function());
+    binary(node, BinaryFunction::Add, fused)
+}
+
+pub(super) fn sub(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.builtin_options_as_sub_options();
+    let fused = options.map(|options| options.fused_activation_function());
+    binary(node, BinaryFunction::Subtract, fused)
+}
+
+pub(super) fn mul(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.builtin_options_as_mul_options();
+    let fused = options.map(|options| options.fused_activation_function());
+    binary(node, BinaryFunction::Multiply, fused)
+}
+
+pub(super) fn div(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.builtin_options_as_div_options();
+    let fused = options.map(|options| options.fused_activation_function());
+    binary(node, BinaryFunction::Divide, fused)
+}
+
+pub(super) fn maximum(node: &mut Node<'_, '_>) -> Translated {
+    binary(node, BinaryFunction::Maximum, None)
+}
+
+pub(super) fn minimum(node: &mut Node<'_, '_>) -> Translated {
+    binary(node, BinaryFunction::Minimum, None)
+}
+
+/// A leaky ReLU whose slopes are a constant.
+pub(super) fn prelu(node: &mut Node<'_, '_>) -> Translated {
+    let value = node.value(0)?;
+    let slopes = node.floats(1, "slopes")?;
+    let function = BinaryFunction::PRelu;
+    one(node
+        .builder
+        .binary_constant(node.name, function, &value, &slopes.dims, slopes.values)?)
+}

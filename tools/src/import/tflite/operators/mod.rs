@@ -1,0 +1,83 @@
+//! What each operator of TensorFlow Lite is in a [`Graph`](crate::graph::Graph).
+
+mod activation;
+mod binary;
+mod conv;
+mod linear;
+mod part;
+mod pool;
+mod resize;
+mod shape;
+
+use tract_tflite::tflite::BuiltinOperator;
+
+use super::node::{Node, Source};
+use crate::import::NodeProblem;
+
+/// What an operator computes, one for each of its outputs.
+type Translated = Result<Vec<Source>, NodeProblem>;
+
+/// Adds the nodes that compute what an operator does.
+pub(super) type Translate = fn(&mut Node<'_, '_>) -> Translated;
+
+/// Every operator that can be imported.
+const OPERATORS: &[(BuiltinOperator, Translate)] = &[
+    (BuiltinOperator::ADD, binary::add),
+    (BuiltinOperator::AVERAGE_POOL_2D, pool::average),
+    (BuiltinOperator::CONCATENATION, part::concatenation),
+    (BuiltinOperator::CONV_2D, conv::conv2d),
+    (BuiltinOperator::DEPTHWISE_CONV_2D, conv::depthwise_conv2d),
+    (BuiltinOperator::DEQUANTIZE, shape::dequantize),
+    (BuiltinOperator::DIV, binary::div),
+    (BuiltinOperator::ELU, activation::elu),
+    (BuiltinOperator::EXPAND_DIMS, shape::expand_dims),
+    (BuiltinOperator::FULLY_CONNECTED, linear::fully_connected),
+    (BuiltinOperator::HARD_SWISH, activation::hard_swish),
+    (BuiltinOperator::LEAKY_RELU, activation::leaky_relu),
+    (BuiltinOperator::LOGISTIC, activation::logistic),
+    (BuiltinOperator::LOG_SOFTMAX, activation::log_softmax),
+    (BuiltinOperator::MAXIMUM, binary::maximum),
+    (BuiltinOperator::MAX_POOL_2D, pool::max),
+    (BuiltinOperator::MEAN, pool::mean),
+    (BuiltinOperator::MINIMUM, binary::minimum),
+    (BuiltinOperator::MUL, binary::mul),
+    (BuiltinOperator::PAD, part::pad),
+    (BuiltinOperator::PADV2, part::pad_with_value),
+    (BuiltinOperator::PRELU, binary::prelu),
+    (BuiltinOperator::QUANTIZE, shape::quantize),
+    (BuiltinOperator::RELU, activation::relu),
+    (BuiltinOperator::RELU6, activation::relu6),
+    (BuiltinOperator::RELU_N1_TO_1, activation::relu_n1_to_1),
+    (BuiltinOperator::RESHAPE, shape::reshape),
+    (
+        BuiltinOperator::RESIZE_NEAREST_NEIGHBOR,
+        resize::nearest_neighbor,
+    ),
+    (BuiltinOperator::SLICE, part::slice),
+    (BuiltinOperator::SOFTMAX, activation::softmax),
+    (BuiltinOperator::SPLIT, part::split),
+    (BuiltinOperator::SQUEEZE, shape::squeeze),
+    (BuiltinOperator::STRIDED_SLICE, part::strided_slice),
+    (BuiltinOperator::SUB, binary::sub),
+    (BuiltinOperator::TANH, activation::tanh),
+    (BuiltinOperator::TRANSPOSE, shape::transpose),
+];
+
+/// How to translate an operator.
+pub(super) fn find(operator: Option<BuiltinOperator>) -> Result<Translate, NodeProblem> {
+    let found = OPERATORS.iter().find(|(known, _)| Some(*known) == operator);
+    found
+        .map(|(_, translate)| *translate)
+        .ok_or_else(|| NodeProblem::Operator {
+            known: OPERATORS
+                .iter()
+                .map(|(known, _)| format!("{known:?}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+}
+
+/// The one output of an operator.
+fn one(value: crate::import::Value) -> Translated {
+    Ok(vec![Source::Value(value)])
+}

@@ -1,0 +1,289 @@
+//! A network as a table: layer by layer its output, parameters, multiply-accumulates and memory, and what
+//! a device needs for all of it.
+
+mod node;
+
+use kinglet::Model;
+use kinglet::kernels::Shape;
+use kinglet::model::schema::DType;
+use kinglet::plan::{self, Plan};
+pub(crate) use node::describe;
+use node::{counts, element, reads};
+use serde::Serialize;
+
+use crate::network::Architecture;
+
+/// One layer of the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What it computes.
+    pub layer: String,
+    /// The rows whose outputs it reads, counted from 1, 0 for the input; empty if that is the row before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<usize>,
+    /// Shape of its output without the batch: `[channels, height, width]`, or `[features]`.
+    pub output: Vec<usize>,
+    /// Element type of its output; for 8-bit numbers also what they mean.
+    pub element: String,
+    /// Values that training changes.
+    pub parameters: usize,
+    /// Multiply-accumulates of one sample.
+    pub macs: u64,
+    /// Bytes of its output for one sample.
+    pub output_bytes: usize,
+}
+
+impl Row {
+    /// The layer, and what it reads where that is not the row before it.
+    fn text(&self) -> String {
+        match self.reads.as_slice() {
+            [] => self.layer.clone(),
+            reads => {
+                let reads: Vec<String> = reads.iter().map(usize::to_string).collect();
+                format!("{} of {}", self.layer, reads.join(", "))
+            }
+        }
+    }
+}
+
+/// What a device needs to run a model, in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Memory {
+    /// The model file: what goes to flash.
+    pub file: usize,
+    /// Weights within the file.
+    pub weights: usize,
+    /// Tensors at the plan's peak.
+    pub activations: usize,
+    /// No plan can be lower than this.
+    pub activations_lower_bound: usize,
+    /// The whole arena on this machine: activations, scratch, and the session's records.
+    pub arena: usize,
+    /// Training arena for SGD with momentum; 0 if nothing is trainable.
+    pub training_sgd: usize,
+    /// Training arena for Adam.
+    pub training_adam: usize,
+    /// A saved head.
+    pub head: usize,
+}
+
+/// The whole table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The network's name.
+    pub name: String,
+    /// The model's id and parent, for a model file.
+    pub id: Option<String>,
+    /// The model it was fine-tuned from.
+    pub parent: Option<String>,
+    /// Shape of the input without the batch.
+    pub input: Vec<usize>,
+    /// The layers in order.
+    pub layers: Vec<Row>,
+    /// Sum of the parameters.
+    pub parameters: usize,
+    /// Sum of the multiply-accumulates.
+    pub macs: u64,
+    /// Class names.
+    pub labels: Vec<String>,
+    /// What a device needs.
+    pub memory: Memory,
+}
+
+/// A shape as PyTorch's users write it.
+pub fn channels_first(shape: Shape) -> Vec<usize> {
+    if (shape.height, shape.width) == (1, 1) {
+        vec![shape.channels]
+    } else {
+        vec![shape.channels, shape.height, shape.width]
+    }
+}
+
+impl Report {
+    /// A recipe's network, layer by layer as the recipe has them; `model` is what it exports to.
+    pub fn of_recipe(
+        name: &str,
+        architecture: &Architecture,
+        model: &Model<'_>,
+        file: usize,
+    ) -> Self {
+        let layers = architecture.layers.iter().map(|layer| Row {
+            layer: layer.text.clone(),
+            reads: vec![],
+            output: channels_first(layer.output),
+            element: element(DType::F32),
+            parameters: layer.parameters(),
+            macs: layer.macs(),
+            output_bytes: layer.output.len() * 4,
+        });
+        Self::new(name, layers.collect(), model, file)
+    }
+
+    /// A model file of `file` bytes, node by node.
+    pub fn of_model(model: &Model<'_>, file: usize) -> Self {
+        let tensors: Vec<_> = model.tensors().iter().collect();
+        let first_trainable = model.nodes().len() - model.trainable_nodes();
+        let layers = model.nodes().iter().enumerate().map(|(index, node)| {
+            let input = tensors[usize::from(node.inputs[0])].shape;
+            let tensor = &tensors[index + 1];
+            let output = tensor.shape;
+            let (parameters, macs) = counts(&node, input, output);
+            let mut layer = describe(&node.operator);
+            if index >= first_trainable && parameters > 0 {
+                layer += ", trainable";
+            }
+            Row {
+                layer,
+                reads: reads(index, &node),
+                output: channels_first(output),
+                element: element(tensor.dtype),
+                parameters,
+                macs,
+                output_bytes: tensor.bytes(),
+            }
+        });
+        Self {
+            id: Some(model.id().to_string()),
+            parent: model.parent().map(|parent| parent.to_string()),
+            ..Self::new(model.name(), layers.collect(), model, file)
+        }
+    }
+
+    fn new(name: &str, layers: Vec<Row>, model: &Model<'_>, file: usize) -> Self {
+        let sizes = model.sizes();
+        let Plan {
+            peak, lower_bound, ..
+        } = plan::of_model(model);
+        let trainable = sizes.trainable_parameters > 0;
+        let training = |bytes: usize| if trainable { bytes } else { 0 };
+        Self {
+            name: name.to_owned(),
+            id: None,
+            parent: None,
+            input: channels_first(model.input()),
+            parameters: layers.iter().map(|row| row.parameters).sum(),
+            macs: layers.iter().map(|row| row.macs).sum(),
+            labels: model.labels().iter().map(str::to_owned).collect(),
+            memory: Memory {
+                file,
+                weights: sizes.weights,
+                activations: peak,
+                activations_lower_bound: lower_bound,
+                arena: sizes.arena,
+                training_sgd: training(sizes.training::<kinglet::Sgd>()),
+                training_adam: training(sizes.training::<kinglet::Adam>()),
+                head: sizes.head,
+            },
+            layers,
+        }
+    }
+}
+
+/// Digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+        writeln!(f, "{}: input {:?}", self.name, self.input)?;
+        if let Some(id) = &self.id {
+            writeln!(f, "id {id}")?;
+        }
+        if let Some(parent) = &self.parent {
+            writeln!(f, "fine-tuned from {parent}")?;
+        }
+        let mut table = Table::new();
+        let rule = LineStyle::none().fill('-').junction('-');
+        table.load_style(TableStyle::new().header_separator(rule));
+        table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
+        // Rows have numbers where rows speak of each other, and element types where there is more than one.
+        let branches = self.layers.iter().any(|row| !row.reads.is_empty());
+        let real = element(DType::F32);
+        let quantized = self.layers.iter().any(|row| row.element != real);
+        for (index, row) in self.layers.iter().enumerate() {
+            table.add_row([
+                match branches {
+                    true => format!("{:>3}  {}", index + 1, row.text()),
+                    false => row.text(),
+                },
+                match quantized {
+                    true => format!("{:?} {}", row.output, row.element),
+                    false => format!("{:?}", row.output),
+                },
+                grouped(row.parameters as u64),
+                grouped(row.macs),
+                grouped(row.output_bytes as u64),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(f, "{}", table.trim_fmt())?;
+        let bytes = |bytes: usize| grouped(bytes as u64);
+        let m = &self.memory;
+        writeln!(
+            f,
+            "{} parameters, {} MACs a sample",
+            grouped(self.parameters as u64),
+            grouped(self.macs)
+        )?;
+        writeln!(
+            f,
+            "model file        {:>12} bytes, weights {}",
+            bytes(m.file),
+            bytes(m.weights)
+        )?;
+        writeln!(
+            f,
+            "activations       {:>12} bytes at the plan's peak (lower bound {}{})",
+            bytes(m.activations),
+            bytes(m.activations_lower_bound),
+            if m.activations == m.activations_lower_bound {
+                ": optimal"
+            } else {
+                ""
+            }
+        )?;
+        writeln!(
+            f,
+            "arena             {:>12} bytes with the session's records on this machine",
+            bytes(m.arena)
+        )?;
+        if m.training_sgd > 0 {
+            writeln!(
+                f,
+                "training arena    {:>12} bytes with SGD, {} with Adam; a saved head {}",
+                bytes(m.training_sgd),
+                bytes(m.training_adam),
+                bytes(m.head)
+            )?;
+        }
+        if !self.labels.is_empty() {
+            writeln!(f, "classes           {}", self.labels.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_come_in_threes() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(12345678), "12,345,678");
+    }
+}

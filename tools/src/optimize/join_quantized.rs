@@ -1,0 +1,385 @@
+//! Joins operations on real numbers that come from 8-bit ones and become 8-bit ones with the steps in between: a
+//! quantized network, which its file has as `dequantize, compute, quantize`, runs on 8-bit numbers throughout.
+//!
+//! What copies or takes a maximum works on the numbers as they are, so dequantizing travels down past it. What
+//! computes and has no counterpart, or parameters that are no 8-bit numbers, stays with real numbers: exactly what
+//! the file says, only slower. (The pattern is that of ONNX's QDQ format:
+//! <https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html>.)
+
+use kinglet::model::LayerI8;
+use kinglet_kernels::{Activation, BinaryFunction, Quantization, Shape, Unary, WeightsI8};
+
+use crate::graph::{Graph, Int8Operation, Node, Operation, View};
+
+pub(super) fn run(graph: &mut Graph) {
+    let is_quantized = |node: &Node| matches!(node.operation, Operation::Quantize(_));
+    if !graph.nodes.iter().any(is_quantized) {
+        return;
+    }
+    let mut joiner = Joiner {
+        shapes: graph.shapes(),
+        graph: Graph::new(&graph.name, graph.input),
+        values: vec![None; graph.nodes.len() + 1],
+    };
+    joiner.values[0] = Some(Value::Real(0));
+    for index in 0..graph.nodes.len() {
+        // Others are the inside of what was joined.
+        if joiner.values[index + 1].is_none() && joiner.is_known(&graph.nodes[index]) {
+            joiner.place(graph, index);
+        }
+    }
+    if let Some(Some(output)) = joiner.values.pop() {
+        let real = joiner.real("(output)", output);
+        // The network's output is the last value.
+        if real != joiner.graph.nodes.len() {
+            joiner.graph.push("(output)", Operation::Identity, &[real]);
+        }
+    }
+    *graph = joiner.graph;
+}
+
+/// A value of the old graph: where the new one has it, and how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Value {
+    Real(usize),
+    /// As 8-bit numbers; what they mean, where a reader wants to know.
+    Int8(usize, Quantization),
+}
+
+struct Joiner {
+    /// Of the old graph's values.
+    shapes: Vec<Shape>,
+    graph: Graph,
+    values: Vec<Option<Value>>,
+}
+
+/// From real numbers to 8-bit ones behind an operation.
+struct End {
+    /// The node that quantizes.
+    quantize: usize,
+    output: Quantization,
+    /// What activations in between leave of the range.
+    bounds: (i8, i8),
+    /// Names of what is joined.
+    name: String,
+    view: Option<View>,
+}
+
+impl End {
+    /// Follows `index` to the node that quantizes its output, past activations, if nobody else reads on the way.
+    fn of(graph: &Graph, index: usize) -> Option<Self> {
+        let (mut limits, mut at) = (Vec::new(), index);
+        let mut name = graph.nodes[index].name.clone();
+        loop {
+            at = graph.only_reader(at + 1)?;
+            let limit = match graph.nodes[at].operation {
+                Operation::Unary(function) => limits_of(function)?,
+                Operation::Quantize(output) => {
+                    name += &format!(" + {}", graph.nodes[at].name);
+                    let bounds = limits
+                        .iter()
+                        .try_fold((i8::MIN, i8::MAX), |bounds, limit| {
+                            within(bounds, quantized(*limit, output))
+                        })?;
+                    return Some(Self {
+                        quantize: at,
+                        output,
+                        bounds,
+                        name,
+                        view: graph.nodes[at].view.clone(),
+                    });
+                }
+                _ => return None,
+            };
+            limits.push(limit);
+            name += &format!(" + {}", graph.nodes[at].name);
+        }
+    }
+
+    /// The bounds with those of an activation that was joined before.
+    fn bounds_with(&self, activation: Activation) -> Option<(i8, i8)> {
+        within(self.bounds, quantized(activation.range(), self.output))
+    }
+}
+
+/// What two ranges have in common, if anything.
+fn within((a, b): (i8, i8), (low, high): (i8, i8)) -> Option<(i8, i8)> {
+    let common = (a.max(low), b.min(high));
+    (common.0 <= common.1).then_some(common)
+}
+
+/// The range that a function limits real numbers to, if that is all it does.
+fn limits_of(function: Unary) -> Option<(f32, f32)> {
+    match function {
+        Unary::Relu => Some(Activation::Relu.range()),
+        Unary::Relu6 => Some(Activation::Relu6.range()),
+        Unary::Clip { low, high } => Some((low, high)),
+        _ => None,
+    }
+}
+
+/// Both ends of a range as 8-bit numbers. Rounding is monotone: limiting the number is limiting the real one.
+fn quantized((low, high): (f32, f32), output: Quantization) -> (i8, i8) {
+    (output.quantize(low), output.quantize(high))
+}
+
+impl Joiner {
+    fn is_known(&self, node: &Node) -> bool {
+        node.inputs
+            .iter()
+            .all(|value| self.values[*value].is_some())
+    }
+
+    fn push(&mut self, name: &str, operation: Operation, inputs: &[usize]) -> usize {
+        self.graph.push(name, operation, inputs)
+    }
+
+    /// The value as real numbers.
+    fn real(&mut self, name: &str, value: Value) -> usize {
+        let (stored, quantization) = match value {
+            Value::Real(number) => return number,
+            Value::Int8(number, quantization) => (number, quantization),
+        };
+        let operation = Operation::Dequantize(quantization);
+        let known = |node: &Node| node.operation == operation && node.inputs == [stored];
+        match self.graph.nodes.iter().position(known) {
+            Some(node) => node + 1,
+            None => self.push(name, operation, &[stored]),
+        }
+    }
+
+    /// The value as 8-bit numbers of another scale or zero point.
+    fn requantized(
+        &mut self,
+        name: &str,
+        (number, from): (usize, Quantization),
+        output: Quantization,
+        bounds: (i8, i8),
+    ) -> usize {
+        if from == output && bounds == (i8::MIN, i8::MAX) {
+            return number;
+        }
+        let operation = Int8Operation::Requantize { bounds };
+        self.push(name, Operation::Int8 { operation, output }, &[number])
+    }
+
+    /// The inputs of a node, if all are 8-bit numbers.
+    fn int8_inputs(&self, node: &Node) -> Option<Vec<(usize, Quantization)>> {
+        let inputs = node.inputs.iter().map(|value| match self.values[*value] {
+            Some(Value::Int8(number, quantization)) => Some((number, quantization)),
+            _ => None,
+        });
+        inputs.collect()
+    }
+
+    fn place(&mut self, graph: &Graph, index: usize) {
+        let node = &graph.nodes[index];
+        let name = node.name.as_str();
+        let int8 = self.int8_inputs(node);
+        if let Operation::Quantize(output) = node.operation {
+            let value = self.values[node.inputs[0]];
+            let number = match value {
+                Some(Value::Int8(number, from)) => {
+                    self.requantized(name, (number, from), output, (i8::MIN, i8::MAX))
+                }
+                Some(Value::Real(number)) => {
+                    let number = self.push(name, Operation::Quantize(output), &[number]);
+                    self.graph.nodes[number - 1].view = node.view.clone();
+                    number
+                }
+                None => return,
+            };
+            self.values[index + 1] = Some(Value::Int8(number, output));
+            return;
+        }
+        if let (Operation::Dequantize(_), Some(value)) =
+            (&node.operation, self.values[node.inputs[0]])
+        {
+            self.values[index + 1] = Some(value);
+            return;
+        }
+        if let (Operation::Int8 { output, .. }, Some(inputs)) = (&node.operation, &int8) {
+            // Joined before.
+            let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
+            let number = self.push(name, node.operation.clone(), &inputs);
+            self.graph.nodes[number - 1].view = node.view.clone();
+            self.values[index + 1] = Some(Value::Int8(number, *output));
+            return;
+        }
+        if let Some(inputs) = &int8
+            && (self.copy(node, index, inputs)
+                || End::of(graph, index).is_some_and(|end| self.compute(node, inputs, &end)))
+        {
+            return;
+        }
+        let values: Vec<Value> = node.inputs.iter().filter_map(|v| self.values[*v]).collect();
+        let inputs: Vec<usize> = values.iter().map(|value| self.real(name, *value)).collect();
+        let number = self.push(name, node.operation.clone(), &inputs);
+        self.graph.nodes[number - 1].view = node.view.clone();
+        self.values[index + 1] = Some(Value::Real(number));
+    }
+
+    /// What only copies, or takes a maximum, on the numbers as they are.
+    fn copy(&mut self, node: &Node, index: usize, inputs: &[(usize, Quantization)]) -> bool {
+        let quantization = inputs[0].1;
+        let takes_numbers = match node.operation {
+            Operation::MaxPool2d(_)
+            | Operation::Slice { .. }
+            | Operation::Upsample { .. }
+            | Operation::Transpose { .. }
+            | Operation::Reshape { .. }
+            | Operation::Identity => true,
+            Operation::Pad { value, .. } => {
+                quantization.dequantize(quantization.quantize(value)) == value
+            }
+            Operation::Concat { .. } => inputs.iter().all(|(_, own)| *own == quantization),
+            _ => false,
+        };
+        if takes_numbers {
+            let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
+            let number = self.push(&node.name, node.operation.clone(), &inputs);
+            self.graph.nodes[number - 1].view = node.view.clone();
+            self.values[index + 1] = Some(Value::Int8(number, quantization));
+        }
+        takes_numbers
+    }
+
+    /// An operation up to where its output is quantized, on 8-bit numbers.
+    fn compute(&mut self, node: &Node, inputs: &[(usize, Quantization)], end: &End) -> bool {
+        let Some((operation, inputs)) = self.int8_operation(node, inputs, end) else {
+            return false;
+        };
+        let output = end.output;
+        let operation = match operation {
+            Some(operation) => Operation::Int8 { operation, output },
+            None => node.operation.clone(),
+        };
+        let number = self.push(&end.name, operation, &inputs);
+        self.graph.nodes[number - 1].view = end.view.clone();
+        self.values[end.quantize + 1] = Some(Value::Int8(number, output));
+        true
+    }
+
+    /// The operation that computes `node` up to `end`, and what it reads; None in its place if it is the node's
+    /// own, on numbers of the output's meaning.
+    fn int8_operation(
+        &mut self,
+        node: &Node,
+        inputs: &[(usize, Quantization)],
+        end: &End,
+    ) -> Option<(Option<Int8Operation>, Vec<usize>)> {
+        let name = end.name.as_str();
+        let (first, quantization) = inputs[0];
+        let unbounded = end.bounds == (i8::MIN, i8::MAX);
+        let operation = match &node.operation {
+            Operation::Conv2d {
+                params,
+                weights,
+                weight_scale: Some(weight_scale),
+                bias,
+                pool: None,
+            } => {
+                let bounds = end.bounds_with(params.activation())?;
+                let row = params.taps();
+                let scales = (
+                    quantization.scale,
+                    weight_scale.as_slice(),
+                    end.output.scale,
+                );
+                let layer = layer(weights, row, bias.as_deref(), scales, bounds)?;
+                let params = params.with_activation(Activation::Identity);
+                Int8Operation::Conv2d { params, layer }
+            }
+            Operation::Linear {
+                params,
+                weights,
+                weight_scale: Some(weight_scale),
+                bias,
+            } => {
+                let bounds = end.bounds_with(params.activation())?;
+                let row = params.in_features();
+                let scales = (
+                    quantization.scale,
+                    weight_scale.as_slice(),
+                    end.output.scale,
+                );
+                let layer = layer(weights, row, bias.as_deref(), scales, bounds)?;
+                let params = params.with_activation(Activation::Identity);
+                Int8Operation::Linear { params, layer }
+            }
+            Operation::AvgPool2d(params) if unbounded => Int8Operation::AvgPool2d(*params),
+            Operation::Softmax if unbounded => Int8Operation::Softmax,
+            Operation::Binary {
+                function: BinaryFunction::Add,
+                activation,
+            } if self.shapes[node.inputs[0]] == self.shapes[node.inputs[1]] => Int8Operation::Add {
+                bounds: end.bounds_with(*activation)?,
+            },
+            Operation::Unary(function) => {
+                let limits = quantized(limits_of(*function)?, end.output);
+                let bounds = within(end.bounds, limits)?;
+                Int8Operation::Requantize { bounds }
+            }
+            // Tensors of several meanings are brought to that of the output before they are put together.
+            Operation::Concat { .. } => {
+                let numbers = inputs
+                    .iter()
+                    .map(|input| self.requantized(name, *input, end.output, end.bounds))
+                    .collect();
+                return Some((None, numbers));
+            }
+            _ => return None,
+        };
+        let numbers = match operation {
+            Int8Operation::Add { .. } => vec![first, inputs.get(1)?.0],
+            _ => vec![first],
+        };
+        Some((Some(operation), numbers))
+    }
+}
+
+/// The parameters of a layer as 8-bit numbers; None if the bias is not of the scale that sums have, or the sums could
+/// overflow. `scales` are those of the input, of the weights and of the output.
+fn layer(
+    weights: &[f32],
+    row: usize,
+    bias: Option<&[f32]>,
+    (input, weight_scale, output): (f32, &[f32], f32),
+    bounds: (i8, i8),
+) -> Option<LayerI8> {
+    let rows = weights.chunks_exact(row).zip(weight_scale);
+    // Whole multiples of the scale, by what `weight_scale` means: rounding finds them.
+    let weights: Vec<i8> = rows
+        .flat_map(|(row, scale)| row.iter().map(move |weight| (weight / scale).round() as i8))
+        .collect();
+    let sums: Vec<f32> = weight_scale.iter().map(|scale| input * scale).collect();
+    let bias = match bias {
+        None => None,
+        Some(bias) => {
+            let numbers = bias.iter().zip(&sums);
+            let numbers: Option<Vec<i32>> = numbers.map(|(b, sum)| whole(*b, *sum)).collect();
+            Some(numbers?)
+        }
+    };
+    let layer = LayerI8 {
+        weights,
+        bias,
+        scale: sums.iter().map(|sum| sum / output).collect(),
+        bounds,
+    };
+    let parameters = WeightsI8 {
+        weights: &layer.weights,
+        bias: layer.bias.as_deref(),
+        scale: &layer.scale,
+    };
+    parameters.check(row).is_ok().then_some(layer)
+}
+
+/// `value` as a whole number of times `scale`, if it is one but for rounding.
+fn whole(value: f32, scale: f32) -> Option<i32> {
+    let times = f64::from(value) / f64::from(scale);
+    let whole = times.round();
+    // An f32 tells whole numbers apart up to 2^24; the scale was rounded as well.
+    let slack = 0.01 + whole.abs() * 2.0_f64.powi(-22);
+    ((times - whole).abs() <= slack && whole.abs() < 2.0_f64.powi(31)).then_some(whole as i32)
+}

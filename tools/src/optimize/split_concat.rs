@@ -1,0 +1,24 @@
+//! Splits a concatenation of more tensors than the runtime takes at once into several, one within the other.
+
+use kinglet_kernels::Concat;
+
+use crate::graph::{Graph, Node, Operation};
+
+pub(super) fn run(graph: &mut Graph) {
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        let node = &mut graph.nodes[index];
+        let is_concat = matches!(node.operation, Operation::Concat { .. });
+        if is_concat && node.inputs.len() > Concat::MAX_INPUTS {
+            let rest = node.inputs.split_off(Concat::MAX_INPUTS);
+            let outer = Node {
+                name: node.name.clone(),
+                operation: node.operation.clone(),
+                inputs: [vec![index + 1], rest].concat(),
+                view: node.view.take(),
+            };
+            graph.insert_behind(index, outer);
+        }
+        index += 1;
+    }
+}

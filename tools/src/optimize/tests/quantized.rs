@@ -1,0 +1,220 @@
+//! Operations between dequantizing and quantizing: joined, they give the same numbers but for ties.
+
+use kinglet::kernels::Quantization;
+
+use super::*;
+use crate::graph::Int8Operation;
+
+/// A graph that quantizes its input, computes what `build` makes of real numbers, and quantizes that.
+fn between(
+    seed: u64,
+    output: Quantization,
+    build: impl FnOnce(&mut Dice, &mut Builder, usize) -> usize,
+) -> (Graph, Vec<f32>) {
+    let mut dice = Dice::new(seed);
+    let input = Shape::new(dice.between(2, 6), dice.between(2, 6), dice.between(1, 9));
+    let mut builder = Builder::new("quantized", input);
+    let quantization = Quantization::new(0.017, dice.between(0, 40) as i8 - 20);
+    let push = |builder: &mut Builder, operation, input| {
+        builder.push("edge", operation, &[input]).unwrap()
+    };
+    let numbers = push(&mut builder, Operation::Quantize(quantization), 0);
+    let real = push(&mut builder, Operation::Dequantize(quantization), numbers);
+    let computed = build(&mut dice, &mut builder, real);
+    let numbers = push(&mut builder, Operation::Quantize(output), computed);
+    let real = push(&mut builder, Operation::Dequantize(output), numbers);
+    let values = dice.numbers(input.len(), 2.0);
+    (builder.finish("quantized", real), values)
+}
+
+/// Joins the graph; returns by how many steps of the output it differs at most, and at how many places.
+fn join(graph: &Graph, input: &[f32], step: f32) -> (Graph, f32, f32) {
+    let mut joined = graph.clone();
+    optimize(&mut joined);
+    // What was joined stays so.
+    let mut again = joined.clone();
+    optimize(&mut again);
+    assert_eq!(names(&again), names(&joined));
+    let expected = evaluate(graph, input);
+    let found = evaluate(&joined, input);
+    let steps: Vec<f32> = found
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| ((a - b) / step).abs())
+        .collect();
+    let differing = steps.iter().filter(|steps| **steps > 0.1).count();
+    let largest = steps.iter().copied().fold(0.0, f32::max);
+    (joined, largest, differing as f32 / steps.len() as f32)
+}
+
+fn names(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().map(|node| node.name.as_str()).collect()
+}
+
+/// The operations on 8-bit numbers of a graph; the rest must be steps at its ends and copies.
+fn operations(graph: &Graph) -> Vec<&Int8Operation> {
+    let operations = graph.nodes.iter().filter_map(|node| match &node.operation {
+        Operation::Int8 { operation, .. } => Some(operation),
+        Operation::Quantize(_)
+        | Operation::Dequantize(_)
+        | Operation::MaxPool2d(_)
+        | Operation::Concat { .. } => None,
+        other => panic!("{other:?} computes with real numbers"),
+    });
+    operations.collect()
+}
+
+/// Values that are whole multiples of the scale of their row.
+fn multiples(dice: &mut Dice, rows: usize, row: usize) -> (Vec<f32>, Vec<f32>) {
+    let scale: Vec<f32> = (0..rows)
+        .map(|_| 0.001 + dice.below(900) as f32 * 1e-5)
+        .collect();
+    let weights = scale.iter().flat_map(|scale| {
+        let numbers: Vec<i32> = (0..row).map(|_| dice.below(255) as i32 - 127).collect();
+        numbers.into_iter().map(move |number| number as f32 * scale)
+    });
+    (weights.collect(), scale.clone())
+}
+
+#[test]
+fn layers_are_joined_with_their_activations() {
+    let output = Quantization::new(0.05, -3);
+    let mut differing = 0.0;
+    for seed in 0..60 {
+        let (graph, input) = between(seed, output, |dice, builder, real| {
+            let convolved = convolution(dice, builder.shape(real));
+            let Operation::Conv2d { params, .. } = convolved else {
+                unreachable!("a convolution");
+            };
+            let channels = params.output().channels;
+            let (weights, scale) = multiples(dice, channels, params.taps());
+            let bias = scale
+                .iter()
+                .map(|scale| dice.below(500) as f32 * (0.017 * scale));
+            let operation = Operation::Conv2d {
+                params,
+                weights,
+                bias: (seed % 2 == 0).then(|| bias.collect()),
+                weight_scale: Some(scale),
+                pool: None,
+            };
+            let convolved = builder.push("conv", operation, &[real]).unwrap();
+            let activation = [
+                Unary::Relu,
+                Unary::Relu6,
+                Unary::Clip {
+                    low: -1.0,
+                    high: 1.5,
+                },
+            ][seed as usize % 3];
+            builder
+                .push("activation", Operation::Unary(activation), &[convolved])
+                .unwrap()
+        });
+        let (joined, steps, part) = join(&graph, &input, output.scale);
+        assert!(steps < 1.5, "seed {seed}: {steps} steps");
+        differing += part;
+        assert!(matches!(
+            operations(&joined)[..],
+            [Int8Operation::Conv2d { .. }]
+        ));
+    }
+    assert!(differing / 60.0 < 0.01, "{differing}");
+}
+
+#[test]
+fn a_linear_layer_is_joined_behind_a_transposition() {
+    let output = Quantization::new(0.2, 5);
+    for seed in 0..20 {
+        let (graph, input) = between(seed, output, |dice, builder, real| {
+            let order = [Axis::Channels, Axis::Height, Axis::Width];
+            let turned = builder
+                .push("turn", Operation::Transpose { order }, &[real])
+                .unwrap();
+            let len = builder.shape(turned).len();
+            let (weights, scale) = multiples(dice, 4, len);
+            let operation = Operation::Linear {
+                params: Linear::new(len, 4, Activation::Identity).unwrap(),
+                weights,
+                weight_scale: Some(scale.clone()),
+                bias: None,
+            };
+            let linear = builder.push("linear", operation, &[turned]).unwrap();
+            // A bias that stands by itself, as exporters write it.
+            let sums = scale
+                .iter()
+                .map(|scale| dice.below(500) as f32 * (0.017 * scale));
+            let operation = Operation::BinaryConstant {
+                function: BinaryFunction::Add,
+                activation: Activation::Identity,
+                shape: Shape::vector(4),
+                operand: sums.collect(),
+            };
+            builder.push("bias", operation, &[linear]).unwrap()
+        });
+        let (joined, steps, _) = join(&graph, &input, output.scale);
+        assert!(steps < 1.5, "seed {seed}: {steps} steps");
+        assert!(matches!(
+            operations(&joined)[..],
+            [Int8Operation::Linear { .. }]
+        ));
+    }
+}
+
+#[test]
+fn sums_means_and_softmax_are_joined() {
+    let output = Quantization::new(0.031, 7);
+    for seed in 0..60 {
+        let (graph, input) = between(seed, output, |dice, builder, real| match dice.below(4) {
+            0 => {
+                let operation = Operation::Binary {
+                    function: BinaryFunction::Add,
+                    activation: Activation::Relu,
+                };
+                builder.push("add", operation, &[real, real]).unwrap()
+            }
+            1 => {
+                let shape = builder.shape(real);
+                let window = Window::new(2, 2);
+                let pool = Pool2d::new(shape, window, Rounding::Floor, CountPadding::default());
+                let operation = Operation::AvgPool2d(pool.unwrap());
+                builder.push("pool", operation, &[real]).unwrap()
+            }
+            2 => builder
+                .push("softmax", Operation::Softmax, &[real])
+                .unwrap(),
+            _ => {
+                let shape = builder.shape(real);
+                let pool = Pool2d::new(
+                    shape,
+                    Window::new(2, 2),
+                    Rounding::Floor,
+                    CountPadding::default(),
+                );
+                let operation = Operation::MaxPool2d(pool.unwrap());
+                let pooled = builder.push("pool", operation, &[real]).unwrap();
+                let axis = Axis::Channels;
+                let operation = Operation::Concat { axis };
+                builder
+                    .push("concat", operation, &[pooled, pooled])
+                    .unwrap()
+            }
+        });
+        let (joined, steps, _) = join(&graph, &input, output.scale);
+        assert!(steps < 1.5, "seed {seed}: {steps} steps");
+        assert_eq!(operations(&joined).len(), 1, "{joined:#?}");
+    }
+}
+
+#[test]
+fn what_is_not_of_8_bits_stays_with_real_numbers() {
+    let output = Quantization::new(0.05, 0);
+    let (graph, input) = between(1, output, |dice, builder, real| {
+        let operation = convolution(dice, builder.shape(real));
+        builder.push("conv", operation, &[real]).unwrap()
+    });
+    let (joined, steps, _) = join(&graph, &input, output.scale);
+    assert!(steps < 0.5);
+    let is_real = |node: &crate::graph::Node| matches!(node.operation, Operation::Conv2d { .. });
+    assert!(joined.nodes.iter().any(is_real));
+}

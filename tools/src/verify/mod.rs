@@ -1,0 +1,392 @@
+//! An imported model beside its source: tract computes the ONNX file, the runtime the model file, and layer by
+//! layer the two are compared.
+
+mod tract;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use kinglet::model::schema::DType;
+use kinglet::probe::{Output, Probe};
+use kinglet::{AnySession, InputError, Model, SessionMemory};
+use kinglet_kernels::{Kernels, Quantization, Shape};
+use serde::Serialize;
+
+use self::tract::{Kind, Tract, Values};
+use crate::export::{ExportError, ExportSettings, write};
+use crate::graph::{Graph, View};
+use crate::import::ImportError;
+use crate::import::onnx::{self, Imported, Numbers, Options};
+use crate::inspect::describe;
+use crate::model_file::ModelFile;
+use crate::optimize::optimize;
+use crate::random::{Purpose, for_purpose, uniform_between};
+use crate::recipe::Normalize;
+
+/// A comparison could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The ONNX file is not one that can be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// It cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// tract does not compute it.
+    #[error(transparent)]
+    Tract(#[from] tract::Refused),
+    /// The runtime cannot run the model.
+    #[error(transparent)]
+    Session(#[from] kinglet::SessionError),
+    /// The samples are of another shape.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The model is not what the file imports to.
+    #[error(
+        "the model is not an import of {file} with these options: {difference}; was it imported with another --input-shape or --output-name?"
+    )]
+    Other {
+        /// The ONNX file.
+        file: String,
+        /// Where they differ.
+        difference: String,
+    },
+}
+
+/// A node of the model beside the value of the ONNX file that it computes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Layer {
+    /// The nodes of the ONNX file that are joined in it.
+    pub name: String,
+    /// What it computes.
+    pub operator: String,
+    /// Shape of its output (NHWC).
+    #[serde(serialize_with = "shape_as_text")]
+    pub output: Shape,
+    /// The largest magnitude in tract's output.
+    pub largest: f32,
+    /// The largest difference of both outputs; None if the file has no value of that size.
+    pub difference: Option<f32>,
+    /// Distance of neighbouring numbers, of an output of 8-bit numbers.
+    pub step: Option<f32>,
+}
+
+fn shape_as_text<S: serde::Serializer>(shape: &Shape, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(shape)
+}
+
+impl Layer {
+    /// True if the outputs differ by more than `tolerance` times the largest magnitude, and by more than
+    /// [`F32_ROUNDING`]. Of 8-bit numbers one step is allowed, and [`INT8_TOLERANCE`].
+    pub fn parts(&self, tolerance: f32) -> bool {
+        let allowed = match self.step {
+            None => (tolerance * self.largest).max(F32_ROUNDING),
+            Some(step) => (1.01 * step).max(tolerance.max(INT8_TOLERANCE) * self.largest),
+        };
+        self.difference
+            .is_some_and(|difference| difference > allowed || difference.is_nan())
+    }
+}
+
+/// What the rounding of numbers near 1 may leave where they cancel out.
+pub const F32_ROUNDING: f32 = 1e-6;
+
+/// How much of a layer's largest output two runtimes may differ by where numbers are of 8 bits. tract dequantizes,
+/// computes in `f32` and quantizes: what is close to a tie may fall to the other side, and the steps of earlier layers add
+/// up.
+pub const INT8_TOLERANCE: f32 = 0.05;
+
+/// A model beside its source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// How many inputs were computed.
+    pub samples: usize,
+    /// Every node of the model, in order.
+    pub layers: Vec<Layer>,
+}
+
+/// What is compared.
+pub struct Sources<'a> {
+    /// The ONNX file.
+    pub onnx: &'a Path,
+    /// How it was imported.
+    pub options: &'a Options,
+    /// The model.
+    pub model: Model<'a>,
+}
+
+/// Random inputs for a model: numbers from -1 to 1, or over all that it can tell apart where its first node quantizes.
+pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<f32> {
+    let first = model.tensors().iter().nth(1).map(|tensor| tensor.dtype);
+    let range = match first {
+        Some(DType::I8 { scale, zero_point }) => {
+            let quantization = Quantization::new(scale, zero_point);
+            [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q))
+        }
+        _ => [-1.0, 1.0],
+    };
+    let mut rng = for_purpose(1, Purpose::Initialize, 0, 0);
+    let len = samples * model.input().len();
+    (0..len).map(|_| uniform_between(&mut rng, range)).collect()
+}
+
+/// Runs both on `inputs`, any number of samples as the model takes them (NHWC).
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn compare(
+    sources: &Sources<'_>,
+    kernels: &dyn Kernels,
+    inputs: &[f32],
+) -> Result<Comparison, VerifyError> {
+    let Sources {
+        onnx,
+        options,
+        model,
+    } = sources;
+    let bytes = std::fs::read(onnx).map_err(|source| ImportError::Read {
+        path: onnx.to_path_buf(),
+        source,
+    })?;
+    let Imported {
+        graph,
+        input,
+        output,
+    } = onnx::parse(&bytes, onnx, options)?;
+    let graph = named_as(model, graph, onnx)?;
+    // Of the nodes that came from one of the file's, the last one computes its value.
+    let last: HashMap<&str, usize> = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| (last_name(&node.name), index))
+        .collect();
+    let tract = Tract::new(&bytes, onnx, (&input.name, &input.dims), |node, value| {
+        last.contains_key(node) || value == output.name
+    })?;
+    let end = graph.nodes.len() - 1;
+    let mut layers: Vec<Layer> = layers(model, &graph);
+    if let (Some(last), Some(numbers)) = (layers.last_mut(), output.numbers) {
+        last.step = Some(numbers.scale);
+    }
+    let mut memory = SessionMemory::new(model, &kernels, 1);
+    let mut session = memory.session(model, kernels)?;
+    let samples = inputs.chunks_exact(model.input().len().max(1));
+    let count = samples.len();
+    for sample in samples {
+        let ours = run(&mut session, sample)?;
+        let theirs = tract.run(&to_kind(
+            tract.input(),
+            input.to_file(sample),
+            input.numbers,
+        ))?;
+        // The output goes through its door, below.
+        for (name, index) in last.iter().filter(|(_, index)| **index != end) {
+            if let Some(values) = theirs.get(name) {
+                let view = graph.nodes[*index].view.as_ref();
+                layers[*index].compare(&ours[*index], values, view, None);
+            }
+        }
+        if let Some(values) = tract.node(&output.name).and_then(|name| theirs.get(name)) {
+            let values = Values {
+                kind: values.kind,
+                elements: output.to_model(&values.elements),
+            };
+            layers[end].compare(&ours[end], &values, None, output.numbers);
+        }
+    }
+    Ok(Comparison {
+        samples: count,
+        layers,
+    })
+}
+
+/// The graph that was imported, optimized: each node of the model with its name.
+fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, VerifyError> {
+    optimize(&mut graph);
+    let settings = ExportSettings {
+        normalize: Normalize::identity(0),
+        labels: Vec::new(),
+        fine_tune_last: 0,
+    };
+    let (bytes, _) = write(graph.clone(), &settings)?;
+    let file = ModelFile::from_bytes(&bytes).map_err(kinglet::model::EncodeError::Refused);
+    let file = file.map_err(ExportError::Encode)?;
+    let expected = file.model();
+    let other = |difference: String| VerifyError::Other {
+        file: onnx.display().to_string(),
+        difference,
+    };
+    if model.nodes().len() != expected.nodes().len() {
+        let (found, right) = (model.nodes().len(), expected.nodes().len());
+        return Err(other(format!("it has {found} nodes, an import {right}")));
+    }
+    for (index, (found, right)) in model
+        .nodes()
+        .iter()
+        .zip(expected.nodes().iter())
+        .enumerate()
+    {
+        if found != right {
+            let [found, right] = [found, right].map(|node| describe(&node.operator));
+            return Err(other(format!(
+                "node {index} is {found}, of an import {right}"
+            )));
+        }
+    }
+    Ok(graph)
+}
+
+/// The last of the names that were joined.
+fn last_name(name: &str) -> &str {
+    name.rsplit(" + ").next().unwrap_or(name)
+}
+
+fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
+    let outputs = model.tensors().iter().skip(1);
+    let nodes = model.nodes().iter().zip(outputs).zip(&graph.nodes);
+    let layers = nodes.map(|((node, tensor), named)| Layer {
+        name: named.name.clone(),
+        operator: describe(&node.operator),
+        output: tensor.shape,
+        largest: 0.0,
+        difference: None,
+        step: match tensor.dtype {
+            DType::F32 => None,
+            DType::I8 { scale, .. } => Some(scale),
+        },
+    });
+    layers.collect()
+}
+
+/// An input as the file takes it: 8-bit numbers where it does.
+fn to_kind(kind: Kind, values: Vec<f32>, numbers: Option<Numbers>) -> Vec<f32> {
+    let (least, most) = match kind {
+        Kind::Real => return values,
+        Kind::Signed => (-128.0, 127.0),
+        Kind::Unsigned => (0.0, 255.0),
+    };
+    let number = |value: &f32| match numbers {
+        Some(Numbers {
+            scale, zero_point, ..
+        }) => ((value / scale).round_ties_even() + f32::from(zero_point)).clamp(least, most),
+        None => *value,
+    };
+    values.iter().map(number).collect()
+}
+
+/// What a node wrote, as real numbers; and what its numbers mean, where it wrote 8-bit ones.
+struct Written {
+    real: Vec<f32>,
+    quantization: Option<Quantization>,
+}
+
+/// Keeps what every node writes.
+struct Recorder {
+    /// Of all tensors.
+    dtypes: Vec<DType>,
+    written: Vec<Written>,
+}
+
+impl Probe for Recorder {
+    fn after(&mut self, node: usize, output: Output<'_>) {
+        let quantization = match self.dtypes[node + 1] {
+            DType::F32 => None,
+            DType::I8 { scale, zero_point } => Some(Quantization::new(scale, zero_point)),
+        };
+        let real = match (output, quantization) {
+            (Output::F32(real), _) => real.to_vec(),
+            (Output::I8(numbers), Some(of)) => numbers.iter().map(|q| of.dequantize(*q)).collect(),
+            (Output::I8(_), None) => Vec::new(),
+        };
+        self.written.push(Written { real, quantization });
+    }
+}
+
+fn run(
+    session: &mut AnySession<'_, &dyn Kernels>,
+    input: &[f32],
+) -> Result<Vec<Written>, VerifyError> {
+    let tensors = session.model().tensors();
+    let mut recorder = Recorder {
+        dtypes: tensors.iter().map(|tensor| tensor.dtype).collect(),
+        written: Vec::new(),
+    };
+    session.set_input_f32(input)?;
+    session.run_probed(&mut recorder);
+    Ok(recorder.written)
+}
+
+impl Layer {
+    /// Notes how far apart the runtime and tract are.
+    /// `view` is how the file's tensor lies in ours, and `numbers` are what the file's mean where ours are real already.
+    fn compare(
+        &mut self,
+        ours: &Written,
+        theirs: &Values,
+        view: Option<&View>,
+        numbers: Option<Numbers>,
+    ) {
+        // Numbers are compared as what they mean: tract's by the meaning that ours have.
+        let (shift, scale) = match (theirs.kind, ours.quantization, numbers) {
+            (Kind::Real, ..) => (0.0, 1.0),
+            (Kind::Signed, Some(of), _) => (f32::from(of.zero_point), of.scale),
+            (Kind::Unsigned, Some(of), _) => (f32::from(of.zero_point) + 128.0, of.scale),
+            (_, None, Some(of)) => (f32::from(of.zero_point), of.scale),
+            // What was dequantized is no value of the file.
+            (_, None, None) => return,
+        };
+        let real = |value: f32| (value - shift) * scale;
+        let expected: Vec<f32> = theirs.elements.iter().copied().map(real).collect();
+        if expected.len() != ours.real.len() {
+            return;
+        }
+        self.largest = expected.iter().fold(self.largest, |m, x| m.max(x.abs()));
+        let difference = match view {
+            Some(view) => {
+                let offsets = view.offsets();
+                difference(offsets.iter().map(|offset| ours.real[*offset]), &expected)
+            }
+            None => difference(ours.real.iter().copied(), &expected),
+        };
+        self.difference = Some(match self.difference {
+            Some(before) if before > difference || before.is_nan() => before,
+            _ => difference,
+        });
+    }
+}
+
+/// The largest difference; NaN if there is one.
+fn difference(found: impl Iterator<Item = f32>, expected: &[f32]) -> f32 {
+    let differences = found.zip(expected).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |most: f32, difference| {
+        match difference > most || difference.is_nan() {
+            true => difference,
+            false => most,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_numbers_part_by_tolerance_and_8_bit_ones_by_steps() {
+        let layer = |difference, step| Layer {
+            name: "conv".into(),
+            operator: "Conv2d".into(),
+            output: Shape::vector(1),
+            largest: 2.0,
+            difference: Some(difference),
+            step,
+        };
+        assert!(!layer(1.9e-4, None).parts(1e-4));
+        assert!(layer(2.1e-4, None).parts(1e-4));
+        assert!(layer(f32::NAN, None).parts(1e-4));
+        assert!(!layer(0.5, Some(0.5)).parts(1e-4));
+        assert!(!layer(0.09, Some(0.01)).parts(1e-4));
+        assert!(layer(0.11, Some(0.01)).parts(1e-4));
+    }
+}

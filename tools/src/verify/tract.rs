@@ -1,0 +1,148 @@
+//! The second opinion: what tract computes for each value of an ONNX file.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use prost::Message;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+
+/// tract could not compute a network.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: tract cannot run this network, so there is no second opinion: {reason}")]
+pub struct Refused {
+    file: String,
+    reason: String,
+}
+
+impl Refused {
+    fn new(file: &str, error: &TractError) -> Self {
+        Self {
+            file: file.to_owned(),
+            // With its causes.
+            reason: format!("{error:#}"),
+        }
+    }
+}
+
+/// What a value is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Real numbers.
+    Real,
+    /// 8-bit numbers with a sign.
+    Signed,
+    /// 8-bit numbers without one: 128 more.
+    Unsigned,
+}
+
+/// A tensor that tract computed, in the file's order.
+pub(super) struct Values {
+    pub(super) kind: Kind,
+    pub(super) elements: Vec<f32>,
+}
+
+/// An ONNX file made ready to compute the values of some of its nodes.
+pub(super) struct Tract {
+    file: String,
+    plan: Arc<TypedRunnableModel>,
+    input: DatumType,
+    dims: Vec<usize>,
+    /// The nodes whose outputs are computed, in the order tract gives them, and the outputs' names.
+    nodes: Vec<(String, String)>,
+}
+
+impl Tract {
+    /// The file in `bytes` with an input of `dims`, and the first outputs of those nodes that `wants` names, by the
+    /// node's name and the output's.
+    pub(super) fn new(
+        bytes: &[u8],
+        path: &Path,
+        (input, dims): (&str, &[usize]),
+        wants: impl Fn(&str, &str) -> bool,
+    ) -> Result<Self, Refused> {
+        let file = path.display().to_string();
+        let refused = |error| Refused::new(&file, &error);
+        let proto = ModelProto::decode(bytes).map_err(|error| refused(error.into()))?;
+        let folder = path.parent().and_then(Path::to_str);
+        // Shapes that a file states may be those of another batch.
+        let framework = tract_onnx::onnx()
+            .with_ignore_value_info(true)
+            .with_ignore_output_shapes(true);
+        let parsed = framework.parse(&proto, folder).map_err(refused)?;
+        let mut model = parsed.model;
+        let outlet = parsed.outlets_by_name.get(input);
+        let outlet =
+            *outlet.ok_or_else(|| refused(TractError::msg(format!("it has no input {input}"))))?;
+        model.set_input_outlets(&[outlet]).map_err(refused)?;
+        let fact = model.outlet_fact(outlet).map_err(refused)?;
+        let datum = fact.datum_type.concretize().unwrap_or(f32::datum_type());
+        let fact = InferenceFact::dt_shape(datum, dims);
+        model.set_input_fact(0, fact).map_err(refused)?;
+        let (mut nodes, mut outlets) = (Vec::new(), Vec::new());
+        for node in proto.graph.iter().flat_map(|graph| &graph.node) {
+            let Some(output) = node.output.first() else {
+                continue;
+            };
+            let name = match node.name.as_str() {
+                "" => output,
+                name => name,
+            };
+            if let Some(outlet) = parsed.outlets_by_name.get(output)
+                && wants(name, output)
+            {
+                nodes.push((name.to_owned(), output.to_owned()));
+                outlets.push(*outlet);
+            }
+        }
+        model.select_output_outlets(&outlets).map_err(refused)?;
+        let plan = model.into_typed().and_then(|model| model.into_runnable());
+        Ok(Self {
+            plan: plan.map_err(refused)?,
+            file,
+            input: datum,
+            dims: dims.to_vec(),
+            nodes,
+        })
+    }
+
+    /// What the input is made of.
+    pub(super) fn input(&self) -> Kind {
+        kind(self.input)
+    }
+
+    /// The node that computes a wanted value.
+    pub(super) fn node(&self, value: &str) -> Option<&str> {
+        let found = self.nodes.iter().find(|(_, output)| output == value);
+        found.map(|(node, _)| node.as_str())
+    }
+
+    /// The wanted values for one input, by node; its elements in the file's order.
+    pub(super) fn run(&self, input: &[f32]) -> Result<HashMap<&str, Values>, Refused> {
+        let compute = || -> TractResult<HashMap<&str, Values>> {
+            let input = Tensor::from_shape(&self.dims, input)?;
+            let input = input.cast_to_dt(self.input)?.into_owned();
+            let outputs = self.plan.run(tvec!(input.into()))?;
+            let outputs = self.nodes.iter().zip(outputs).map(|((name, _), output)| {
+                let real = output.cast_to::<f32>()?;
+                let elements = real.to_plain_array_view::<f32>()?;
+                let values = Values {
+                    kind: kind(output.datum_type()),
+                    elements: elements.iter().copied().collect(),
+                };
+                Ok((name.as_str(), values))
+            });
+            outputs.collect()
+        };
+        compute().map_err(|error| Refused::new(&self.file, &error))
+    }
+}
+
+fn kind(datum: DatumType) -> Kind {
+    match datum.unquantized() {
+        DatumType::I8 => Kind::Signed,
+        DatumType::U8 => Kind::Unsigned,
+        _ => Kind::Real,
+    }
+}
