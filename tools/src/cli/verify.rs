@@ -135,10 +135,16 @@ fn verdict(comparison: &Comparison, parted: Option<usize>, tolerance: f32) -> St
         .count();
     let samples = comparison.samples;
     match parted {
-        None => format!(
-            "tract and the runtime agree within {tolerance:e} of each layer's largest output: {compared} of {} layers compared, {samples} samples",
-            layers.len()
-        ),
+        None => {
+            let int8 = match layers.iter().any(|layer| layer.step.is_some()) {
+                true => " (8-bit numbers within a step, or 5 %)",
+                false => "",
+            };
+            format!(
+                "tract and the runtime agree within {tolerance:e} of each layer's largest output{int8}: {compared} of {} layers compared, {samples} samples",
+                layers.len()
+            )
+        }
         Some(index) => format!(
             "tract and the runtime part at layer {}, {} ({}): a difference of {:e} where the largest output is {}",
             index + 1,
