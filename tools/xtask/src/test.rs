@@ -28,7 +28,7 @@ Runs every check that continuous integration runs, in this order:
   bare metal        kernels and runtime for a microcontroller, without an allocator
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
   aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
-  fuzz              each fuzz target for a few seconds (see `cargo xtask fuzz --help`)
+  fuzz              each fuzz target for a minute (see `cargo xtask fuzz --help`)
   address sanitizer and valgrind (see `cargo xtask sanitize --help`)
 
 A failed step does not stop the others. The summary gives each step's time and the failures; its
@@ -39,7 +39,7 @@ Options:
 ";
 
 /// Long enough to run the committed corpus and some thousands of mutations of it.
-const FUZZ_SECONDS: u64 = 5;
+const FUZZ_SECONDS: u64 = 60;
 
 /// Workspaces beside the main one.
 const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];
