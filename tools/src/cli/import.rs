@@ -156,7 +156,13 @@ fn doors(imported: &Imported) -> String {
             door.shape()
         )
     };
-    line("input", &imported.input) + &line("output", &imported.output)
+    let labels = match &imported.labels {
+        Some(labels) => format!(
+            "the file's output {labels} is the place of the largest of these scores (ArgMax), which the model leaves to its reader, as `kinglet run` does\n"
+        ),
+        None => String::new(),
+    };
+    line("input", &imported.input) + &line("output", &imported.output) + &labels
 }
 
 /// Which tensors went where.

@@ -153,6 +153,7 @@ pub fn compare(
         graph,
         input,
         output,
+        ..
     } = onnx::parse(&bytes, onnx, options)?;
     let graph = named_as(model, graph, onnx)?;
     // Of the nodes that came from one of the file's, the last one computes its value.

@@ -51,6 +51,8 @@ pub struct Imported {
     pub input: Door,
     /// How the graph's output becomes a tensor of the file.
     pub output: Door,
+    /// The file's own output, where that is made by an ArgMax at the end: the graph ends before it, with the scores.
+    pub labels: Option<String>,
 }
 
 /// Reads the network in the ONNX file at `path`.
@@ -235,6 +237,7 @@ impl Reader<'_> {
                 graph,
                 input,
                 output,
+                labels: selection.labels.clone(),
             },
             others,
         ))

@@ -25,6 +25,8 @@ pub(super) struct Selection<'a> {
     /// Whether its elements are 8-bit numbers.
     pub(super) input_is_quantized: bool,
     pub(super) output: String,
+    /// The file's own output, where an ArgMax makes it of `output`.
+    pub(super) labels: Option<String>,
     /// The nodes that lead to the output, in the order of the file.
     pub(super) nodes: Vec<&'a NodeProto>,
 }
@@ -52,7 +54,13 @@ pub(super) fn select<'a>(
         .iter()
         .map(|t| (t.name.as_str(), t))
         .collect();
-    let output = output(graph, options)?;
+    let chosen = output(graph, options)?;
+    // What makes labels of scores at the end is left to whoever reads them.
+    let scores = scores(graph, &chosen).filter(|_| options.output.is_none());
+    let (output, labels) = match scores {
+        Some(scores) => (scores.clone(), Some(chosen)),
+        None => (chosen, None),
+    };
     let live = live(graph, &output)?;
     if live.len() > MAX_NODES {
         return Err(GraphProblem::Nodes {
@@ -90,8 +98,22 @@ pub(super) fn select<'a>(
         initializers,
         input: &input.name,
         output,
+        labels,
         nodes: live,
     })
+}
+
+/// The computed value whose largest element the ArgMax that ends in `output` finds.
+fn scores<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a String> {
+    let computes = |name: &str| {
+        let mut nodes = graph.node.iter();
+        nodes.find(|node| node.output.iter().any(|output| output == name))
+    };
+    let node = computes(output)?;
+    let is_arg_max = node.op_type == "ArgMax" && is_standard(&node.domain);
+    node.input
+        .first()
+        .filter(|scores| is_arg_max && computes(scores).is_some())
 }
 
 /// The graph's one output, or the value that was chosen.

@@ -553,7 +553,6 @@ fn any_value_may_be_the_output_and_any_shape_the_input_s() {
         node("ArgMax", &["relu"], vec![]),
     ];
     let model = model(&[8, 2, 3, 4], nodes, vec![]);
-    assert!(import(&model).is_err());
     let mut options = Options {
         input_shape: Some(vec![1, 2, 5, 5]),
         output: Some("relu".into()),
@@ -691,4 +690,21 @@ fn damaged_files_are_refused_without_a_panic() {
             let _ = parse(&bad, name, &Options::default());
         }
     }
+}
+
+#[test]
+fn a_network_that_ends_in_arg_max_gives_its_scores() {
+    let nodes = || {
+        vec![
+            node("Relu", &["x"], vec![]),
+            node("ArgMax", &["relu"], vec![]),
+        ]
+    };
+    let imported = import(&model(&[1, 4], nodes(), vec![])).unwrap();
+    assert_eq!(imported.output.name, "relu");
+    assert_eq!(imported.labels.as_deref(), Some("argmax"));
+    // In the middle it cannot be left out.
+    let mut inner = nodes();
+    inner.push(node("Sigmoid", &["argmax"], vec![]));
+    assert!(import(&model(&[1, 4], inner, vec![])).is_err());
 }
