@@ -108,6 +108,11 @@ fn within((a, b): (i8, i8), (low, high): (i8, i8)) -> Option<(i8, i8)> {
     (common.0 <= common.1).then_some(common)
 }
 
+/// The values of the new graph that are read.
+fn numbers(inputs: &[(usize, Quantization)]) -> Vec<usize> {
+    inputs.iter().map(|(number, _)| *number).collect()
+}
+
 /// The range that a function limits real numbers to, if that is all it does.
 fn limits_of(function: Unary) -> Option<(f32, f32)> {
     match function {
@@ -132,6 +137,24 @@ impl Joiner {
 
     fn push(&mut self, name: &str, operation: Operation, inputs: &[usize]) -> usize {
         self.graph.push(name, operation, inputs)
+    }
+
+    /// Adds a node that computes what the file calls by the last of `name`; `view` is how that lies in the output.
+    fn push_named(
+        &mut self,
+        name: &str,
+        view: &Option<View>,
+        operation: Operation,
+        inputs: &[usize],
+    ) -> usize {
+        let number = self.push(name, operation, inputs);
+        self.graph.nodes[number - 1].view.clone_from(view);
+        number
+    }
+
+    /// Adds an operation of the old graph as it is.
+    fn keep(&mut self, node: &Node, inputs: &[usize]) -> usize {
+        self.push_named(&node.name, &node.view, node.operation.clone(), inputs)
     }
 
     /// The value as real numbers.
@@ -182,11 +205,7 @@ impl Joiner {
                 Some(Value::Int8(number, from)) => {
                     self.requantized(name, (number, from), output, (i8::MIN, i8::MAX))
                 }
-                Some(Value::Real(number)) => {
-                    let number = self.push(name, Operation::Quantize(output), &[number]);
-                    self.graph.nodes[number - 1].view = node.view.clone();
-                    number
-                }
+                Some(Value::Real(number)) => self.keep(node, &[number]),
                 None => return,
             };
             self.values[index + 1] = Some(Value::Int8(number, output));
@@ -200,9 +219,7 @@ impl Joiner {
         }
         if let (Operation::Int8 { output, .. }, Some(inputs)) = (&node.operation, &int8) {
             // Joined before.
-            let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
-            let number = self.push(name, node.operation.clone(), &inputs);
-            self.graph.nodes[number - 1].view = node.view.clone();
+            let number = self.keep(node, &numbers(inputs));
             self.values[index + 1] = Some(Value::Int8(number, *output));
             return;
         }
@@ -214,8 +231,7 @@ impl Joiner {
         }
         let values: Vec<Value> = node.inputs.iter().filter_map(|v| self.values[*v]).collect();
         let inputs: Vec<usize> = values.iter().map(|value| self.real(name, *value)).collect();
-        let number = self.push(name, node.operation.clone(), &inputs);
-        self.graph.nodes[number - 1].view = node.view.clone();
+        let number = self.keep(node, &inputs);
         self.values[index + 1] = Some(Value::Real(number));
     }
 
@@ -236,9 +252,7 @@ impl Joiner {
             _ => false,
         };
         if takes_numbers {
-            let inputs: Vec<usize> = inputs.iter().map(|(number, _)| *number).collect();
-            let number = self.push(&node.name, node.operation.clone(), &inputs);
-            self.graph.nodes[number - 1].view = node.view.clone();
+            let number = self.keep(node, &numbers(inputs));
             self.values[index + 1] = Some(Value::Int8(number, quantization));
         }
         takes_numbers
@@ -254,8 +268,7 @@ impl Joiner {
             Some(operation) => Operation::Int8 { operation, output },
             None => node.operation.clone(),
         };
-        let number = self.push(&end.name, operation, &inputs);
-        self.graph.nodes[number - 1].view = end.view.clone();
+        let number = self.push_named(&end.name, &end.view, operation, &inputs);
         self.values[end.quantize + 1] = Some(Value::Int8(number, output));
         true
     }
@@ -271,6 +284,17 @@ impl Joiner {
         let name = end.name.as_str();
         let (first, quantization) = inputs[0];
         let unbounded = end.bounds == (i8::MIN, i8::MAX);
+        let layer =
+            |weights: &[f32], weight_scale: &[f32], bias: &Option<Vec<f32>>, row, activation| {
+                let scales = (quantization.scale, weight_scale, end.output.scale);
+                layer(
+                    weights,
+                    row,
+                    bias.as_deref(),
+                    scales,
+                    end.bounds_with(activation)?,
+                )
+            };
         let operation = match &node.operation {
             Operation::Conv2d {
                 params,
@@ -279,14 +303,8 @@ impl Joiner {
                 bias,
                 pool: None,
             } => {
-                let bounds = end.bounds_with(params.activation())?;
-                let row = params.taps();
-                let scales = (
-                    quantization.scale,
-                    weight_scale.as_slice(),
-                    end.output.scale,
-                );
-                let layer = layer(weights, row, bias.as_deref(), scales, bounds)?;
+                let (row, activation) = (params.taps(), params.activation());
+                let layer = layer(weights, weight_scale, bias, row, activation)?;
                 let params = params.with_activation(Activation::Identity);
                 Int8Operation::Conv2d { params, layer }
             }
@@ -296,14 +314,8 @@ impl Joiner {
                 weight_scale: Some(weight_scale),
                 bias,
             } => {
-                let bounds = end.bounds_with(params.activation())?;
-                let row = params.in_features();
-                let scales = (
-                    quantization.scale,
-                    weight_scale.as_slice(),
-                    end.output.scale,
-                );
-                let layer = layer(weights, row, bias.as_deref(), scales, bounds)?;
+                let (row, activation) = (params.in_features(), params.activation());
+                let layer = layer(weights, weight_scale, bias, row, activation)?;
                 let params = params.with_activation(Activation::Identity);
                 Int8Operation::Linear { params, layer }
             }

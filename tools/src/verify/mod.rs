@@ -118,13 +118,10 @@ pub struct Sources<'a> {
 
 /// Random inputs for a model: numbers from -1 to 1, or over all that it can tell apart where its first node quantizes.
 pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<f32> {
-    let first = model.tensors().iter().nth(1).map(|tensor| tensor.dtype);
-    let range = match first {
-        Some(DType::I8 { scale, zero_point }) => {
-            let quantization = Quantization::new(scale, zero_point);
-            [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q))
-        }
-        _ => [-1.0, 1.0],
+    let first = model.tensors().iter().nth(1);
+    let range = match first.and_then(|tensor| tensor.dtype.quantization()) {
+        Some(quantization) => [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q)),
+        None => [-1.0, 1.0],
     };
     let mut rng = for_purpose(1, Purpose::Initialize, 0, 0);
     let len = samples * model.input().len();
@@ -253,10 +250,7 @@ fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
         output: tensor.shape,
         largest: 0.0,
         difference: None,
-        step: match tensor.dtype {
-            DType::F32 => None,
-            DType::I8 { scale, .. } => Some(scale),
-        },
+        step: tensor.dtype.quantization().map(|of| of.scale),
     });
     layers.collect()
 }
@@ -292,10 +286,7 @@ struct Recorder {
 
 impl Probe for Recorder {
     fn after(&mut self, node: usize, output: Output<'_>) {
-        let quantization = match self.dtypes[node + 1] {
-            DType::F32 => None,
-            DType::I8 { scale, zero_point } => Some(Quantization::new(scale, zero_point)),
-        };
+        let quantization = self.dtypes[node + 1].quantization();
         let real = match (output, quantization) {
             (Output::F32(real), _) => real.to_vec(),
             (Output::I8(numbers), Some(of)) => numbers.iter().map(|q| of.dequantize(*q)).collect(),
