@@ -6,7 +6,7 @@
 
 use kinglet_kernels::{Activation, Axis, BinaryFunction, ParamsError, PerAxis, Shape};
 
-use crate::graph::{Graph, Operation};
+use crate::graph::{AXES, Graph, Operation};
 
 /// A tensor of the imported file that the graph computes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,14 +135,14 @@ impl Builder {
         before.sort_by_key(|group| groups[*group][0]);
         let missing = 3 - groups.len();
         let mut extents = [1; 3];
-        let mut axes = [Axis::Height, Axis::Width, Axis::Channels];
+        let mut axes = AXES;
         for (place, group) in before.iter().enumerate() {
             extents[missing + place] = extent(&groups[*group]);
-            axes[missing + group] = [Axis::Height, Axis::Width, Axis::Channels][missing + place];
+            axes[missing + group] = AXES[missing + place];
         }
         let [height, width, channels] = extents;
         let mut number = self.view(name, value.number, Shape::new(height, width, channels))?;
-        if axes != [Axis::Height, Axis::Width, Axis::Channels] {
+        if axes != AXES {
             number = self.push(name, Operation::Transpose { order: axes }, &[number])?;
         }
         Ok(Value { number, dims })
