@@ -1,7 +1,5 @@
 //! Files that are damaged by chance, changed at random or made to take long: none makes the runtime panic,
-//! each is judged in bounded time, and what is not refused runs.
-
-use std::time::{Duration, Instant};
+//! each is judged, and what is not refused runs.
 
 use kinglet::model::schema::{Extension, File, MAX_TENSORS, PREFIX_LEN};
 use kinglet::{AlignedBytes, LoadError, Model, Sizes};
@@ -141,17 +139,8 @@ fn random_graphs_under_right_prefixes_never_panic_slow() {
     outcomes.assert_varied();
 }
 
-/// Loads and times it.
-fn load(bytes: &[u8]) -> (Option<LoadError>, Duration) {
-    let bytes = AlignedBytes::from(bytes);
-    let start = Instant::now();
-    let refused = Model::load(&bytes).err();
-    (refused, start.elapsed())
-}
-
 #[test]
-fn the_worst_files_are_judged_in_bounded_time_slow() {
-    const BOUND: Duration = Duration::from_secs(2);
+fn the_worst_files_are_judged_slow() {
     // As many tensors as there may be, all alive to the end in places of their own, so that every pair is
     // compared and no comparison ends early; read from the far end of the list.
     let all_alive = |change: fn(&mut File<'_>)| {
@@ -164,12 +153,10 @@ fn the_worst_files_are_judged_in_bounded_time_slow() {
             change(file);
         })
     };
-    let (refused, took) = load(&all_alive(|_| {}));
-    assert_eq!(refused, None);
-    assert!(took < BOUND, "all alive: {took:?}");
+    assert_eq!(refusal(&all_alive(|_| {})), None);
 
     // The same behind lists of a million elements, the last of which is wrong.
-    let (refused, took) = load(&all_alive(|file| {
+    let refused = refusal(&all_alive(|file| {
         file.graph.labels = vec![""; 1 << 20];
         let extension = Extension {
             id: 1,
@@ -179,18 +166,15 @@ fn the_worst_files_are_judged_in_bounded_time_slow() {
         file.graph.extensions = vec![extension; 1 << 20];
     }));
     assert_eq!(refused, Some(LoadError::Labels { found: 1 << 20 }));
-    assert!(took < BOUND, "long lists: {took:?}");
 
     // A million tensors and nodes.
     let found = (1 << 20) + 1;
-    let (refused, took) = load(&unaries(1 << 20, |_| {}));
+    let refused = refusal(&unaries(1 << 20, |_| {}));
     assert_eq!(refused, Some(LoadError::TensorCount { found }));
-    assert!(took < BOUND, "a million tensors: {took:?}");
 
     // A list that claims four billion elements and has few.
     let mut body = vec![0, 0xff, 0xff, 0xff, 0xff, 0x0f];
     body.resize(1 << 20, 0);
-    let (refused, took) = load(&with_body(&body));
+    let refused = refusal(&with_body(&body));
     assert_eq!(refused, Some(LoadError::Malformed));
-    assert!(took < BOUND, "a list without end: {took:?}");
 }

@@ -1,7 +1,9 @@
 //! What is kept for the next start.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use kinglet::Model;
 use kinglet::opencl::{Element, Session};
@@ -10,34 +12,41 @@ use kinglet_tests::graphs::{every_operator, file};
 use crate::device::{Folder, with_cache};
 
 /// Opens the device, makes a session and runs it: what a program does at its start.
-fn start(folder: &Folder) -> (std::time::Duration, Vec<f32>) {
+fn start(folder: &Folder) -> Vec<f32> {
     let file = file(&every_operator());
     let model = Model::load(&file).expect("a valid file");
-    let begin = Instant::now();
     let executor = with_cache(folder);
     let mut session = Session::new(&executor, &model, 1, Element::F32).expect("it can be made");
     session.input_mut().fill(0.25);
-    let output = session.run().expect("it runs").to_vec();
-    (begin.elapsed(), output)
+    session.run().expect("it runs").to_vec()
+}
+
+/// When each file was written.
+fn written(folder: &Folder) -> BTreeMap<PathBuf, SystemTime> {
+    let entries = fs::read_dir(&folder.0).expect("there").flatten();
+    let times = entries.map(|entry| {
+        let time = entry.metadata().and_then(|metadata| metadata.modified());
+        (entry.path(), time.expect("this system keeps times"))
+    });
+    times.collect()
 }
 
 #[test]
-fn the_second_start_is_twenty_times_faster() {
+fn the_second_start_compiles_and_measures_nothing() {
     let folder = Folder::new("starts");
-    let (first, expected) = start(&folder);
-    // What else the machine does shows in one start more than in another.
-    let later: Vec<_> = (0..3).map(|_| start(&folder)).collect();
-    assert!(later.iter().all(|(_, found)| *found == expected));
-    let second = later.iter().map(|(time, _)| *time).min();
-    let second = second.expect("there were three");
-    println!("first start {first:?}, later ones {second:?}");
-    assert!(first > 20 * second, "first {first:?}, second {second:?}");
+    let expected = start(&folder);
+    let first = written(&folder);
+    // Each program that was compiled, and what was measured.
+    assert!(first.len() > 5, "{first:?}");
+    assert_eq!(start(&folder), expected);
+    // What is compiled or measured is written at once.
+    assert_eq!(written(&folder), first);
 }
 
 #[test]
 fn damaged_files_are_never_given_to_the_driver() {
     let folder = Folder::new("flipped");
-    let (_, expected) = start(&folder);
+    let expected = start(&folder);
     for (number, entry) in fs::read_dir(&folder.0)
         .expect("there")
         .flatten()
@@ -51,6 +60,6 @@ fn damaged_files_are_never_given_to_the_driver() {
         }
         fs::write(entry.path(), bytes).expect("written");
     }
-    let (_, found) = start(&folder);
+    let found = start(&folder);
     assert_eq!(found, expected);
 }

@@ -12,7 +12,7 @@
 //! | fault | what happens |
 //! |---|---|
 //! | `gpu` | every device says that it is a GPU and no CPU |
-//! | `build-hang` | `clBuildProgram` takes 1000 s |
+//! | `build-hang` | `clBuildProgram` takes 1000 s, and a second call ends the process: nobody waits twice |
 //! | `build-fails` | `clBuildProgram` gives `CL_BUILD_PROGRAM_FAILURE` |
 //! | `no-memory` | `clCreateBuffer` gives `CL_MEM_OBJECT_ALLOCATION_FAILURE` above 64 KiB |
 //! | `launch-fails` | `clEnqueueNDRangeKernel` gives `CL_OUT_OF_RESOURCES` |
@@ -177,6 +177,11 @@ replace! {
         user_data: *mut c_void,
     ) -> cl_int, real {
         if has("build-hang") {
+            static CALLS: AtomicUsize = AtomicUsize::new(0);
+            if CALLS.fetch_add(1, Ordering::Relaxed) > 0 {
+                eprintln!("{VARIABLE}: the compiler that hangs is called again");
+                std::process::abort();
+            }
             thread::sleep(Duration::from_secs(1000));
         }
         if has("build-fails") {

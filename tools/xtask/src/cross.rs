@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::arguments::Arguments;
 use crate::process::{root, run, run_and_read, target_dir};
+use crate::setup::Purpose;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::for_target;
 use crate::{sets, setup};
@@ -79,21 +80,28 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// What is tested: the kernels, and whole paths whose results are the same bits on every machine.
-const TESTS: &[&str] = &[
+/// The unit tests: of the kernels, and of what the whole-path tests share.
+const UNITS: &[&str] = &[
     "--package",
     "kinglet-kernels",
     "--package",
     "kinglet-tests",
     "--lib",
+];
+
+/// Whole paths whose results are the same bits on every machine.
+const PATHS: &[&str] = &[
+    "--package",
+    "kinglet-kernels",
+    "--package",
+    "kinglet-tests",
     "--test",
-    "firmware",
-    "--test",
-    "head",
-    "--test",
-    "learning",
-    "--test",
-    "session",
+    "paths",
+    "--",
+    "firmware::",
+    "head::",
+    "learning::",
+    "session::",
 ];
 
 /// These programs run for seconds, so most of the time is the compiler's. Optimizing what is not this
@@ -109,7 +117,7 @@ pub(crate) fn verb(mut arguments: Arguments) -> Result<ExitCode> {
     arguments.options(&mut [])?;
     let chosen = choose(name.as_deref())?;
     let mut steps = Steps::default();
-    steps.run("setup", |_| setup::ensure());
+    steps.run("setup", |_| setup::ensure(&[Purpose::Cross]));
     for machine in chosen {
         steps.run(machine.name, |counts| machine.test(counts));
     }
@@ -152,15 +160,22 @@ impl Machine {
             "kinglet-kernels",
             "--no-default-features",
         ]))?;
-        let mut cargo = self.cargo("test")?;
-        cargo.arg("--no-fail-fast").args(TESTS);
-        sets::require(&mut cargo, &[self.set, "portable", "reference"]);
-        if self.panics == Panics::Abort {
-            cargo.env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
-            // Where a panic is the end, a message that libtest keeps for later is lost.
-            cargo.args(["--", "--nocapture"]);
+        let mut outcome = Ok(());
+        for tests in [UNITS, PATHS] {
+            let mut cargo = self.cargo("test")?;
+            cargo.arg("--no-fail-fast").args(tests);
+            sets::require(&mut cargo, &[self.set, "portable", "reference"]);
+            if self.panics == Panics::Abort {
+                cargo.env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
+                // Where a panic is the end, a message that libtest keeps for later is lost.
+                if !tests.contains(&"--") {
+                    cargo.arg("--");
+                }
+                cargo.arg("--nocapture");
+            }
+            outcome = outcome.and(run_and_read(&mut cargo, |line| counts.add_line(line)));
         }
-        run_and_read(&mut cargo, |line| counts.add_line(line))
+        outcome
     }
 
     /// `cargo SUBCOMMAND` for its target.

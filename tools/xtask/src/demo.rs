@@ -10,6 +10,7 @@ use crate::arguments::{Arguments, Slot};
 use crate::firmware::{Payload, run_image};
 use crate::process::{run, target_dir};
 use crate::setup;
+use crate::setup::Purpose;
 use crate::toolchain::Toolchain;
 
 pub(crate) const HELP: &str = "\
@@ -42,7 +43,8 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut no_board = false;
     arguments.options(&mut [("no-board", Slot::Flag(&mut no_board))])?;
     if !no_board {
-        setup::ensure().context("without the microcontroller: cargo xtask demo --no-board")?;
+        setup::ensure(&[Purpose::Firmware])
+            .context("without the microcontroller: cargo xtask demo --no-board")?;
     }
     let out = target_dir().join("demo");
     // Not quiet: this builds the program, which takes a while the first time.

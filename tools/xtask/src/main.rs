@@ -1,6 +1,6 @@
 //! `cargo xtask VERB`: the one entry point for everything that is checked or installed here.
 //!
-//! A verb is a row of [`VERBS`] and a module. Continuous integration runs `cargo xtask test` and
+//! A verb is a row of [`VERBS`] and a module. Continuous integration runs `cargo xtask test`, then `prove`, and
 //! nothing else, so what passes on a desk passes there.
 
 mod arguments;
@@ -8,12 +8,14 @@ mod conformance;
 mod cross;
 mod debian;
 mod demo;
+mod deny;
 mod elf;
 mod firmware;
 mod fuzz;
 mod opencl;
 mod packages;
 mod process;
+mod prove;
 mod sanitize;
 mod sets;
 mod setup;
@@ -51,9 +53,15 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "test",
-        summary: "every check that continuous integration runs, with a summary",
+        summary: "the checks of a change, with a summary",
         help: test::HELP,
         run: test::verb,
+    },
+    Verb {
+        name: "prove",
+        summary: "the slow proofs: licences, ONNX's own test cases, long fuzzing, valgrind over everything",
+        help: prove::HELP,
+        run: prove::verb,
     },
     Verb {
         name: "firmware",

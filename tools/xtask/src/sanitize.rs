@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::arguments::{Arguments, Slot};
 use crate::process::{run_and_read, target_dir};
+use crate::setup::Purpose;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, host, unstable};
 use crate::{opencl, sets, setup};
@@ -20,7 +21,8 @@ leaks: PoCL and the compiler in it leave megabytes.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
-with `slow` in their names are left out.
+with `slow` in their names are left out. `cargo xtask test` has it run the suites of the SIMD sets and
+the whole paths of sessions, heads and branching graphs, `cargo xtask prove` all of them.
 
 With Miri installed, the same tests run under it too: cargo +nightly miri test -p kinglet
 
@@ -39,8 +41,14 @@ const PACKAGES: &[&str] = &[
     "kinglet-tests",
 ];
 
-/// What their tests need.
-const FEATURES: &[&str] = &["--features", "kinglet-kernels/testing,kinglet/std"];
+/// Which tests run under valgrind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Those nearest to the unsafe code.
+    Core,
+    /// All but the slow ones.
+    All,
+}
 
 pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let (mut only_address, mut only_valgrind) = (false, false);
@@ -50,17 +58,19 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     ])?;
     let both = only_address == only_valgrind;
     let mut steps = Steps::default();
-    steps.run("setup", |_| setup::ensure());
+    steps.run("setup", |_| {
+        setup::ensure(&[Purpose::Sanitize, Purpose::OpenCl])
+    });
     if both || only_address {
         check_addresses(&mut steps);
     }
     if both || only_valgrind {
-        steps.run("valgrind", valgrind);
+        steps.run("valgrind", |counts| valgrind(Extent::All, counts));
     }
     Ok(steps.finish())
 }
 
-/// All tests under AddressSanitizer.
+/// All tests under AddressSanitizer, built once.
 pub(crate) fn check_addresses(steps: &mut Steps) {
     steps.run("address sanitizer", address);
     if cfg!(target_os = "linux") {
@@ -71,10 +81,7 @@ pub(crate) fn check_addresses(steps: &mut Steps) {
 /// The tests on the CPU, leaks included.
 fn address(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
-    cargo
-        .args(["--lib", "--tests"])
-        .args(PACKAGES)
-        .args(FEATURES);
+    cargo.args(["--lib", "--test", "paths"]);
     sets::require_here(&mut cargo);
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }
@@ -86,14 +93,17 @@ fn address_opencl(counts: &mut Counts) -> Result<()> {
     cargo
         // PoCL's compiler gives threads signal stacks of its own, which AddressSanitizer would take for its.
         .env("ASAN_OPTIONS", "detect_leaks=0:use_sigaltstack=0")
-        .args(["--package", "kinglet-tests", "--features", "opencl"])
         // What the host does differs little from one kernel's variant to the next.
         .args(["--test", "opencl", "--", "model", "damaged", "variant_0"]);
     opencl::on_pocl(&mut cargo, counts)
 }
 
-/// `cargo test` for code with AddressSanitizer in it.
+/// `cargo test` for code with AddressSanitizer in it, with one set of features.
 fn sanitized_tests() -> Result<Command> {
+    let mut features = "kinglet-kernels/testing,kinglet/std".to_owned();
+    if cfg!(target_os = "linux") {
+        features.push_str(",kinglet-tests/opencl");
+    }
     let mut cargo = unstable()?.cargo();
     cargo
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -101,13 +111,15 @@ fn sanitized_tests() -> Result<Command> {
         // Other flags, another folder: the ordinary builds stay as they are.
         .env("CARGO_TARGET_DIR", target_dir().join("sanitize"))
         // A named target keeps the flags away from build scripts and procedural macros.
-        .args(["test", "--no-fail-fast", "--target", &host()?]);
+        .args(["test", "--no-fail-fast", "--target", &host()?])
+        .args(PACKAGES)
+        .args(["--features", &features]);
     Ok(cargo)
 }
 
 /// The tests under valgrind: reads of uninitialized memory are its part, which AddressSanitizer
 /// does not see.
-pub(crate) fn valgrind(counts: &mut Counts) -> Result<()> {
+pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
     let host = host()?;
     let runner = format!(
         "CARGO_TARGET_{}_RUNNER",
@@ -122,9 +134,12 @@ pub(crate) fn valgrind(counts: &mut Counts) -> Result<()> {
             runner,
             "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite",
         )
-        .args(["test", "--no-fail-fast", "--lib", "--tests"])
+        .args(["test", "--no-fail-fast", "--lib", "--test", "paths"])
         .args(PACKAGES)
-        .args(FEATURES)
+        .args(["--features", "kinglet-kernels/testing,kinglet/std"])
         .args(["--", "--skip", "slow"]);
+    if extent == Extent::Core {
+        cargo.args(["arch::", "session::", "head::", "branching::"]);
+    }
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }

@@ -1,5 +1,5 @@
-//! Installing what the other verbs need. Every need is checked before anything is done, so that a
-//! second run costs a moment and the other verbs can begin with it.
+//! Installing what the other verbs need, each no more than its own. Every need is checked before anything is
+//! done, so that a second run costs a moment and the other verbs can begin with it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,22 +14,57 @@ use crate::{cross, debian, toolchain};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask setup [--debian]
 
-Installs what the other verbs need and is not there yet:
-  - the targets thumbv7em-none-eabihf, aarch64-unknown-linux-gnu and wasm32-wasip1, by
-    `rustup target add`; where rustup cannot download, by Debian's compiler, linked to rustup,
-    with the standard library built once from its source
-  - qemu-system-arm, the emulated microcontroller
-  - qemu-aarch64 and aarch64-linux-gnu-gcc, for tests on 64-bit Arm; node, for tests on WebAssembly
-  - valgrind
-  - on Linux: the OpenCL loader, PoCL, which runs OpenCL kernels on the CPU, and Oclgrind, which
-    checks them
+Installs what all verbs together need and is not there yet. Each verb begins with its own part of it:
+  firmware  the target thumbv7em-none-eabihf; qemu-system-arm, the emulated microcontroller. All that
+            `cargo xtask demo` needs
+  cross     the targets aarch64-unknown-linux-gnu and wasm32-wasip1; qemu-aarch64 and
+            aarch64-linux-gnu-gcc, for tests on 64-bit Arm; node, for tests on WebAssembly
+  opencl    on Linux: the OpenCL loader, PoCL, which runs OpenCL kernels on the CPU, and Oclgrind,
+            which checks them
+  sanitize  valgrind
+  prove     on Debian: ONNX's own test cases
 
-Packages are installed by apt-get, as root. Elsewhere the list of what is missing is
-printed and the exit code is 1.
+Targets come by `rustup target add`; where rustup cannot download, by Debian's compiler, linked to
+rustup, with the standard library built once from its source. Packages are installed by apt-get, as
+root. Elsewhere the list of what is missing is printed and the exit code is 1.
 
 Options:
   --debian  take Debian's route for the targets even if rustup's are there
 ";
+
+/// What something is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The boards and their emulator.
+    Firmware,
+    /// Tests on other machines, emulated.
+    Cross,
+    /// OpenCL without a GPU.
+    OpenCl,
+    /// Checks of memory accesses.
+    Sanitize,
+    /// ONNX's own test cases.
+    Conformance,
+}
+
+/// What `cargo xtask test` needs.
+pub(crate) const TESTS: &[Purpose] = &[
+    Purpose::Firmware,
+    Purpose::Cross,
+    Purpose::OpenCl,
+    Purpose::Sanitize,
+];
+
+/// What `cargo xtask prove` needs.
+pub(crate) const PROOFS: &[Purpose] = &[Purpose::Sanitize, Purpose::Conformance];
+
+const ALL: &[Purpose] = &[
+    Purpose::Firmware,
+    Purpose::Cross,
+    Purpose::OpenCl,
+    Purpose::Sanitize,
+    Purpose::Conformance,
+];
 
 /// The target of the boards.
 pub(crate) const TARGET: &str = "thumbv7em-none-eabihf";
@@ -40,9 +75,13 @@ pub(crate) const POCL_ICD: &str = "/etc/OpenCL/vendors/pocl.icd";
 /// Oclgrind as a driver. Its package does not register it: no program must take it unasked.
 pub(crate) const OCLGRIND_ICD: &str = "/usr/lib/oclgrind/liboclgrind-rt-icd.so";
 
-/// A program or a library that is needed, and the packages of Debian that bring it.
+/// ONNX's own test cases, from Debian's package.
+pub(crate) const ONNX_CASES: &str = "/usr/share/libonnx-testdata/data";
+
+/// A program, a library or a folder that is needed, and the packages of Debian that bring it.
 struct Need {
     name: &'static str,
+    wanted_for: Purpose,
     packages: &'static [&'static str],
     purpose: &'static str,
     place: Place,
@@ -56,11 +95,13 @@ enum Place {
     /// Those that emulate this architecture: all but that machine itself.
     Emulating(&'static str),
     Linux,
+    Debian,
 }
 
 const NEEDS: &[Need] = &[
     Need {
         name: "qemu-system-arm",
+        wanted_for: Purpose::Firmware,
         packages: &["qemu-system-arm"],
         purpose: "runs the firmware",
         place: Place::Everywhere,
@@ -68,6 +109,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "valgrind",
+        wanted_for: Purpose::Sanitize,
         packages: &["valgrind"],
         purpose: "checks memory accesses",
         place: Place::Everywhere,
@@ -75,6 +117,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "qemu-aarch64",
+        wanted_for: Purpose::Cross,
         packages: &["qemu-user"],
         purpose: "runs tests for 64-bit Arm",
         place: Place::Emulating("aarch64"),
@@ -82,6 +125,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "aarch64-linux-gnu-gcc",
+        wanted_for: Purpose::Cross,
         packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         purpose: "links tests for 64-bit Arm",
         place: Place::Emulating("aarch64"),
@@ -89,6 +133,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "node",
+        wanted_for: Purpose::Cross,
         packages: &["nodejs"],
         purpose: "runs tests for WebAssembly",
         place: Place::Emulating("wasm32"),
@@ -96,6 +141,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: "libOpenCL.so.1",
+        wanted_for: Purpose::OpenCl,
         packages: &["ocl-icd-libopencl1"],
         purpose: "finds the drivers of OpenCL",
         place: Place::Linux,
@@ -103,6 +149,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: POCL_ICD,
+        wanted_for: Purpose::OpenCl,
         packages: &["pocl-opencl-icd"],
         purpose: "runs OpenCL kernels on the CPU",
         place: Place::Linux,
@@ -110,10 +157,19 @@ const NEEDS: &[Need] = &[
     },
     Need {
         name: OCLGRIND_ICD,
+        wanted_for: Purpose::OpenCl,
         packages: &["oclgrind"],
         purpose: "checks what OpenCL kernels access",
         place: Place::Linux,
         is_there: is_file,
+    },
+    Need {
+        name: ONNX_CASES,
+        wanted_for: Purpose::Conformance,
+        packages: &["libonnx-testdata"],
+        purpose: "holds ONNX's own test cases",
+        place: Place::Debian,
+        is_there: is_folder,
     },
 ];
 
@@ -124,41 +180,52 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut debian = false;
     arguments.options(&mut [("debian", Slot::Flag(&mut debian))])?;
     if debian {
-        for target in targets() {
+        for target in targets(ALL) {
             debian::add_target(target)?;
         }
     }
-    ensure()?;
-    for target in targets() {
+    ensure(ALL)?;
+    for target in targets(ALL) {
         println!("target {target}: {}", toolchain::for_target(target)?);
     }
-    for need in needs() {
+    for need in needs(ALL) {
         println!("{}: {}", need.name, need.purpose);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The targets beside the host: of the boards, and of the machines that are emulated.
-pub(crate) fn targets() -> impl Iterator<Item = &'static str> {
-    std::iter::once(TARGET).chain(cross::machines().map(|machine| machine.target))
+pub(crate) fn targets(purposes: &[Purpose]) -> impl Iterator<Item = &'static str> {
+    let boards = purposes.contains(&Purpose::Firmware).then_some(TARGET);
+    let machines = purposes.contains(&Purpose::Cross).then(cross::machines);
+    let machines = machines.into_iter().flatten();
+    boards
+        .into_iter()
+        .chain(machines.map(|machine| machine.target))
 }
 
 /// What this machine needs beside the targets.
-fn needs() -> impl Iterator<Item = &'static Need> {
-    NEEDS.iter().filter(|need| match need.place {
+fn needs(purposes: &[Purpose]) -> impl Iterator<Item = &'static Need> {
+    let here = |need: &&Need| match need.place {
         Place::Everywhere => true,
         Place::Emulating(name) => cross::machines().any(|machine| machine.name == name),
         Place::Linux => cfg!(target_os = "linux"),
-    })
+        Place::Debian => is_file("/etc/debian_version"),
+    };
+    let wanted = |need: &&Need| purposes.contains(&need.wanted_for);
+    NEEDS.iter().filter(wanted).filter(here)
 }
 
-/// Installs what is missing.
+/// Installs what is missing, and says first what that is.
 ///
 /// # Errors
 /// Something is missing and cannot be installed by this process: the message lists what to type.
-pub(crate) fn ensure() -> Result<()> {
-    let mut missing = ensure_targets();
-    let needs: Vec<_> = needs().filter(|need| !(need.is_there)(need.name)).collect();
+pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
+    let needs: Vec<_> = needs(purposes)
+        .filter(|need| !(need.is_there)(need.name))
+        .collect();
+    announce(purposes, &needs);
+    let mut missing = ensure_targets(purposes);
     if !needs.is_empty() {
         let packages: Vec<_> = needs
             .iter()
@@ -181,21 +248,33 @@ pub(crate) fn ensure() -> Result<()> {
     }
 }
 
+/// Says what is about to be installed.
+fn announce(purposes: &[Purpose], needs: &[&Need]) {
+    for target in missing_targets(purposes) {
+        println!("to be installed: Rust's target {target}");
+    }
+    for need in needs {
+        let packages = need.packages.join(", ");
+        println!("to be installed: {packages}: {}", need.purpose);
+    }
+}
+
+fn missing_targets(purposes: &[Purpose]) -> Vec<&'static str> {
+    targets(purposes)
+        .filter(|target| toolchain::for_target(target).is_err())
+        .collect()
+}
+
 /// Brings the targets; for those that it cannot bring it says how a person can.
-fn ensure_targets() -> Vec<String> {
-    let missing = || -> Vec<&'static str> {
-        targets()
-            .filter(|target| toolchain::for_target(target).is_err())
-            .collect()
-    };
-    let wanted = missing();
+fn ensure_targets(purposes: &[Purpose]) -> Vec<String> {
+    let wanted = missing_targets(purposes);
     if wanted.is_empty() {
         return Vec::new();
     }
     let mut rustup = command("rustup");
     // What came of it is seen by looking.
     let _ = run_within(DOWNLOAD_LIMIT, rustup.args(["target", "add"]).args(&wanted));
-    let wanted = missing();
+    let wanted = missing_targets(purposes);
     if wanted.is_empty() {
         return Vec::new();
     }
@@ -239,6 +318,10 @@ fn is_file(path: &str) -> bool {
     Path::new(path).is_file()
 }
 
+fn is_folder(path: &str) -> bool {
+    Path::new(path).is_dir()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,13 +329,20 @@ mod tests {
     #[test]
     fn every_emulated_machine_has_what_runs_it() {
         for machine in cross::machines() {
-            assert!(targets().any(|target| target == machine.target));
+            assert!(targets(ALL).any(|target| target == machine.target));
             let serves = |need: &Need| need.place == Place::Emulating(machine.name);
-            assert!(needs().any(serves), "{}", machine.name);
+            assert!(needs(&[Purpose::Cross]).any(serves), "{}", machine.name);
         }
         for need in NEEDS {
             assert!(!need.packages.is_empty(), "{}", need.name);
         }
+    }
+
+    #[test]
+    fn the_demo_needs_a_board_and_nothing_else() {
+        let names: Vec<_> = needs(&[Purpose::Firmware]).map(|need| need.name).collect();
+        assert_eq!(names, ["qemu-system-arm"]);
+        assert_eq!(targets(&[Purpose::Firmware]).collect::<Vec<_>>(), [TARGET]);
     }
 
     #[test]

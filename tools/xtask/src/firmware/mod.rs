@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
 use crate::process::{root, run, target_dir};
+use crate::setup::Purpose;
 use crate::steps::{Counts, Steps};
 use crate::toolchain::for_target;
 use crate::{elf, setup};
@@ -94,7 +95,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         bail!("--bless writes the results of the committed model: leave --model and --samples out");
     }
     let mut steps = Steps::default();
-    steps.run("setup", |_| setup::ensure());
+    steps.run("setup", |_| setup::ensure(&[Purpose::Firmware]));
     steps.run("firmware", |counts| match (bless, own) {
         (true, _) => each(write_expected),
         (false, false) => check(counts),

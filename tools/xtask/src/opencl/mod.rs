@@ -12,7 +12,9 @@ use anyhow::{Result, ensure};
 
 use crate::arguments::Arguments;
 use crate::process::{capture, command, describe, run, run_and_read, target_dir};
+use crate::setup::Purpose;
 use crate::steps::{Counts, Steps};
+use crate::test::cargo_test;
 use crate::toolchain::{Toolchain, host};
 use crate::{elf, setup};
 
@@ -21,23 +23,21 @@ use self::drivers::Drivers;
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask opencl
 
-Checks OpenCL without a GPU, on Linux, in seven steps:
+Checks OpenCL without a GPU, on Linux, in six steps:
+  PoCL        operations, models and training on the CPU as an OpenCL device, and the program `kinglet`
+              with a driver that hangs, fails and computes nonsense: the library of
+              runtime/opencl-stub/examples/faulty.rs, whose path is in KINGLET_FAULTY_OPENCL
+  speed       a matrix product on PoCL and the plain loop: the figures are shown, not judged
   linking     the program `kinglet` has OpenCL in it and does not need its library to start
   no library  `kinglet devices` and `kinglet eval` with KINGLET_OPENCL_LIB=none
-  no drivers  the same with a loader that finds no drivers, within 5 s
-  PoCL        operations, models and training on the CPU as an OpenCL device
-  speed       a matrix product on PoCL must be five times as fast as the plain loop
+  no drivers  the same with a loader that finds no drivers, without `ocl`'s ten seconds of waiting
   Oclgrind    those of these tests that are called `small`, and random chains: an access out of bounds, a data race, a
               use of uninitialized memory or a wrong call, as Oclgrind reports them, is a failure
-  faults      `kinglet` with a driver that hangs, fails and computes nonsense: the library of
-              runtime/opencl-stub/examples/faulty.rs, whose path is in KINGLET_FAULTY_OPENCL
 
 Tests fail if there is no device of the platform that KINGLET_REQUIRE_OPENCL names. What drivers and
-programs keep is in target/opencl, which is removed first.
+programs keep is in target/opencl, which is removed first. `cargo xtask test` runs the first step among
+all other tests and leaves out the second.
 ";
-
-/// The features that bring the tests, which not every machine can run.
-const FEATURES: &str = "kinglet-tests/opencl,kinglet-tools/_opencl-tests";
 
 /// The test programs that compute on a device.
 const ON_DEVICE: &[&str] = &["device", "opencl"];
@@ -45,8 +45,8 @@ const ON_DEVICE: &[&str] = &["device", "opencl"];
 /// The test programs that load the library with faults.
 const WITH_FAULTS: &[&str] = &["opencl_faults"];
 
-/// How long a program may take that finds no drivers. `ocl` alone waits ten seconds.
-const NO_DRIVERS_LIMIT: Duration = Duration::from_secs(5);
+/// What a program waits that leaves the search for drivers to `ocl`.
+const WAIT_OF_OCL: Duration = Duration::from_secs(10);
 
 /// Runs each of the chosen tests in a process of its own, for `sh`. With two contexts at work on two threads
 /// Oclgrind miscalculates, and what it knows of a buffer it takes for true of the next in its place.
@@ -70,13 +70,15 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     arguments.options(&mut [])?;
     ensure!(cfg!(target_os = "linux"), "OpenCL is tested on Linux only");
     let mut steps = Steps::default();
-    steps.run("setup", |_| setup::ensure());
-    check(&mut steps);
+    steps.run("setup", |_| setup::ensure(&[Purpose::OpenCl]));
+    steps.run("opencl: PoCL", pocl);
+    steps.run("opencl: speed", speed);
+    without_pocl(&mut steps);
     Ok(steps.finish())
 }
 
-/// All steps, where there are the drivers for them.
-pub(crate) fn check(steps: &mut Steps) {
+/// What the tests on PoCL do not show.
+pub(crate) fn without_pocl(steps: &mut Steps) {
     if !cfg!(target_os = "linux") {
         println!("OpenCL is not tested: that takes Linux");
         return;
@@ -84,15 +86,12 @@ pub(crate) fn check(steps: &mut Steps) {
     steps.run("opencl: linking", linking);
     steps.run("opencl: no library", no_library);
     steps.run("opencl: no drivers", no_drivers);
-    steps.run("opencl: PoCL", pocl);
-    steps.run("opencl: speed", speed);
     steps.run("opencl: Oclgrind", oclgrind);
-    steps.run("opencl: faults", faults);
 }
 
 fn linking(counts: &mut Counts) -> Result<()> {
     // The program is built along with the tests that start it.
-    run(tests(&[ON_DEVICE, WITH_FAULTS].concat()).arg("--no-run"))?;
+    run(tests(&[ON_DEVICE, WITH_FAULTS].concat()).args(["--quiet", "--no-run"]))?;
     let program = program();
     let has_opencl = elf::defines(&program, "clGetPlatformIDs")?;
     counts.add(has_opencl);
@@ -130,10 +129,10 @@ fn works_on_the_cpu(
         let start = Instant::now();
         let said = capture(&mut kinglet);
         let time = start.elapsed();
-        counts.add(said.is_ok() && time < NO_DRIVERS_LIMIT);
+        counts.add(said.is_ok() && time < WAIT_OF_OCL);
         let said = said?;
         println!("$ {}\n{said}({time:.1?})", describe(&kinglet));
-        ensure!(time < NO_DRIVERS_LIMIT, "this took too long");
+        ensure!(time < WAIT_OF_OCL, "it has waited for drivers");
         Ok(said)
     };
     let devices = kinglet(&["devices"])?;
@@ -145,18 +144,29 @@ fn works_on_the_cpu(
 }
 
 fn pocl(counts: &mut Counts) -> Result<()> {
-    on_pocl(&mut tests(ON_DEVICE), counts)
+    let mut cargo = tests(&[ON_DEVICE, WITH_FAULTS].concat());
+    provide(&mut cargo)?;
+    run_tests(counts, &mut cargo)
+}
+
+/// Lets tests find PoCL, which has compiled nothing yet, and the library with faults in front of it.
+pub(crate) fn provide(cargo: &mut Command) -> Result<()> {
+    let mut build = Toolchain::default().cargo();
+    build.env_remove("CARGO_BUILD_TARGET");
+    build.args(["build", "--quiet", "--package", "kinglet-opencl-stub"]);
+    run(build.args(["--features", "_faulty", "--example", "faulty"]))?;
+    let library = target_dir().join("debug/examples/libfaulty.so");
+    cargo.env("KINGLET_FAULTY_OPENCL", library);
+    drivers::forget()?;
+    Drivers::Pocl.set_for(cargo)
 }
 
 /// The speed of a matrix product, with its figures shown.
 fn speed(counts: &mut Counts) -> Result<()> {
-    let mut cargo = Toolchain::default().cargo();
-    cargo
-        .env_remove("CARGO_BUILD_TARGET")
-        .args(["test", "--package", "kinglet", "--lib"])
-        .args(["--features", "_opencl-tests", "speed", "--", "--nocapture"]);
+    let mut cargo = cargo_test();
+    cargo.args(["--lib", "--", "--nocapture", "gemm_speed"]);
     Drivers::Pocl.set_for(&mut cargo)?;
-    run_tests(counts, &mut cargo)
+    run_and_read(&mut cargo, |line| counts.add_line(line))
 }
 
 /// Runs the tests that `cargo` names, with PoCL for a device that has compiled nothing yet.
@@ -194,25 +204,9 @@ fn oclgrind(counts: &mut Counts) -> Result<()> {
     outcome
 }
 
-fn faults(counts: &mut Counts) -> Result<()> {
-    let mut build = Toolchain::default().cargo();
-    build.env_remove("CARGO_BUILD_TARGET");
-    build.args(["build", "--quiet", "--package", "kinglet-opencl-stub"]);
-    run(build.args(["--features", "_faulty", "--example", "faulty"]))?;
-    let mut cargo = tests(WITH_FAULTS);
-    Drivers::Pocl.set_for(&mut cargo)?;
-    let library = target_dir().join("debug/examples/libfaulty.so");
-    run_tests(counts, cargo.env("KINGLET_FAULTY_OPENCL", library))
-}
-
-/// `cargo test` for some test programs. It names the whole workspace, so that what was built for all of its
-/// tests is used again.
+/// `cargo test` for some test programs.
 fn tests(programs: &[&str]) -> Command {
-    let mut cargo = Toolchain::default().cargo();
-    cargo
-        .env_remove("CARGO_BUILD_TARGET")
-        .args(["test", "--no-fail-fast", "--workspace"])
-        .args(["--features", FEATURES]);
+    let mut cargo = cargo_test();
     for program in programs {
         cargo.args(["--test", program]);
     }

@@ -1,0 +1,49 @@
+//! The slow proofs: what takes too long for every change on a desk, and is run for every change all the same.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Slot};
+use crate::sanitize::Extent;
+use crate::setup::ONNX_CASES;
+use crate::steps::Steps;
+use crate::{conformance, deny, fuzz, sanitize, setup};
+
+pub(crate) const HELP: &str = "\
+Usage: cargo xtask prove [--seconds N]
+
+Runs what `cargo xtask test` leaves out, in at most 25 minutes on two cores:
+  setup        installs what is missing: valgrind; on Debian, ONNX's own test cases; cargo-deny, which is
+               built into target/
+  deny         licences of all dependencies, and no crate in two versions but for those that deny.toml names
+  conformance  ONNX's own test cases through import and runtime (see `cargo xtask conformance --help`);
+               elsewhere than on Debian it is said that they were not run
+  fuzz         each fuzz target for N seconds (see `cargo xtask fuzz --help`)
+  valgrind     all tests of the kernels and of the runtime, and the whole paths
+
+A failed step does not stop the others; the summary is that of `cargo xtask test`.
+
+Options:
+  --seconds N  time for each fuzz target (default 120)
+";
+
+pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
+    let mut seconds = 120;
+    arguments.options(&mut [("seconds", Slot::Seconds(&mut seconds))])?;
+    let mut steps = Steps::default();
+    steps.run("setup", |_| {
+        setup::ensure(setup::PROOFS)?;
+        deny::install()
+    });
+    steps.run("deny", deny::check);
+    match std::path::Path::new(ONNX_CASES).is_dir() {
+        true => steps.run("conformance", |counts| {
+            conformance::check(ONNX_CASES, counts)
+        }),
+        false => println!("\n=== conformance: not run: ONNX's cases are installed on Debian only"),
+    }
+    steps.run("fuzz", |counts| fuzz::all(seconds, counts));
+    steps.run("valgrind", |counts| sanitize::valgrind(Extent::All, counts));
+    Ok(steps.finish())
+}
