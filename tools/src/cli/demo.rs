@@ -1,4 +1,4 @@
-//! `kinglet demo`: the whole path on the data that is built in, in under two minutes.
+//! `kinglet demo`: the whole path on the data that is built in, in about a minute.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -8,8 +8,8 @@ use clap::Args;
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::BackwardKernels;
 
-use super::Failure;
 use super::eval::print_classes;
+use super::{Failure, program};
 use crate::dataset::{Collection, Dataset, embedded, split};
 use crate::evaluate::{evaluate, evaluate_tuned};
 use crate::export::{ExportSettings, export};
@@ -19,11 +19,13 @@ use crate::graph::Graph;
 use crate::inspect::{Report, grouped};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
-use crate::picture;
 use crate::recipe::Recipe;
+use crate::report;
 use crate::train::{
-    BatchProgress, CHECKPOINT_EVERY, Ended, EpochMetrics, FitOptions, Observer, Start, Trainer, fit,
+    BatchProgress, CHECKPOINT_EVERY, Checkpoint, Ended, EpochMetrics, FitOptions, Observer, Start,
+    Trainer, fit,
 };
+use crate::{npy, picture};
 
 /// Train, export, run and fine-tune on the built-in photographs, and say what to try next
 #[derive(Debug, Args)]
@@ -32,7 +34,7 @@ use crate::train::{
   kinglet demo --out /tmp/demo --epochs 3")]
 pub(super) struct Arguments {
     /// Folder for the results; made if it is not there
-    #[arg(long, default_value = "demo", value_name = "DIR")]
+    #[arg(long, default_value = "runs/demo", value_name = "DIR")]
     out: PathBuf,
     /// Passes over the training pictures; the recipe's number if absent
     #[arg(long)]
@@ -44,6 +46,8 @@ pub(super) struct Arguments {
 
 /// The recipe that is trained.
 const RECIPE: &str = include_str!("../../recipes/fashion.toml");
+/// Test photographs in the array that is left to be run.
+const BATCH: usize = 12;
 /// Pictures of the new domain that the last layers learn from.
 const SAMPLES: usize = 500;
 /// Passes over them.
@@ -123,10 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_classes("     ", &before, |class| {
         model.label(class).map(str::to_owned)
     });
-    write_atomic(
-        &out.join("test-0.png"),
-        &picture::encode(test.shape(), test.image(0))?,
-    )?;
+    write_examples(out, test, &recipe)?;
 
     println!("\n4. Shift the domain: the same photographs inverted");
     let mut inverted = test.clone();
@@ -172,7 +173,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     write_atomic(&out.join("head.kgh"), &best.head)?;
     let tuned = kinglet::model::with_head(&chosen.model(), &best.weights)?;
     write_atomic(&out.join("tuned.kgl"), &tuned)?;
+
+    let checkpoint = Checkpoint::load(out)?;
+    let report = report::Report::of_run(&checkpoint, &collection, kernels)?;
+    report.write(out)?;
     finish(out, start);
+    Ok(())
+}
+
+/// Leaves the first test photograph and an array of the first few, normalized as the recipe says, to be run.
+fn write_examples(out: &Path, test: &Dataset, recipe: &Recipe) -> Result<(), Failure> {
+    let picture = picture::encode(test.shape(), test.image(0))?;
+    write_atomic(&out.join("photograph.png"), &picture)?;
+    let normalize = &recipe.data.normalize;
+    let channels = normalize.mean.len();
+    let mut values = Vec::new();
+    for index in 0..BATCH.min(test.len()) {
+        for (place, pixel) in test.image(index).iter().enumerate() {
+            let channel = place % channels;
+            let value = f32::from(*pixel) / 255.0;
+            values.push((value - normalize.mean[channel]) / normalize.std[channel]);
+        }
+    }
+    npy::write(&out.join("batch.npy"), test.shape(), &values)?;
     Ok(())
 }
 
@@ -282,19 +305,21 @@ fn indented(text: &str) {
 
 fn finish(out: &Path, start: Instant) {
     let out = out.display();
+    let kinglet = program();
     println!(
         "\nDone in {:.0} s. In {out}:
-   model.kgl   the model, with the layers that may be trained on a device
-   head.kgh    the fine-tuned head, as a device saves it
-   tuned.kgl   the model with that head
+   report.html      how the training went: curves, confusion, the worst mistakes; open it in a browser
+   model.kgl        the model, with the layers that may be trained on a device
+   head.kgh         the fine-tuned head, as a device saves it
+   tuned.kgl        the model with that head
+   photograph.png, batch.npy                         a photograph and {BATCH} of them, to be run
    checkpoint.postcard, metrics.csv, fashion.toml    the training run
 
 Try next:
-   kinglet run {out}/model.kgl --input {out}/test-0.png
-   kinglet eval {out}/tuned.kgl --invert
-   kinglet report {out}                  writes {out}/report.html: curves, confusion, the worst mistakes
-   kinglet inspect {out}/tuned.kgl
-   kinglet train {out}/fashion.toml --epochs 5 --out {out}/again",
+   {kinglet} run {out}/model.kgl --input {out}/photograph.png
+   {kinglet} eval {out}/tuned.kgl --invert
+   {kinglet} inspect {out}/tuned.kgl
+   {kinglet} train {out}/fashion.toml --epochs 5 --out {out}/again",
         start.elapsed().as_secs_f64()
     );
 }

@@ -92,6 +92,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// How this program is called from here: by its name where the shell finds it by that, else by its path.
+fn program() -> String {
+    let name = "kinglet";
+    let Ok(own) = std::env::current_exe() else {
+        return name.to_owned();
+    };
+    let found = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(name))
+            .find(|place| place.is_file())
+    });
+    let is_own = |place: &Path| place.canonicalize().is_ok_and(|place| place == own);
+    if found.is_some_and(|place| is_own(&place)) {
+        return name.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    own.strip_prefix(&here)
+        .unwrap_or(&own)
+        .display()
+        .to_string()
+}
+
 /// What `--data` may be, at length.
 const DATA_HELP: &str = "\
 The data set; the built-in one if absent

@@ -21,6 +21,9 @@ runs it, shifts the domain and fine-tunes its last layers. Then builds firmware 
 was just trained, fine-tunes it on an emulated Cortex-M4F and on this machine, and compares the bits
 that they learned. Results are left in target/demo.
 
+It installs the target thumbv7em-none-eabihf and qemu-system-arm, if they are missing. On two cores it
+takes about five minutes the first time, most of it to build, and two after that; 1 GB in target/.
+
 Options:
   --no-board  leave the microcontroller out: nothing is installed
 ";
@@ -46,6 +49,10 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         setup::ensure(&[Purpose::Firmware])
             .context("without the microcontroller: cargo xtask demo --no-board")?;
     }
+    println!(
+        "This builds the program, which takes about three minutes the first time and 1 GB in target/; then it \
+         runs for one or two."
+    );
     let out = target_dir().join("demo");
     // Not quiet: this builds the program, which takes a while the first time.
     run(kinglet(&[]).arg("demo").arg("--out").arg(&out))?;
