@@ -1,9 +1,10 @@
 //! What every change must pass, in one list. A step that failed does not keep the next from running: one run
 //! shows all that is wrong.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::arguments::{Arguments, Slot};
 use crate::packages::{LIBRARIES, TESTED, select, set_name};
@@ -172,6 +173,44 @@ pub(crate) fn cargo_test() -> Command {
         TESTED,
     ]);
     cargo
+}
+
+/// The test programs of these libraries and tests, as [`cargo_test`] has built them: their names and paths.
+pub(crate) fn programs(targets: &[&str]) -> Result<Vec<(String, PathBuf)>> {
+    let mut cargo = cargo_test();
+    cargo.args([
+        "--tests",
+        "--no-run",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    let mut found = Vec::new();
+    for message in capture(&mut cargo)?.lines() {
+        // One object a line; paths and names have nothing in them that JSON would escape on the systems this runs on.
+        let value = |key: &str| {
+            let (_, rest) = message.split_once(&format!("\"{key}\":\""))?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
+        let Some(executable) = value("executable") else {
+            continue;
+        };
+        // The target's own object follows this key; the package has a name before it.
+        let target = message
+            .split_once("\"target\":{")
+            .map_or("", |(_, rest)| rest);
+        for name in targets {
+            // A program may have the name of a library.
+            let is_program = target.starts_with("\"kind\":[\"bin\"]");
+            if !is_program && target.contains(&format!("\"name\":\"{name}\",")) {
+                found.push(((*name).to_owned(), PathBuf::from(&executable)));
+            }
+        }
+    }
+    ensure!(
+        found.len() == targets.len(),
+        "cargo has built {found:?} where {targets:?} were wanted"
+    );
+    Ok(found)
 }
 
 fn tests(counts: &mut Counts) -> Result<()> {
