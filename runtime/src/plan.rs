@@ -245,7 +245,9 @@ mod tests {
                 let meet = a.first <= b.last && b.first <= a.last;
                 let apart = plan.offsets[i] + a.bytes <= plan.offsets[j]
                     || plan.offsets[j] + b.bytes <= plan.offsets[i];
-                let in_place = plan.offsets[i] == plan.offsets[j] && a.last == b.first;
+                let in_place = b.replaces == Some(i)
+                    && a.last == b.first
+                    && plan.offsets[i] == plan.offsets[j];
                 assert!(!meet || apart || in_place, "{i} and {j} overlap");
             }
         }
