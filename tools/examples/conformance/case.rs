@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use kinglet::{AlignedBytes, Model, SessionMemory};
 use kinglet_kernels::Portable;
 use kinglet_tools::export::{ExportSettings, export};
+use kinglet_tools::import::onnx::messages::{DataType, ModelProto, TensorProto};
 use kinglet_tools::import::onnx::{self, Imported, Numbers, Options};
 use kinglet_tools::import::{ImportError, NodeProblem};
 use kinglet_tools::recipe::Normalize;
 use prost::Message;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{ModelProto, TensorProto};
 
 type Failure = Box<dyn std::error::Error>;
 

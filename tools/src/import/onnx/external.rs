@@ -6,8 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
-use tract_onnx::pb::StringStringEntryProto;
-
+use super::messages::StringStringEntryProto;
 use super::tensor::TensorProblem;
 
 /// The `len` bytes that `entries` point at.

@@ -10,6 +10,7 @@ mod door;
 mod external;
 mod fold;
 mod joined;
+pub mod messages;
 mod model;
 mod node;
 mod operand;
@@ -23,8 +24,8 @@ use std::path::Path;
 
 pub use door::{Door, Layout, Numbers};
 use prost::Message;
-use tract_onnx::pb::{ModelProto, NodeProto};
 
+use self::messages::{ModelProto, NodeProto};
 use self::model::Selection;
 use self::node::Node;
 use self::operand::{Budget, Operand};

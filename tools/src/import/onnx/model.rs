@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
-
+use super::messages::{
+    DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
+    ValueInfoProto,
+};
 use super::{Options, is_standard, tensor};
 use crate::import::GraphProblem;
 
@@ -173,14 +173,14 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
 /// Whether the input is of 8-bit numbers; real ones are the other type there is.
 fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let data_type = tensor.map_or(0, |type_proto::Value::TensorType(tensor)| tensor.elem_type);
+    let data_type = tensor.map_or(0, |TypeValue::TensorType(tensor)| tensor.elem_type);
     match DataType::try_from(data_type) {
         Ok(DataType::Float) => Ok(false),
         Ok(DataType::Int8 | DataType::Uint8) => Ok(true),
         found => Err(GraphProblem::InputType {
             name: input.name.clone(),
             found: match found {
-                Ok(other) => other.as_str_name().to_lowercase(),
+                Ok(other) => other.name().to_lowercase(),
                 Err(_) => format!("of data type {data_type}"),
             },
         }),
@@ -190,7 +190,7 @@ fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
 /// The dimensions of the input: as asked for, or as the file has them. A batch that is left open is 1.
 fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let shape = tensor.and_then(|type_proto::Value::TensorType(tensor)| tensor.shape.as_ref());
+    let shape = tensor.and_then(|TypeValue::TensorType(tensor)| tensor.shape.as_ref());
     let dims = shape.map(|shape| shape.dim.as_slice());
     let wrong = || {
         let dims: Vec<String> = dims.unwrap_or_default().iter().map(describe).collect();
@@ -210,8 +210,8 @@ fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, G
         (Some(wanted), _) => wanted.clone(),
         (None, Some(dims)) => {
             let sizes = dims.iter().enumerate().map(|(axis, dim)| match &dim.value {
-                Some(dimension::Value::DimValue(size)) if *size > 0 => usize::try_from(*size).ok(),
-                Some(dimension::Value::DimValue(_)) => None,
+                Some(DimensionValue::DimValue(size)) if *size > 0 => usize::try_from(*size).ok(),
+                Some(DimensionValue::DimValue(_)) => None,
                 _ if axis == 0 && dims.len() > 1 => Some(1),
                 _ => None,
             });
@@ -231,8 +231,8 @@ fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, G
 
 fn describe(dim: &Dimension) -> String {
     match &dim.value {
-        Some(dimension::Value::DimValue(size)) => size.to_string(),
-        Some(dimension::Value::DimParam(name)) => name.clone(),
+        Some(DimensionValue::DimValue(size)) => size.to_string(),
+        Some(DimensionValue::DimParam(name)) => name.clone(),
         None => "?".to_owned(),
     }
 }

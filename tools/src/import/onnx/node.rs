@@ -1,8 +1,7 @@
 //! One node of an ONNX graph: its attributes, and what it reads.
 
-use tract_onnx::pb::{AttributeProto, NodeProto};
-
 use super::door::Numbers;
+use super::messages::{AttributeProto, NodeProto, TensorProto};
 use super::operand::{Budget, Operand};
 use super::tensor::Tensor;
 use crate::import::NodeProblem;
@@ -56,7 +55,7 @@ impl<'a> Node<'a> {
         self.attribute(name).map(|a| a.floats.as_slice())
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Option<&'a tract_onnx::pb::TensorProto> {
+    pub(super) fn tensor(&self, name: &str) -> Option<&'a TensorProto> {
         self.attribute(name).and_then(|a| a.t.as_ref())
     }
 

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use kinglet::model::schema::MAX_ELEMENTS;
 use ndarray::{ArcArray, ArrayD, IxDyn};
-use tract_onnx::pb::TensorProto;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use super::external;
+use super::messages::{DataLocation, DataType, TensorProto};
 use crate::import::NodeProblem;
 
 /// An array whose copies share their elements.
@@ -142,7 +141,7 @@ impl Tensor {
 
     /// Type and dimensions, for messages.
     pub(super) fn describe(&self) -> String {
-        let name = self.data_type.as_str_name().to_lowercase();
+        let name = self.data_type.name().to_lowercase();
         format!("{name} {:?}", self.dims())
     }
 }
@@ -176,7 +175,7 @@ pub(super) fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Tensor,
     }
     let Some(size) = size_of(data_type) else {
         return Err(problem(
-            format!("of {}", data_type.as_str_name()),
+            format!("of {}", data_type.name()),
             "float32, float16, bfloat16, float64, bool, or integers of 8 to 64 bits",
         ));
     };

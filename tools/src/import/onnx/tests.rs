@@ -6,13 +6,11 @@ use kinglet::{AlignedBytes, Model, SessionMemory};
 use kinglet_kernels::Portable;
 use prost::Message;
 
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
+use super::messages::{
+    AttributeProto, DataLocation, DataType, Dimension, DimensionValue, GraphProto,
+    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+    TypeProto, TypeValue, ValueInfoProto,
 };
-
 use super::*;
 use crate::export::{ExportSettings, export};
 use crate::recipe::Normalize;
@@ -81,8 +79,7 @@ fn node(op_type: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> NodeP
 
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |dim: &i64| Dimension {
-        value: Some(dimension::Value::DimValue(*dim)),
-        ..Dimension::default()
+        value: Some(DimensionValue::DimValue(*dim)),
     };
     let shape = TensorShapeProto {
         dim: dims.iter().map(dim).collect(),
@@ -91,17 +88,15 @@ fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
 }
 
 fn typed(name: &str, data_type: DataType, shape: Option<TensorShapeProto>) -> ValueInfoProto {
-    let tensor = type_proto::Tensor {
+    let tensor = TensorType {
         elem_type: data_type as i32,
         shape,
     };
     ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
+            value: Some(TypeValue::TensorType(tensor)),
         }),
-        ..ValueInfoProto::default()
     }
 }
 
@@ -122,7 +117,6 @@ fn model(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> M
             domain: String::new(),
             version: 17,
         }],
-        ..ModelProto::default()
     }
 }
 
@@ -276,13 +270,11 @@ fn constants_may_be_nodes_inputs_and_float_data() {
     graph.input.push(value("w", &[1, 2]));
     // A batch that is left open.
     let batch = Dimension {
-        value: Some(dimension::Value::DimParam("batch".into())),
-        ..Dimension::default()
+        value: Some(DimensionValue::DimParam("batch".into())),
     };
     let mut shape = TensorShapeProto { dim: vec![batch] };
     shape.dim.push(Dimension {
-        value: Some(dimension::Value::DimValue(2)),
-        ..Dimension::default()
+        value: Some(DimensionValue::DimValue(2)),
     });
     graph.input[0] = typed("x", DataType::Float, Some(shape));
     assert_eq!(run(&model, &[1.0, 10.0]), [43.5]);
@@ -303,12 +295,10 @@ fn what_cannot_be_imported_is_named() {
     let mut external = w();
     external.data_location = Some(DataLocation::External as i32);
     let mut outside = external.clone();
-    outside
-        .external_data
-        .push(tract_onnx::pb::StringStringEntryProto {
-            key: "location".into(),
-            value: "../secret".into(),
-        });
+    outside.external_data.push(StringStringEntryProto {
+        key: "location".into(),
+        value: "../secret".into(),
+    });
     let mut complex = w();
     complex.data_type = DataType::Complex64 as i32;
     let huge = |dims: &[i64]| TensorProto {
@@ -616,7 +606,7 @@ fn weights_may_stand_in_a_file_beside_the_model() {
     let values = eighths(8, 5);
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
     std::fs::write(folder.path().join("weights.bin"), &bytes).unwrap();
-    let entry = |key: &str, value: &str| tract_onnx::pb::StringStringEntryProto {
+    let entry = |key: &str, value: &str| StringStringEntryProto {
         key: key.into(),
         value: value.into(),
     };

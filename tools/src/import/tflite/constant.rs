@@ -1,8 +1,8 @@
 //! The constants of a file as numbers: weights, shapes, axes.
 
 use half::f16;
-use tract_tflite::tflite::TensorType;
 
+use super::names::TensorType;
 use super::tensor::{Scales, Tensors, wrong};
 use crate::import::NodeProblem;
 

@@ -9,8 +9,12 @@
 //! to one on 8-bit numbers. Unsigned numbers are taken as signed ones, lowered by 128 together with their zero point.
 
 mod constant;
+mod names;
 mod node;
 mod operators;
+mod options;
+mod schema;
+mod table;
 mod tensor;
 
 use std::collections::{HashMap, HashSet};
@@ -19,11 +23,10 @@ use std::io::Read;
 use std::path::Path;
 
 use kinglet_kernels::{Quantization, Shape};
-use tract_tflite::tflite::{
-    BuiltinOperator, Model, Operator, OperatorCode, SubGraph, root_as_model,
-};
 
+use self::names::BuiltinOperator;
 use self::node::{Node, Source};
+use self::schema::{Model, Operator, OperatorCode, SubGraph, root_as_model};
 use self::tensor::{MAX_ELEMENTS, Tensors};
 use super::{Builder, GraphProblem, ImportError, NodeProblem, Value};
 use crate::graph::{Graph, Operation};

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use kinglet_kernels::{ParamsError, Shape, Unary};
-use tract_tflite::tflite::{ActivationFunctionType, Operator};
 
 use super::constant::Floats;
+use super::names::ActivationFunctionType;
+use super::schema::Operator;
 use super::tensor::{Tensors, elements, wrong};
 use crate::graph::Operation;
 use crate::import::{Builder, NodeProblem, Value};

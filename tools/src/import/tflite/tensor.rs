@@ -1,9 +1,10 @@
 //! The tensors of a file: their shapes, the bytes of those that are constant, and what 8-bit numbers mean.
 
-use flatbuffers::{ForwardsUOffset, Vector};
 use kinglet_kernels::Quantization;
-use tract_tflite::tflite::{Buffer, Model, SubGraph, Tensor, TensorType};
 
+use super::names::TensorType;
+use super::schema::{Buffer, Model, SubGraph, Tensor};
+use super::table::List;
 use crate::import::NodeProblem;
 
 /// No model has a tensor of more elements.
@@ -16,7 +17,7 @@ const VALUES_PER_BYTE: usize = 4;
 /// The tensors of a graph.
 pub(super) struct Tensors<'a> {
     tensors: Vec<Tensor<'a>>,
-    buffers: Option<Vector<'a, ForwardsUOffset<Buffer<'a>>>>,
+    buffers: Option<List<'a, Buffer<'a>>>,
     /// How many values may still be read: see [`VALUES_PER_BYTE`].
     pub(super) values_left: usize,
 }
@@ -52,7 +53,7 @@ impl<'a> Tensors<'a> {
 
     /// Its name, or its number if it has none.
     pub(super) fn name(&self, index: usize) -> String {
-        let name = self.tensors.get(index).and_then(Tensor::name);
+        let name = self.tensors.get(index).and_then(|tensor| tensor.name());
         match name {
             Some(name) if !name.is_empty() => name.to_owned(),
             _ => format!("tensor {index}"),
@@ -62,8 +63,7 @@ impl<'a> Tensors<'a> {
     /// The bytes of a constant; None if operators compute the tensor.
     fn bytes(&self, tensor: Tensor<'a>) -> Option<&'a [u8]> {
         let number = tensor.buffer() as usize;
-        let buffers = self.buffers.filter(|buffers| number < buffers.len())?;
-        let data = buffers.get(number).data()?;
+        let data = self.buffers?.get(number)?.data()?;
         Some(data.bytes()).filter(|bytes| !bytes.is_empty())
     }
 

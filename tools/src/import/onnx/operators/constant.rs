@@ -1,10 +1,10 @@
 //! Constants that are nodes, and what is computed from shapes.
 
 use ndarray::ArrayD;
-use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::import::NodeProblem;
 use crate::import::onnx::fold;
+use crate::import::onnx::messages::DataType;
 use crate::import::onnx::node::{Node, Outputs, wrong};
 use crate::import::onnx::operand::Operand;
 use crate::import::onnx::tensor::{self, Tensor, Values, each_type, is_float};
@@ -116,7 +116,7 @@ pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
         .and_then(|to| DataType::try_from(to).ok());
     let refused = |right: &str| NodeProblem::Attribute {
         name: "to",
-        found: to.map_or("no type", |to| to.as_str_name()).to_owned(),
+        found: to.map_or("no type".to_owned(), DataType::name),
         right: right.into(),
     };
     let Some(to) = to else {

@@ -15,7 +15,7 @@ mod reduce;
 mod resize;
 mod shape;
 
-use tract_onnx::pb::NodeProto;
+use super::messages::NodeProto;
 
 use super::node::{Node, Outputs};
 use crate::import::NodeProblem;

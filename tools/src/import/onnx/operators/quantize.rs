@@ -4,9 +4,9 @@
 //! A quantized tensor is kept as what its numbers mean; copies of it need not know. A later pass of the
 //! optimizer joins the steps to operations on 8-bit numbers.
 
+use crate::import::onnx::messages::DataType;
 use kinglet_kernels::{BinaryFunction, Quantization};
 use ndarray::Axis;
-use tract_onnx::pb::tensor_proto::DataType;
 
 use super::{conv, linear, pool};
 use crate::graph::Operation;
@@ -174,7 +174,7 @@ fn numbers(node: &Node<'_>, index: usize) -> Result<Numbers, NodeProblem> {
         other => {
             return Err(NodeProblem::Constant {
                 what: "zero point",
-                found: other.as_str_name().to_lowercase(),
+                found: other.name().to_lowercase(),
                 right: "int8 or uint8".into(),
             });
         }

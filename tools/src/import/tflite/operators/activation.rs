@@ -5,6 +5,7 @@ use kinglet_kernels::{BinaryFunction, Shape, Unary};
 use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::tflite::node::{Node, RELU_N1_TO_1};
+use crate::import::tflite::options::{LeakyReluOptions, SoftmaxOptions};
 use crate::import::{NodeProblem, Value};
 
 fn unary(node: &mut Node<'_, '_>, function: Unary) -> Translated {
@@ -27,7 +28,7 @@ pub(super) fn relu_n1_to_1(node: &mut Node<'_, '_>) -> Translated {
 }
 
 pub(super) fn leaky_relu(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_leaky_relu_options();
+    let options = node.operator.options::<LeakyReluOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "alpha" })?;
     let slope = options.alpha();
     unary(node, Unary::LeakyRelu { slope })
@@ -51,7 +52,7 @@ pub(super) fn tanh(node: &mut Node<'_, '_>) -> Translated {
 
 /// `exp(beta * x)` over the sum of the last axis.
 pub(super) fn softmax(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_softmax_options();
+    let options = node.operator.options::<SoftmaxOptions<'_>>();
     let beta = options.map_or(1.0, |options| options.beta());
     if !beta.is_finite() || beta <= 0.0 {
         return Err(NodeProblem::Attribute {

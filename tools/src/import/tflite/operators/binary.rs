@@ -1,12 +1,13 @@
 //! Functions of two tensors that are broadcast to each other.
 
 use kinglet_kernels::BinaryFunction;
-use tract_tflite::tflite::ActivationFunctionType;
 
 use super::{Translated, one};
 use crate::import::NodeProblem;
 use crate::import::builder::exchanged;
+use crate::import::tflite::names::ActivationFunctionType;
 use crate::import::tflite::node::{Node, Operand};
+use crate::import::tflite::options::{AddOptions, DivOptions, MulOptions, SubOptions};
 
 fn binary(
     node: &mut Node<'_, '_>,
@@ -35,25 +36,25 @@ fn binary(
 }
 
 pub(super) fn add(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_add_options();
+    let options = node.operator.options::<AddOptions<'_>>();
     let fused = options.map(|options| options.fused_activation_function());
     binary(node, BinaryFunction::Add, fused)
 }
 
 pub(super) fn sub(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_sub_options();
+    let options = node.operator.options::<SubOptions<'_>>();
     let fused = options.map(|options| options.fused_activation_function());
     binary(node, BinaryFunction::Subtract, fused)
 }
 
 pub(super) fn mul(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_mul_options();
+    let options = node.operator.options::<MulOptions<'_>>();
     let fused = options.map(|options| options.fused_activation_function());
     binary(node, BinaryFunction::Multiply, fused)
 }
 
 pub(super) fn div(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_div_options();
+    let options = node.operator.options::<DivOptions<'_>>();
     let fused = options.map(|options| options.fused_activation_function());
     binary(node, BinaryFunction::Divide, fused)
 }

@@ -2,18 +2,19 @@
 
 use kinglet_kernels::{Activation, Conv2d, Padding, Shape, Window};
 use ndarray::ArrayView2;
-use tract_tflite::tflite;
 
 use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::tflite::constant::Floats;
+use crate::import::tflite::names::{self, ActivationFunctionType};
 use crate::import::tflite::node::{Node, refused};
+use crate::import::tflite::options::{Conv2DOptions, DepthwiseConv2DOptions};
 use crate::import::tflite::tensor::wrong;
 use crate::import::{NodeProblem, Value};
 
 /// Weights `[out_channels, kernel_h, kernel_w, in_channels / groups]`.
 pub(super) fn conv2d(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_conv_2_doptions();
+    let options = node.operator.options::<Conv2DOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let value = node.value(0)?;
     let (input, shape) = node.maps(&value)?;
@@ -44,7 +45,7 @@ pub(super) fn conv2d(node: &mut Node<'_, '_>) -> Translated {
 
 /// Weights `[1, kernel_h, kernel_w, in_channels * multiplier]`, of which each input channel has neighbors.
 pub(super) fn depthwise_conv2d(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_depthwise_conv_2_doptions();
+    let options = node.operator.options::<DepthwiseConv2DOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let value = node.value(0)?;
     let (input, shape) = node.maps(&value)?;
@@ -77,7 +78,7 @@ fn convolution(
     input: usize,
     params: Conv2d,
     (weights, weight_scale): (Vec<f32>, Option<Vec<f32>>),
-    fused: tflite::ActivationFunctionType,
+    fused: ActivationFunctionType,
 ) -> Translated {
     let operation = Operation::Conv2d {
         params,
@@ -104,7 +105,7 @@ pub(super) struct Sliding {
     pub(super) kernel: [usize; 2],
     pub(super) stride: [i32; 2],
     pub(super) dilation: [i32; 2],
-    pub(super) padding: tflite::Padding,
+    pub(super) padding: names::Padding,
 }
 
 impl Sliding {
@@ -114,8 +115,8 @@ impl Sliding {
         let [dilation_h, dilation_w] = positive("dilation", self.dilation)?;
         let [kernel_h, kernel_w] = self.kernel;
         let (vertical, horizontal) = match self.padding {
-            tflite::Padding::VALID => ([0; 2], [0; 2]),
-            tflite::Padding::SAME => (
+            names::Padding::VALID => ([0; 2], [0; 2]),
+            names::Padding::SAME => (
                 same(shape.height, kernel_h, stride_h, dilation_h),
                 same(shape.width, kernel_w, stride_w, dilation_w),
             ),

@@ -1,18 +1,19 @@
 //! Fully connected layers.
 
 use kinglet_kernels::{Activation, Conv2d, Linear, Shape, Window};
-use tract_tflite::tflite::FullyConnectedOptionsWeightsFormat as WeightsFormat;
 
 use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::tflite::constant::Floats;
+use crate::import::tflite::names::WeightsFormat;
 use crate::import::tflite::node::{Node, refused};
+use crate::import::tflite::options::FullyConnectedOptions;
 use crate::import::tflite::tensor::wrong;
 use crate::import::{NodeProblem, Value};
 
 /// Weights `[out_features, in_features]`, over each row of an input of any shape.
 pub(super) fn fully_connected(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_fully_connected_options();
+    let options = node.operator.options::<FullyConnectedOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let format = options.weights_format();
     if format != WeightsFormat::DEFAULT {

@@ -9,8 +9,7 @@ mod pool;
 mod resize;
 mod shape;
 
-use tract_tflite::tflite::BuiltinOperator;
-
+use super::names::BuiltinOperator;
 use super::node::{Node, Source};
 use crate::import::NodeProblem;
 

@@ -5,6 +5,7 @@ use kinglet_kernels::{Axis, PerAxis, Shape};
 use super::{Translated, one};
 use crate::graph::{AXES, Operation};
 use crate::import::tflite::node::{Node, Source, axis};
+use crate::import::tflite::options::{ConcatenationOptions, SplitOptions, StridedSliceOptions};
 use crate::import::{NodeProblem, Value};
 
 /// The last three axes of a tensor; None if there is more than one sample of them.
@@ -32,7 +33,7 @@ fn around(dims: &[usize], axis: usize) -> (Shape, Axis) {
 }
 
 pub(super) fn concatenation(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_concatenation_options();
+    let options = node.operator.options::<ConcatenationOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "axis" })?;
     let values = (0..node.inputs()).map(|index| node.value(index));
     let values = values.collect::<Result<Vec<Value>, _>>()?;
@@ -72,7 +73,7 @@ pub(super) fn concatenation(node: &mut Node<'_, '_>) -> Translated {
 
 /// Equal parts along an axis, one for each output.
 pub(super) fn split(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_split_options();
+    let options = node.operator.options::<SplitOptions<'_>>();
     let parts = options.map_or(0, |options| options.num_splits());
     let value = node.value(1)?;
     let found = node.integers(0, "axis")?;
@@ -186,7 +187,7 @@ pub(super) fn slice(node: &mut Node<'_, '_>) -> Translated {
 }
 
 pub(super) fn strided_slice(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_strided_slice_options();
+    let options = node.operator.options::<StridedSliceOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     for (name, found) in [
         ("ellipsis_mask", options.ellipsis_mask()),

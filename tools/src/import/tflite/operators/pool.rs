@@ -6,6 +6,7 @@ use super::conv::{Sliding, maps_of};
 use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::tflite::node::{Node, axis, refused};
+use crate::import::tflite::options::{Pool2DOptions, ReducerOptions};
 use crate::import::{NodeProblem, Value};
 
 pub(super) fn max(node: &mut Node<'_, '_>) -> Translated {
@@ -17,7 +18,7 @@ pub(super) fn average(node: &mut Node<'_, '_>) -> Translated {
 }
 
 fn pool2d(node: &mut Node<'_, '_>, operation: fn(Pool2d) -> Operation) -> Translated {
-    let options = node.operator.builtin_options_as_pool_2_doptions();
+    let options = node.operator.options::<Pool2DOptions<'_>>();
     let options = options.ok_or(NodeProblem::Missing { what: "options" })?;
     let kernel = [options.filter_height(), options.filter_width()];
     let value = node.value(0)?;
@@ -39,7 +40,7 @@ fn pool2d(node: &mut Node<'_, '_>, operation: fn(Pool2d) -> Operation) -> Transl
 
 /// The mean over neighboring axes: a pool with one window.
 pub(super) fn mean(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.builtin_options_as_reducer_options();
+    let options = node.operator.options::<ReducerOptions<'_>>();
     let keep_dims = options.is_some_and(|options| options.keep_dims());
     let value = node.value(0)?;
     let rank = value.dims.len();

@@ -7,12 +7,11 @@ use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::tflite::node::Node;
+use crate::import::tflite::options::ResizeNearestNeighborOptions;
 
 /// Each row and column of the output is the nearest of the input.
 pub(super) fn nearest_neighbor(node: &mut Node<'_, '_>) -> Translated {
-    let options = node
-        .operator
-        .builtin_options_as_resize_nearest_neighbor_options();
+    let options = node.operator.options::<ResizeNearestNeighborOptions<'_>>();
     let mode = Mode {
         align_corners: options.is_some_and(|options| options.align_corners()),
         half_pixel_centers: options.is_some_and(|options| options.half_pixel_centers()),

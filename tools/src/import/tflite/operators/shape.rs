@@ -2,6 +2,7 @@
 
 use super::{Translated, one};
 use crate::import::tflite::node::{Node, Source, axis};
+use crate::import::tflite::options::{ReshapeOptions, SqueezeOptions};
 use crate::import::tflite::tensor::elements;
 use crate::import::{NodeProblem, Value};
 
@@ -36,7 +37,7 @@ pub(super) fn reshape(node: &mut Node<'_, '_>) -> Translated {
     {
         Some(_) => node.integers(1, "shape")?,
         None => {
-            let options = node.operator.builtin_options_as_reshape_options();
+            let options = node.operator.options::<ReshapeOptions<'_>>();
             let shape = options.and_then(|options| options.new_shape());
             let shape: Vec<i64> = shape.iter().flatten().map(i64::from).collect();
             match node
@@ -74,7 +75,7 @@ pub(super) fn reshape(node: &mut Node<'_, '_>) -> Translated {
 pub(super) fn squeeze(node: &mut Node<'_, '_>) -> Translated {
     let value = node.value(0)?;
     let rank = value.dims.len();
-    let options = node.operator.builtin_options_as_squeeze_options();
+    let options = node.operator.options::<SqueezeOptions<'_>>();
     let axes = options.and_then(|options| options.squeeze_dims());
     let axes = axes.iter().flatten().map(|found| axis(found.into(), rank));
     let axes = axes.collect::<Result<Vec<usize>, _>>()?;
