@@ -87,7 +87,7 @@ pub(super) fn print_files(files: &Files) {
 }
 
 /// The data set of a run: where the command line says, built in, or where it was when the run began.
-fn collection(
+pub(super) fn collection(
     checkpoint: &Checkpoint,
     folder: Option<&Path>,
 ) -> Result<Collection, Failure> {
