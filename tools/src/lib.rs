@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod compare;
 pub mod dataset;
 pub mod device;
 pub mod evaluate;
@@ -18,11 +19,13 @@ pub mod model_file;
 pub mod network;
 pub mod npy;
 pub mod optimize;
+mod page;
 pub mod picture;
 pub mod random;
 pub mod recipe;
 pub mod report;
 pub mod samples;
+mod svg;
 pub mod train;
 pub mod transform;
 pub mod verify;

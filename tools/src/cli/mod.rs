@@ -7,6 +7,7 @@ mod bench_device;
 #[cfg(not(feature = "opencl"))]
 #[path = "bench_without_device.rs"]
 mod bench_device;
+mod compare;
 mod demo;
 mod device;
 mod devices;
@@ -50,6 +51,7 @@ struct CommandLine {
 enum Command {
     Train(train::Arguments),
     Report(report::Arguments),
+    Compare(compare::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
     Verify(verify::Arguments),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
     let result = match CommandLine::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Report(arguments) => report::run(&arguments).map(done),
+        Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Verify(arguments) => verify::run(&arguments),

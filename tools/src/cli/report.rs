@@ -8,13 +8,14 @@ use super::{DATA_HELP, Failure, data};
 use crate::dataset::{Collection, ReadOptions};
 use crate::kernel_set;
 use crate::report::{Files, Report};
-use crate::train::Checkpoint;
+use crate::train::{Checkpoint, Origin};
 
 /// Show how a training run went and what its network gets wrong
 ///
 /// Runs the best network over the test pictures (over the validation pictures where the data set has none) and
-/// writes report.html, which needs nothing beside itself, and curves.png, confusion.png, mistakes.png and
-/// weights.png. `kinglet train` does the same at the end of a run.
+/// writes report.html, which needs nothing beside itself. For papers and slides there are curves.svg and confusion.svg
+/// beside it, and weights.png if the network begins with a convolution. `kinglet train` does the same at the end of a
+/// run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet report runs/fashion
@@ -41,7 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let checkpoint = Checkpoint::load(&arguments.run)?;
     let collection = collection(&checkpoint, arguments.data.as_deref())?;
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let report = Report::of_run(&checkpoint, &collection, kernels)?;
+    let origin = Origin::of_run(&arguments.run);
+    let report = Report::of_run(&checkpoint, origin, &collection, kernels)?;
     let folder = match (&arguments.out, arguments.run.is_dir()) {
         (Some(out), _) => out.as_path(),
         (None, true) => &arguments.run,
@@ -85,7 +87,10 @@ pub(super) fn print_files(files: &Files) {
 }
 
 /// The data set of a run: where the command line says, built in, or where it was when the run began.
-fn collection(checkpoint: &Checkpoint, folder: Option<&Path>) -> Result<Collection, Failure> {
+pub(super) fn collection(
+    checkpoint: &Checkpoint,
+    folder: Option<&Path>,
+) -> Result<Collection, Failure> {
     let options = ReadOptions::of_recipe(&checkpoint.recipe()?);
     if folder.is_some() {
         return Ok(data(folder, &options)?);

@@ -16,12 +16,14 @@ use crate::device::{self, DeviceChoice, Storage};
 use crate::kernel_set;
 use crate::recipe::Recipe;
 use crate::report::{self, Files};
-use crate::train::{CHECKPOINT_EVERY, Checkpoint, Ended, FitOptions, Observer, Report, Start, fit};
+use crate::train::{
+    CHECKPOINT_EVERY, Checkpoint, Ended, FitOptions, Observer, Origin, Report, Start, fit,
+};
 
 /// Train a recipe's network and keep its best epoch
 ///
-/// Writes DIR/checkpoint.postcard after each epoch and each minute, DIR/metrics.csv, and at the end
-/// DIR/report.html. The best epoch is the one with the lowest validation loss (or, as the recipe says, the highest
+/// Writes DIR/checkpoint.postcard after each epoch and each minute, DIR/metrics.csv, DIR/run.toml with the date and the
+/// machine, and at the end DIR/report.html with the figures that `kinglet report --help` tells of. The best epoch is the one with the lowest validation loss (or, as the recipe says, the highest
 /// accuracy); `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current batch and leaves a
 /// checkpoint that --resume continues, on the same kernel set or device bit for bit, and that can be exported too.
 ///
@@ -145,7 +147,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// Writes the report of the run that has just ended.
 fn write_report(collection: &Collection, options: &FitOptions) -> Result<Files, Failure> {
     let checkpoint = Checkpoint::load(options.folder)?;
-    let report = report::Report::of_run(&checkpoint, collection, options.kernels)?;
+    let origin = Origin::of_run(options.folder);
+    let report = report::Report::of_run(&checkpoint, origin, collection, options.kernels)?;
     Ok(report.write(options.folder)?)
 }
 

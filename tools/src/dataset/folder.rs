@@ -47,6 +47,11 @@ pub(super) fn open_folder(
         (None, None) => (folder.to_owned(), None),
     };
     let files = Files::find(&train, &options.classes)?;
+    let read = |files: Files, size: &Size| {
+        let names = files.names(folder);
+        let dataset = files.read(options.input.channels, size)?;
+        Ok::<_, DatasetError>(dataset.with_files(names))
+    };
     let classes = files.classes.clone();
     let test = test.map(|test| Files::find(&test, &classes)).transpose()?;
     let size = match options.resize {
@@ -55,10 +60,8 @@ pub(super) fn open_folder(
     };
     Ok(Collection {
         source: folder.display().to_string(),
-        train: files.read(options.input.channels, &size)?,
-        test: test
-            .map(|test| test.read(options.input.channels, &size))
-            .transpose()?,
+        train: read(files, &size)?,
+        test: test.map(|test| read(test, &size)).transpose()?,
         classes,
     })
 }
@@ -144,6 +147,15 @@ impl Files {
             classes: classes.to_vec(),
             labelled,
         })
+    }
+
+    /// The paths of all pictures from `root`.
+    fn names(&self, root: &Path) -> Vec<String> {
+        let name = |(path, _): &(PathBuf, u8)| {
+            let path = path.strip_prefix(root).unwrap_or(path);
+            path.display().to_string()
+        };
+        self.labelled.iter().map(name).collect()
     }
 
     /// Decodes all pictures, on all cores.

@@ -13,6 +13,8 @@ pub struct Dataset {
     shape: Shape,
     values: Values,
     labels: Vec<u8>,
+    /// The file of each sample, where each has one of its own.
+    files: Option<Vec<String>>,
 }
 
 /// All samples one after the other, NHWC.
@@ -85,7 +87,20 @@ impl Dataset {
             shape,
             values,
             labels,
+            files: None,
         })
+    }
+
+    /// The same with the file of each sample, as a person would look for it in the data set's folder.
+    ///
+    /// # Panics
+    /// If there is not one for each sample.
+    pub(super) fn with_files(self, files: Vec<String>) -> Self {
+        assert_eq!(files.len(), self.len(), "a file for each sample");
+        Self {
+            files: Some(files),
+            ..self
+        }
     }
 
     /// Number of samples; never 0.
@@ -135,6 +150,11 @@ impl Dataset {
         self.labels[index]
     }
 
+    /// The file of sample `index`, relative to the data set's folder, where each sample has one of its own.
+    pub fn file(&self, index: usize) -> Option<&str> {
+        self.files.as_ref()?.get(index).map(String::as_str)
+    }
+
     /// The classes of all samples.
     pub fn labels(&self) -> &[u8] {
         &self.labels
@@ -180,7 +200,7 @@ impl Dataset {
         Ok(Self {
             shape: Shape::new(size[0], size[1], self.shape.channels),
             values: Values::Pixels(resized),
-            labels: self.labels,
+            ..self
         })
     }
 
@@ -197,6 +217,10 @@ impl Dataset {
                 Values::Features(all) => Values::Features(gather(all, length, indices)),
             },
             labels: indices.iter().map(|&index| self.label(index)).collect(),
+            files: self.files.as_ref().map(|files| {
+                let file = |&index: &usize| files[index].clone();
+                indices.iter().map(file).collect()
+            }),
         }
     }
 
@@ -210,6 +234,7 @@ impl Dataset {
                 Values::Features(features) => Values::Features(features.split_off(at)),
             },
             labels: self.labels.split_off(count),
+            files: self.files.as_mut().map(|files| files.split_off(count)),
         };
         (self, rest)
     }
@@ -238,6 +263,28 @@ mod tests {
         assert_eq!(first.sample(0), Sample::Features(&[-2.5, -1.5]));
         assert_eq!(rest.sample(1), Sample::Features(&[1.5, 2.5]));
         assert_eq!((first.len(), rest.labels()), (1, &[1, 2][..]));
+    }
+
+    #[test]
+    fn samples_keep_their_files() {
+        let new = || {
+            Dataset::new(
+                Path::new("x"),
+                Shape::new(1, 1, 1),
+                vec![1, 2, 3],
+                vec![0; 3],
+            )
+            .unwrap()
+        };
+        assert_eq!(new().file(0), None);
+        let all = new().with_files(["a", "b", "c"].map(str::to_owned).to_vec());
+        let some = all.select(&[2, 0]).resized([2, 2]).unwrap();
+        assert_eq!(
+            [some.file(0), some.file(1), some.file(2)],
+            [Some("c"), Some("a"), None]
+        );
+        let (first, rest) = all.split_at(1);
+        assert_eq!([first.file(0), rest.file(1)], [Some("a"), Some("c")]);
     }
 
     #[test]

@@ -41,19 +41,11 @@ pub enum ReportError {
     Evaluate(#[from] EvaluateError),
     /// A picture could not be drawn.
     #[error("cannot draw a picture of the report: {0}")]
-    Draw(String),
+    Draw(image::ImageError),
     /// The page could not be made.
     #[error("cannot make the report's page: {0}")]
     Page(minijinja::Error),
     /// A file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-}
-
-impl<E: std::error::Error + Send + Sync> From<plotters::drawing::DrawingAreaErrorKind<E>>
-    for ReportError
-{
-    fn from(error: plotters::drawing::DrawingAreaErrorKind<E>) -> Self {
-        Self::Draw(error.to_string())
-    }
 }

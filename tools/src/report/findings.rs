@@ -44,6 +44,8 @@ pub struct Confused {
 pub struct Mistake {
     /// Its place in the part of the data set, from 0.
     pub index: usize,
+    /// Its file within the data set's folder, where it has one of its own.
+    pub file: Option<String>,
     /// The class that is right.
     pub label: String,
     /// The class it was taken for.
@@ -95,6 +97,7 @@ impl Findings {
                 .into_iter()
                 .map(|p| Mistake {
                     index: p.index,
+                    file: None,
                     label: labels[p.class].clone(),
                     predicted: labels[p.predicted].clone(),
                     probability: p.probability,
@@ -103,6 +106,13 @@ impl Findings {
                 .collect(),
             confusion,
         }
+    }
+}
+
+impl Findings {
+    /// The names of the classes.
+    pub(super) fn labels(&self) -> Vec<String> {
+        self.classes.iter().map(|c| c.label.clone()).collect()
     }
 }
 

@@ -3,70 +3,58 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 
-use super::confusion::COUNTED;
-use super::files::{Pictures, Themed};
-use super::{Report, ReportError, curves};
-use crate::inspect::grouped;
+use super::files::CONFUSION;
+use super::tiles::Tile;
+use super::{Report, ReportError, confusion, curves};
+use crate::page;
+use crate::svg::Drawing;
+use crate::train::Origin;
 
 const TEMPLATE: &str = include_str!("report.html");
 
 /// Side of the square that a mistake's picture has on the page, in widths of a letter (`rem`).
 const FRAME: f64 = 7.0;
 
-/// Fills the template. Every text is escaped: names of classes come from data sets.
+/// Fills the template.
 ///
 /// # Errors
-/// [`ReportError::Page`] with what the template engine said.
-pub(super) fn page(report: &Report, pictures: &Pictures) -> Result<String, ReportError> {
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    let mut filter = |name: &'static str, format: fn(f64) -> String| {
-        environment.add_filter(name, move |x: Value| number(&x, format));
-    };
-    filter("percent", |x| format!("{:.2} %", 100.0 * x));
-    filter("share", |x| format!("{:.1}", 100.0 * x));
-    filter("fixed", |x| format!("{x:.4}"));
-    filter("two", |x| format!("{x:.2}"));
-    filter("tenths", |x| format!("{x:.1}"));
-    filter("whole", |x| grouped(x.round() as u64));
-    filter("short", curves::shortest);
-    environment.add_filter("grouped", grouped);
-    let inline = |png: &[u8]| {
-        let data = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png));
-        Value::from_safe_string(data)
-    };
-    let both = |picture: &Themed| context! { light => inline(&picture.light), dark => inline(&picture.dark) };
-    let panels = pictures.panels.iter();
+/// [`ReportError::Draw`], or [`ReportError::Page`] with what the template engine said.
+pub(super) fn page(report: &Report) -> Result<String, ReportError> {
+    let inline = |drawing: &Drawing, label: &str| Value::from_safe_string(drawing.inline(label));
+    let panels = curves::panels(&report.history, report.best_epoch);
     let panels: Vec<Value> = panels
-        .map(|(title, picture)| context! { title => *title, picture => both(picture) })
+        .iter()
+        .map(|panel| inline(&panel.drawing(), &format!("{} by epoch", panel.title)))
         .collect();
-    let mistakes = report.mistakes.iter().zip(&pictures.mistakes);
-    let mistakes: Vec<Value> = mistakes
-        .map(|(tile, png)| {
-            let (width, height) = tile.fitted(FRAME);
-            context! { data => inline(png), width, height }
-        })
-        .collect();
-    let page = environment.render_str(
-        TEMPLATE,
-        context! {
-            report => Value::from(Serde(report)),
-            panels,
-            confusion => both(&pictures.confusion),
-            large => report.findings.classes.len() > COUNTED,
-            mistakes,
-            weights => pictures.weights.as_ref().map(both),
-        },
-    );
-    page.map_err(ReportError::Page)
-}
-
-/// A number as `format` has it; a dash where there is none.
-fn number(value: &Value, format: fn(f64) -> String) -> String {
-    match f64::try_from(value.clone()) {
-        Ok(x) if x.is_finite() => format(x),
-        _ => "–".to_owned(),
-    }
+    let findings = &report.findings;
+    let matrix = confusion::drawing(&findings.labels(), &findings.confusion);
+    let picture = |tile: &Tile, side| {
+        let (width, height) = tile.fitted(side);
+        let data = format!(
+            "data:image/png;base64,{}",
+            BASE64_STANDARD.encode(tile.png()?)
+        );
+        Ok(context! { data => Value::from_safe_string(data), width, height })
+    };
+    let pictures = |tiles: &[Tile], side| -> Result<Vec<Value>, ReportError> {
+        tiles.iter().map(|tile| picture(tile, side)).collect()
+    };
+    let weights = report.first_layer.as_ref();
+    let weights = weights.map(|weights| pictures(&weights.tiles, weights.side()));
+    let origin = report.origin.as_ref();
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let values = context! {
+        report => Value::from(Serde(report)),
+        date => or_dash(origin.map(|origin| origin.date.clone())),
+        machine => or_dash(origin.map(Origin::machine)),
+        kinglet => or_dash(origin.map(|origin| origin.kinglet.clone())),
+        panels,
+        confusion => inline(&matrix, CONFUSION),
+        confusion_width => matrix.width(),
+        mistakes => pictures(&report.mistakes, FRAME)?,
+        weights => weights.transpose()?,
+    };
+    page::render(TEMPLATE, values).map_err(ReportError::Page)
 }

@@ -4,7 +4,6 @@
 //! the run's data set. [`Report::write`] puts `report.html` and its pictures into a folder. What a report says
 //! depends on the run, the data and the kernel set alone, so writing it again changes nothing.
 
-mod canvas;
 mod confusion;
 mod curves;
 mod error;
@@ -29,7 +28,7 @@ use crate::graph::Graph;
 use crate::inspect;
 use crate::model_file::ModelFile;
 use crate::recipe::Recipe;
-use crate::train::{Checkpoint, EpochMetrics};
+use crate::train::{Checkpoint, EpochMetrics, Origin};
 use tiles::{Tile, Weights};
 
 /// Mistakes that are shown.
@@ -78,6 +77,10 @@ pub struct Report {
     pub images_per_second: f64,
     /// The kernel set that trained.
     pub kernels: String,
+    /// When and where it trained; none for runs of earlier versions.
+    pub origin: Option<Origin>,
+    /// The time that all epochs took.
+    pub training_seconds: f64,
     /// How the network did.
     pub findings: Findings,
     /// All epochs.
@@ -108,13 +111,14 @@ pub struct FirstLayer {
 }
 
 impl Report {
-    /// Runs the best network of `checkpoint` over the test part of `collection`, the data set that the run was
+    /// Runs the best network of `checkpoint`, which was trained at `origin`, over the test part of `collection`, the data set that the run was
     /// trained on; without a test part over the validation part, and without that over the training part.
     ///
     /// # Errors
     /// [`ReportError`] if no epoch is complete, or the data set is not the run's.
     pub fn of_run(
         checkpoint: &Checkpoint,
+        origin: Option<Origin>,
         collection: &Collection,
         kernels: &'static dyn BackwardKernels,
     ) -> Result<Self, ReportError> {
@@ -145,7 +149,10 @@ impl Report {
             name.cloned().unwrap_or_else(|| class.to_string())
         };
         let labels: Vec<String> = (0..model.output().len()).map(label).collect();
-        let findings = Findings::new(&labels, &predictions, SHOWN_MISTAKES);
+        let mut findings = Findings::new(&labels, &predictions, SHOWN_MISTAKES);
+        for mistake in &mut findings.mistakes {
+            mistake.file = pictures.file(mistake.index).map(str::to_owned);
+        }
         let mistakes = findings.mistakes.iter();
         let mistakes = mistakes
             .map(|mistake| Tile::of(pictures, mistake.index))
@@ -165,6 +172,8 @@ impl Report {
             seed: recipe.train.seed,
             images_per_second: speeds.sum::<f64>() / history.len() as f64,
             kernels: checkpoint.kernels.clone(),
+            origin,
+            training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
             findings,
             history,
             network: inspect::Report::of_recipe(
@@ -181,7 +190,7 @@ impl Report {
         })
     }
 
-    /// Draws the pictures and writes `report.html` and the PNG files into `folder`, which is made if it is not there.
+    /// Draws the pictures and writes them and `report.html` into `folder`, which is made if it is not there.
     ///
     /// # Errors
     /// [`ReportError`]; each file is the old one or the new one.

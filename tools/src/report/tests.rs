@@ -68,7 +68,15 @@ fn run(collection: &Collection, layers: &str, epochs: usize, stopped: bool) -> C
 
 fn report(checkpoint: &Checkpoint, collection: &Collection) -> Result<Report, ReportError> {
     let kernels = kernel_set::select("portable").unwrap();
-    Report::of_run(checkpoint, collection, kernels)
+    Report::of_run(checkpoint, None, collection, kernels)
+}
+
+/// The page and the drawings of a report.
+fn written(report: &Report) -> [String; 3] {
+    let folder = tempfile::tempdir().unwrap();
+    report.write(folder.path()).unwrap();
+    ["report.html", "curves.svg", "confusion.svg"]
+        .map(|name| std::fs::read_to_string(folder.path().join(name)).unwrap())
 }
 
 /// Width, height and the number of different colours of a PNG file.
@@ -109,27 +117,28 @@ fn a_report_is_a_page_and_pictures_that_show_something() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("new");
     let files = report.write(&out).unwrap();
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 5);
-    for path in &files.pictures {
-        let (width, height, colours) = look_at(path);
-        assert!(width >= 600 && height >= 100 && colours >= 20, "{path:?}");
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 4);
+    assert_eq!(files.pictures.len(), 3);
+    let (width, height, colours) = look_at(&out.join("weights.png"));
+    assert!(width >= 150 && height >= 150 && colours >= 20);
+    for name in ["curves.svg", "confusion.svg"] {
+        let text = std::fs::read_to_string(out.join(name)).unwrap();
+        let addresses = external_references(&text);
+        assert_eq!(addresses.len(), 1, "{addresses:?}");
+        assert!(addresses[0].starts_with("www.w3.org/2000/svg\""));
+        assert!(text.contains("prefers-color-scheme: dark") && !text.contains("var("));
     }
-    let (width, height, _) = look_at(&out.join("curves.png"));
-    // Loss, accuracy and learning rate beside each other, at twice the size.
-    let panels = 2.0 * 3.0;
-    assert_eq!(
-        (width, height),
-        (
-            (panels * curves::WIDTH) as u32,
-            (2.0 * curves::HEIGHT) as u32
-        )
-    );
 
     let page = std::fs::read_to_string(&files.page).unwrap();
     assert_eq!(external_references(&page), Vec::<&str>::new());
     assert!(page.contains("&lt;b&gt;&quot;Öl&quot; &amp; 日本"));
     assert!(!page.contains("<b>\"Öl"));
     assert!(page.contains(long.trim_end()));
+    // Drawings are the same in the page and by themselves, but for where they stand.
+    let confusion = std::fs::read_to_string(out.join("confusion.svg")).unwrap();
+    let title = "<title>true: &lt;b&gt;&quot;Öl&quot; &amp; 日本\npredicted: ";
+    assert!(page.contains(title) && confusion.contains(title));
+    assert!(page.contains("<title>epoch 2"));
     // The page and the pictures are a function of the run.
     let again = folder.path().join("again");
     report.write(&again).unwrap();
@@ -170,12 +179,100 @@ fn a_hundred_classes_in_colour_fit_on_a_sheet() {
     assert_eq!(report.findings.mistakes.len(), SHOWN_MISTAKES);
     let losses: Vec<f64> = report.findings.mistakes.iter().map(|m| m.loss).collect();
     assert!(losses.is_sorted_by(|a, b| a >= b), "{losses:?}");
-    let folder = tempfile::tempdir().unwrap();
-    report.write(folder.path()).unwrap();
-    let (width, height, colours) = look_at(&folder.path().join("confusion.png"));
-    // Cells of 12 units at two pixels each, and room for names and the scale.
-    assert!((2400..3000).contains(&width) && (2400..3000).contains(&height));
-    assert!(colours > 20);
+    let [page, _, confusion] = written(&report);
+    // No numbers in the cells, and no cell without a picture.
+    let cells = report.findings.confusion.concat();
+    let cells = cells.iter().filter(|count| **count > 0).count();
+    assert_eq!(confusion.matches("<g class=\"cell").count(), cells);
+    assert_eq!(confusion.matches("small middle").count(), 0);
+    assert!(page.contains("true: 99\n"));
+}
+
+#[test]
+fn a_page_says_when_and_where_the_run_was_trained_and_a_dash_if_that_is_not_known() {
+    let collection = collection(Shape::new(6, 5, 1), 2);
+    let checkpoint = run(&collection, TWO, 1, false);
+    let unknown = report(&checkpoint, &collection).unwrap();
+    let known = Report {
+        origin: Some(Origin {
+            date: "2026-11-27 14:03 UTC".to_owned(),
+            kinglet: "7.8.9".to_owned(),
+            cpu: "A <fast> CPU".to_owned(),
+            threads: 5,
+            system: "An OS".to_owned(),
+        }),
+        training_seconds: 725.0,
+        ..unknown.clone()
+    };
+    let [page, ..] = written(&known);
+    for text in [
+        "<dd>2026-11-27 14:03 UTC</dd>",
+        "<dd>12 min 05 s</dd>",
+        "<dd>A &lt;fast&gt; CPU, 5 threads, An OS</dd>",
+        "<dd>7.8.9</dd>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let [page, ..] = written(&unknown);
+    assert_eq!(page.matches("<dd>–</dd>").count(), 3);
+}
+
+#[test]
+fn mistakes_are_named_by_their_files_where_they_have_any() {
+    let root = tempfile::tempdir().unwrap();
+    let classes = ["衬衫", "<i>"];
+    for (class, name) in classes.iter().enumerate() {
+        let folder = root.path().join("train").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let pictures = noise(Shape::new(6, 5, 1), 2, 10, 7 + class as u64);
+        for index in 0..pictures.len() {
+            let png = crate::picture::encode(pictures.shape(), pictures.image(index)).unwrap();
+            std::fs::write(folder.join(format!("{index}.png")), png).unwrap();
+        }
+    }
+    let text = format!("input = [1, 6, 5]\nlayers = [{TWO}]\n");
+    let recipe = Recipe::parse(&text, Path::new("x.toml")).unwrap();
+    let options = crate::dataset::ReadOptions::of_recipe(&recipe);
+    let mut collection = Collection::open(root.path(), &options).unwrap();
+    // Half of the pictures are told apart by nothing.
+    collection.test = Some(
+        collection
+            .train
+            .select(&[3, 12, 4, 15, 5, 16, 1, 18, 2, 19]),
+    );
+    let checkpoint = run(&collection, TWO, 1, false);
+    let report = report(&checkpoint, &collection).unwrap();
+    let [page, _, confusion] = written(&report);
+    assert!(!report.findings.mistakes.is_empty());
+    for mistake in &report.findings.mistakes {
+        let file = mistake.file.as_deref().unwrap();
+        assert!(file.starts_with("train/"), "{file}");
+        let file = crate::svg::escape(file).replace('/', "&#x2f;");
+        assert!(page.contains(&format!("<bdi>{file}</bdi>")), "{file}");
+    }
+    assert!(page.contains("衬衫") && confusion.contains(">衬衫</text>"));
+    assert!(!page.contains("<i>") && !confusion.contains("<i>"));
+}
+
+#[test]
+fn a_page_fits_a_phone_and_runs_nothing() {
+    let collection = collection(Shape::new(6, 5, 1), 2);
+    let checkpoint = run(&collection, TWO, 2, false);
+    let [page, ..] = written(&report(&checkpoint, &collection).unwrap());
+    let policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+    assert!(page.contains(policy) && page.contains("width=device-width"));
+    for forbidden in ["<script", "javascript:", "onload=", "onclick=", "font-src"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    // What may be wider than a phone scrolls in a box of its own.
+    let tables = page.matches("<table>").count();
+    let boxed = page
+        .matches("<div class=\"scroll\" tabindex=\"0\"><table>")
+        .count();
+    assert_eq!((tables, boxed), (4, 4));
+    assert!(page.contains("<div class=\"scroll matrix\""));
+    // The box of a diagram on a phone of 360 pixels is about as wide as the diagram, so its text is not made smaller.
+    assert!(crate::svg::chart::WIDTH <= 320.0 && crate::svg::BODY >= 12.0);
 }
 
 #[test]
@@ -192,7 +289,7 @@ fn without_a_convolution_in_front_there_is_no_picture_of_weights() {
     let old = folder.path().join("weights.png");
     std::fs::write(&old, "of another network").unwrap();
     let files = report.write(folder.path()).unwrap();
-    assert!(!old.exists() && files.pictures.len() == 3);
+    assert!(!old.exists() && files.pictures.len() == 2);
 }
 
 #[test]

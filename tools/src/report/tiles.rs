@@ -1,17 +1,11 @@
-//! Sheets of small pictures: the worst mistakes, and the weights of the first layer.
+//! Small pictures of pixels: the worst mistakes, and the weights of the first layer.
 
 use kinglet_kernels::Shape;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
 
-use super::canvas::{BODY, TITLE, Theme, blit, draw, font, px, shortened, write};
-use super::findings::Mistake;
 use super::{FirstLayer, ReportError};
 use crate::dataset::{Dataset, Sample};
 use crate::network::{Network, Operation, Role};
-
-const MARGIN: f64 = 14.0;
-const HEADER: f64 = 34.0;
+use crate::picture;
 
 /// A small picture in three channels.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +57,14 @@ impl Tile {
         }
     }
 
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// [`ReportError::Draw`].
+    pub(super) fn png(&self) -> Result<Vec<u8>, ReportError> {
+        picture::encode(self.shape, &self.pixels).map_err(ReportError::Draw)
+    }
+
     /// Width and height within a square of `side`. What is much longer than wide is made less so: a line one
     /// pixel high could not be seen.
     pub(super) fn fitted(&self, side: f64) -> (f64, f64) {
@@ -75,80 +77,11 @@ impl Tile {
     }
 }
 
-/// Side of the square that a mistake's picture has, in units.
-const PICTURE: f64 = 112.0;
-/// Width and height of a mistake with its words.
-const CARD: (f64, f64) = (140.0, 176.0);
-const COLUMNS: usize = 6;
-/// The sheet's title: what stands below each picture.
-const WORST: &str = "Worst mistakes: true class, predicted class";
-
-/// Draws the mistakes as a PNG file, the worst first. `tiles` are their pictures.
-///
-/// # Errors
-/// [`ReportError::Draw`].
-pub(super) fn mistakes(
-    mistakes: &[Mistake],
-    tiles: &[Tile],
-    theme: &Theme,
-) -> Result<Vec<u8>, ReportError> {
-    let rows = mistakes.len().div_ceil(COLUMNS).max(1);
-    let columns = mistakes.len().clamp(3, COLUMNS);
-    let width = 2.0 * MARGIN + CARD.0 * columns as f64;
-    let height = match mistakes {
-        [] => HEADER + 40.0,
-        _ => HEADER + MARGIN + CARD.1 * rows as f64,
-    };
-    draw(width, height, theme, |area| {
-        let title = font(TITLE, theme.ink, HPos::Left, VPos::Center);
-        let at = (px(MARGIN), px(HEADER / 2.0));
-        write(area, WORST, at, &title)?;
-        let ink = font(BODY, theme.ink, HPos::Left, VPos::Center);
-        let wrong = font(BODY, theme.validation, HPos::Left, VPos::Center);
-        let muted = font(10.0, theme.muted, HPos::Left, VPos::Center);
-        if mistakes.is_empty() {
-            let at = (px(MARGIN), px(HEADER + 12.0));
-            return write(area, "None: every picture is right.", at, &ink);
-        }
-        for (place, (mistake, tile)) in mistakes.iter().zip(tiles).enumerate() {
-            let left = MARGIN + CARD.0 * (place % COLUMNS) as f64;
-            let top = HEADER + 4.0 + CARD.1 * (place / COLUMNS) as f64;
-            let (w, h) = tile.fitted(PICTURE);
-            let corner = (px(left), px(top + (PICTURE - h) / 2.0));
-            blit(area, tile.shape, &tile.pixels, corner, (px(w), px(h)))?;
-            let frame = [
-                (corner.0 - 1, corner.1 - 1),
-                (corner.0 + px(w), corner.1 + px(h)),
-            ];
-            let thin = theme.grid.stroke_width(px(0.5) as u32);
-            area.draw(&Rectangle::new(frame, thin))?;
-            let room = px(CARD.0 - 14.0);
-            let percent = format!(" ({:.0} %)", 100.0 * mistake.probability);
-            let name_room = room - super::canvas::width_of(area, &percent, &wrong);
-            let name = shortened(area, &mistake.predicted, &wrong, name_room);
-            let lines = [
-                (shortened(area, &mistake.label, &ink, room), &ink, 12.0),
-                (format!("{name}{percent}"), &wrong, 28.0),
-                (
-                    format!("loss {:.2}, picture {}", mistake.loss, mistake.index),
-                    &muted,
-                    43.0,
-                ),
-            ];
-            for (text, style, below) in lines {
-                let at = (px(left), px(top + PICTURE + below));
-                write(area, &text, at, style)?;
-            }
-        }
-        Ok(())
-    })
-}
-
 /// The weights of the first layer that has any, where it looks at the picture itself.
 #[derive(Debug, Clone)]
 pub(super) struct Weights {
     pub(super) layer: FirstLayer,
-    tiles: Vec<Tile>,
+    pub(super) tiles: Vec<Tile>,
 }
 
 /// More are not drawn.
@@ -190,38 +123,45 @@ impl Weights {
         })
     }
 
-    /// Draws them as a PNG file.
+    /// Side of the square that a tile has on a page, in widths of a letter (`rem`).
+    pub(super) fn side(&self) -> f64 {
+        match self.tiles.len() {
+            0..=16 => 5.0,
+            17..=64 => 3.4,
+            _ => 2.4,
+        }
+    }
+
+    /// All tiles on a white sheet, as a PNG file.
     ///
     /// # Errors
     /// [`ReportError::Draw`].
-    pub(super) fn picture(&self, theme: &Theme) -> Result<Vec<u8>, ReportError> {
-        const WIDEST: f64 = 720.0;
-        const GAP: f64 = 8.0;
-        let side = match self.tiles.len() {
-            0..=16 => 80.0,
-            17..=64 => 52.0,
-            _ => 37.0,
-        };
-        let (w, h) = self.tiles.first().map_or((side, side), |t| t.fitted(side));
-        let columns = (((WIDEST + GAP) / (w + GAP)) as usize).max(1);
-        // Full rows look best: 16 tiles as 8 and 8 rather than 15 and 1.
-        let rows = self.tiles.len().div_ceil(columns).max(1);
+    pub(super) fn sheet(&self) -> Result<Vec<u8>, ReportError> {
+        /// Pixels between tiles and around them.
+        const GAP: usize = 8;
+        /// About the side of a tile, in pixels.
+        const SIDE: usize = 80;
+        let shape = self.tiles.first().map_or(Shape::new(1, 1, 3), |t| t.shape);
+        let scale = (SIDE / shape.height.max(shape.width)).max(1);
+        let (height, width) = (shape.height * scale + GAP, shape.width * scale + GAP);
+        // About as wide as high, in full rows: 16 tiles as 8 and 8 rather than 15 and 1.
+        let columns = (1..=self.tiles.len()).find(|n| n * n * width >= self.tiles.len() * height);
+        let rows = self.tiles.len().div_ceil(columns.unwrap_or(1)).max(1);
         let columns = self.tiles.len().div_ceil(rows).max(1);
-        let width = (2.0 * MARGIN + (w + GAP) * columns as f64 - GAP).max(320.0);
-        let height = HEADER + MARGIN + (h + GAP) * rows as f64 - GAP;
-        draw(width, height, theme, |area| {
-            let title = font(TITLE, theme.ink, HPos::Left, VPos::Center);
-            let text = format!("Weights of {}", self.layer.layer);
-            let text = shortened(area, &text, &title, px(width - 2.0 * MARGIN));
-            write(area, &text, (px(MARGIN), px(HEADER / 2.0)), &title)?;
-            for (place, tile) in self.tiles.iter().enumerate() {
-                let left = MARGIN + (w + GAP) * (place % columns) as f64;
-                let top = HEADER + (h + GAP) * (place / columns) as f64;
-                let at = (px(left), px(top));
-                blit(area, tile.shape, &tile.pixels, at, (px(w), px(h)))?;
+        let sheet = Shape::new(rows * height + GAP, columns * width + GAP, 3);
+        let mut pixels = vec![255; sheet.len()];
+        for (place, tile) in self.tiles.iter().enumerate() {
+            let top = GAP + place / columns * height;
+            let left = GAP + place % columns * width;
+            for y in 0..shape.height * scale {
+                for x in 0..shape.width * scale {
+                    let from = 3 * (y / scale * shape.width + x / scale);
+                    let to = 3 * ((top + y) * sheet.width + left + x);
+                    pixels[to..to + 3].copy_from_slice(&tile.pixels[from..from + 3]);
+                }
             }
-            Ok(())
-        })
+        }
+        picture::encode(sheet, &pixels).map_err(ReportError::Draw)
     }
 }
 

@@ -8,6 +8,7 @@ use kinglet_kernels::BackwardKernels;
 
 use super::checkpoint::{self, Checkpoint, Subject};
 use super::loader::{Course, Loader, TrainingPictures};
+use super::origin::{self, Origin};
 use super::run::{METRICS, Run};
 use super::{
     CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
@@ -26,7 +27,7 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 pub struct FitOptions<'a> {
     /// The recipe's file, for messages.
     pub recipe_path: &'a Path,
-    /// The folder of `checkpoint.postcard` and `metrics.csv`; made if it is not there.
+    /// The folder of `checkpoint.postcard`, `metrics.csv` and `run.toml`; made if it is not there.
     pub folder: &'a Path,
     /// The kernel set.
     pub kernels: &'static dyn BackwardKernels,
@@ -180,6 +181,9 @@ pub fn fit(
     };
     // A folder that cannot be written to shows before the first epoch, not after it.
     run.write_metrics()?;
+    if run.is_under_way() {
+        Origin::now(trainer.threads()).save(options.folder)?;
+    }
     let training_pictures = TrainingPictures {
         pictures: &pictures,
         transforms: &recipe.data.transforms,
@@ -297,7 +301,7 @@ fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainEr
     }
     create_folder(options.folder)?;
     // What a run that died while writing has left.
-    for name in [checkpoint::FILE_NAME, METRICS] {
+    for name in [checkpoint::FILE_NAME, METRICS, origin::FILE_NAME] {
         remove_partial(&options.folder.join(name));
     }
     Ok(())

@@ -43,6 +43,11 @@ impl Run<'_> {
         patience.is_some_and(|patience| since >= patience)
     }
 
+    /// Whether there is an epoch left to train.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.checkpoint.progress.epochs < self.recipe.train.epochs && !self.out_of_patience()
+    }
+
     /// All epochs that are left; true if it was interrupted.
     pub(super) fn epochs(
         &mut self,
@@ -53,8 +58,7 @@ impl Run<'_> {
         let done = progress.epochs * self.batches + progress.batches;
         let all = self.recipe.train.epochs.saturating_mul(self.batches);
         self.observer.start(trainer, all.saturating_sub(done));
-        while self.checkpoint.progress.epochs < self.recipe.train.epochs && !self.out_of_patience()
-        {
+        while self.is_under_way() {
             let before = Instant::now();
             let seconds_before = self.checkpoint.progress.seconds;
             let complete = self.train_epoch(trainer, loader)?;

@@ -53,7 +53,10 @@ fn folders_are_classes_in_the_order_of_their_names() {
     assert_eq!(collection.train.shape(), Shape::new(2, 3, 1));
     assert_eq!(collection.train.image(0), [30; 6]);
     assert_eq!(collection.train.image(1), [10; 6]);
+    assert_eq!(collection.train.file(0), Some("train/a/deep/x.png"));
+    assert_eq!(collection.train.file(1), Some("train/b/1.PNG"));
     let test = collection.test.unwrap();
+    assert_eq!(test.file(0), Some("test/b/1.png"));
     assert_eq!((test.labels(), test.image(0)), (&[1][..], &[40; 6][..]));
 }
 

@@ -133,7 +133,7 @@ fn a_run_that_died_continues_from_its_last_checkpoint() {
     complete(run(&recipe, died.path(), Start::Resume, 0));
     assert!(without_times(died.path()) == without_times(whole.path()));
     assert_eq!(lines(died.path()), lines(whole.path()));
-    assert_eq!(std::fs::read_dir(died.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(died.path()).unwrap().count(), 3);
 }
 
 #[test]
@@ -159,7 +159,24 @@ fn a_folder_without_a_checkpoint_cannot_be_continued() {
     assert!(!nowhere.exists());
     // It can be begun anew without more ado.
     complete(run(&recipe, folder.path(), Start::New, 0));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_run_says_when_its_last_part_was_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(SMALL);
+    assert!(run(&recipe, folder.path(), Start::New, 2).is_ok());
+    assert_eq!(Origin::of_run(folder.path()).unwrap().threads, 2);
+    let file = folder.path().join("run.toml");
+    let long_ago = "date = \"1999-12-31 23:59 UTC\"\nkinglet = \"0\"\ncpu = \"x\"\nthreads = 1\nsystem = \"y\"\n";
+    std::fs::write(&file, long_ago).unwrap();
+    complete(run(&recipe, folder.path(), Start::Resume, 0));
+    assert_ne!(Origin::of_run(folder.path()).unwrap().cpu, "x");
+    // A run that is complete already is not trained again.
+    std::fs::write(&file, long_ago).unwrap();
+    complete(run(&recipe, folder.path(), Start::Resume, 0));
+    assert_eq!(Origin::of_run(folder.path()).unwrap().cpu, "x");
 }
 
 #[test]
