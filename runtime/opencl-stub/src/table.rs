@@ -114,7 +114,7 @@ unsafe extern "system" fn clGetPlatformIDs(
         None => CL_PLATFORM_NOT_FOUND_KHR,
     };
     if status != CL_PLATFORM_NOT_FOUND_KHR {
-        return status;
+        return known(status);
     }
     if !num_platforms.is_null() {
         // SAFETY: not null, so the caller has room for the number there.

@@ -3,6 +3,7 @@
 //! Tests with `small` in their names are small enough for a simulator that watches every access to memory.
 
 mod curve;
+mod faults;
 mod gradients;
 mod normalization;
 mod recipes;

@@ -39,11 +39,8 @@ programs keep is in target/opencl, which is removed first. `cargo xtask test` ru
 all other tests and leaves out the second.
 ";
 
-/// The test programs that compute on a device.
+/// The test programs that compute on a device, or on one with faults.
 const ON_DEVICE: &[&str] = &["device", "opencl"];
-
-/// The test programs that load the library with faults.
-const WITH_FAULTS: &[&str] = &["opencl_faults"];
 
 /// What a program waits that leaves the search for drivers to `ocl`.
 const WAIT_OF_OCL: Duration = Duration::from_secs(10);
@@ -91,7 +88,7 @@ pub(crate) fn without_pocl(steps: &mut Steps) {
 
 fn linking(counts: &mut Counts) -> Result<()> {
     // The program is built along with the tests that start it.
-    run(tests(&[ON_DEVICE, WITH_FAULTS].concat()).args(["--quiet", "--no-run"]))?;
+    run(tests(ON_DEVICE).args(["--quiet", "--no-run"]))?;
     let program = program();
     let has_opencl = elf::defines(&program, "clGetPlatformIDs")?;
     counts.add(has_opencl);
@@ -144,7 +141,7 @@ fn works_on_the_cpu(
 }
 
 fn pocl(counts: &mut Counts) -> Result<()> {
-    let mut cargo = tests(&[ON_DEVICE, WITH_FAULTS].concat());
+    let mut cargo = tests(ON_DEVICE);
     provide(&mut cargo)?;
     run_tests(counts, &mut cargo)
 }

@@ -74,7 +74,9 @@ fn every_command_of_the_readme_runs_as_it_stands() {
     assert!(names.len() > 10, "{help}");
     let shown = |name: &&str| {
         let words = format!("kinglet {name}");
-        lines.iter().any(|line| *line == words || line.starts_with(&format!("{words} ")))
+        lines
+            .iter()
+            .any(|line| *line == words || line.starts_with(&format!("{words} ")))
     };
     let missing: Vec<_> = names.iter().filter(|name| !shown(name)).collect();
     assert!(missing.is_empty(), "README.md does not show {missing:?}");

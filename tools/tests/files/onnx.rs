@@ -1,7 +1,7 @@
 //! ONNX files with random layers compute what ONNX Runtime computes, and damaged ones do no harm.
 //! `tests/golden/make_onnx.py` made the files.
 
-#[path = "../examples/conformance/case.rs"]
+#[path = "../../examples/conformance/case.rs"]
 mod case;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,10 @@
+//! What other frameworks compute against what kinglet does: layers and training of PyTorch's, files of its, ONNX's and
+//! TensorFlow Lite's.
+
+mod layers;
+mod onnx;
+mod pytorch;
+mod tflite;
+#[cfg(feature = "verify")]
+mod verify;
+mod weights;

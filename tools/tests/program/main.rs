@@ -1,0 +1,4 @@
+//! The program `kinglet` as people and other programs start it.
+
+mod bench;
+mod readme;
