@@ -25,4 +25,5 @@ pub mod report;
 pub mod samples;
 pub mod train;
 pub mod transform;
+#[cfg(feature = "verify")]
 pub mod verify;

@@ -39,7 +39,8 @@ pub(crate) fn verb(mut arguments: Arguments) -> Result<ExitCode> {
     }
     let mut program = Toolchain::default().cargo();
     program.args(["run", "--quiet", "--release", "-p", "kinglet-tools"]);
-    program.args(["--example", "conformance", "--"]);
+    // The importer and the runtime are all it takes.
+    program.args(["--no-default-features", "--example", "conformance", "--"]);
     // Cargo runs in the root of the repository, wherever this was started.
     if let Some(data) = data {
         program.arg(absolute(data)?);

@@ -36,6 +36,11 @@ pub(crate) const LIBRARIES: &[Library] = &[
         bare_metal: &[],
     },
     Library {
+        name: "kinglet-tools",
+        host: &["", "opencl"],
+        bare_metal: &[],
+    },
+    Library {
         name: "kinglet-board-common",
         host: &[""],
         bare_metal: &[""],
