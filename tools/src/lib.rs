@@ -1,8 +1,12 @@
-//! The host side of kinglet, in the order of the data: `dataset` and `recipe`, `network`, `train`.
+//! The host side of kinglet, in the order of the data: `dataset` and `recipe`, `network`, `train`. Without the feature
+//! `program` it is what other programs need: everything but the command line and what it draws.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "program")]
 pub mod bench;
+#[cfg(feature = "program")]
 pub mod cli;
+#[cfg(feature = "program")]
 pub mod compare;
 pub mod dataset;
 pub mod device;
@@ -12,6 +16,7 @@ pub mod file;
 pub mod fine_tune;
 pub mod graph;
 pub mod import;
+#[cfg(feature = "program")]
 pub mod inspect;
 pub mod kernel_set;
 pub mod mapped;
@@ -19,13 +24,17 @@ pub mod model_file;
 pub mod network;
 pub mod npy;
 pub mod optimize;
+#[cfg(feature = "program")]
 mod page;
 pub mod picture;
 pub mod random;
 pub mod recipe;
+#[cfg(feature = "program")]
 pub mod report;
 pub mod samples;
+#[cfg(feature = "program")]
 mod svg;
 pub mod train;
 pub mod transform;
+#[cfg(feature = "verify")]
 pub mod verify;

@@ -22,8 +22,8 @@ use crate::model_file::ModelFile;
 use crate::recipe::Recipe;
 use crate::report;
 use crate::train::{
-    BatchProgress, CHECKPOINT_EVERY, Checkpoint, Ended, EpochMetrics, FitOptions, Observer, Start,
-    Trainer, fit,
+    BatchProgress, CHECKPOINT_EVERY, Checkpoint, Ended, EpochMetrics, FitOptions, Observer, Origin,
+    Start, Trainer, fit,
 };
 use crate::{npy, picture};
 
@@ -175,7 +175,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     write_atomic(&out.join("tuned.kgl"), &tuned)?;
 
     let checkpoint = Checkpoint::load(out)?;
-    let report = report::Report::of_run(&checkpoint, &collection, kernels)?;
+    let origin = Origin::of_run(out);
+    let report = report::Report::of_run(&checkpoint, origin, &collection, kernels)?;
     report.write(out)?;
     finish(out, start);
     Ok(())

@@ -20,6 +20,10 @@ mod progress;
 mod report;
 mod run;
 mod train;
+#[cfg(feature = "verify")]
+mod verify;
+#[cfg(not(feature = "verify"))]
+#[path = "verify_without_tract.rs"]
 mod verify;
 mod worker;
 

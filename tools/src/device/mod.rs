@@ -78,7 +78,8 @@ pub enum DeviceError {
 }
 
 /// What weights and activations are stored in on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Storage {
     /// Results as on the CPU, but for the order of sums
     #[default]

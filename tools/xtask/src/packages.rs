@@ -40,7 +40,7 @@ pub(crate) const LIBRARIES: &[Library] = &[
     },
     Library {
         name: "kinglet-tools",
-        host: &[""],
+        host: &["", "program"],
         bare_metal: &[],
     },
     Library {

@@ -111,7 +111,6 @@ fn model(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> M
             output,
             node,
             initializer,
-            ..GraphProto::default()
         }),
         opset_import: vec![OperatorSetIdProto {
             domain: String::new(),
