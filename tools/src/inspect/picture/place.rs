@@ -8,6 +8,10 @@ const STEPS: usize = 300;
 const PUSHES: usize = 6;
 /// How much more a box keeps its place than a lane that is in its way.
 const BOX_MASS: f64 = 4.0;
+/// How hard lanes without a box draw what they belong to: a chain stands where its boxes want it.
+const LANE_PULL: f64 = 0.05;
+/// How hard everything is drawn to the middle, so that a long graph does not wander off to a side.
+const MIDDLE_PULL: f64 = 0.1;
 
 /// The middle of every item; `half` gives half of the room that it takes.
 pub(super) fn centers(rows: &Rows, half: impl Fn(Item) -> f64) -> Vec<Vec<f64>> {
@@ -31,6 +35,8 @@ struct Blocks {
     of: Vec<Vec<usize>>,
     /// How hard each is to push.
     masses: Vec<f64>,
+    /// Whether each has a box in it.
+    boxes: Vec<bool>,
     /// Neighbours in a row, and how far apart their middles must be.
     neighbours: Vec<(usize, usize, f64)>,
     /// What is connected.
@@ -42,7 +48,7 @@ struct Blocks {
 impl Blocks {
     fn new(rows: &Rows, half: impl Fn(Item) -> f64) -> Self {
         let mut of: Vec<Vec<usize>> = Vec::new();
-        let mut masses = Vec::new();
+        let (mut masses, mut boxes) = (Vec::new(), Vec::new());
         let mut links = Vec::new();
         for (rank, row) in rows.items.iter().enumerate() {
             let above = rank.checked_sub(1);
@@ -56,11 +62,11 @@ impl Blocks {
                 };
                 if block == masses.len() {
                     masses.push(0.0);
+                    boxes.push(false);
                 }
-                masses[block] += match item {
-                    Item::Box(_) => BOX_MASS,
-                    Item::Lane(_) => 1.0,
-                };
+                let is_box = matches!(item, Item::Box(_));
+                masses[block] += if is_box { BOX_MASS } else { 1.0 };
+                boxes[block] |= is_box;
                 blocks.push(block);
             }
             if let Some(above) = above {
@@ -88,6 +94,7 @@ impl Blocks {
         Self {
             of,
             masses,
+            boxes,
             neighbours,
             links,
             start: start.iter().map(|(sum, count)| sum / count).collect(),
@@ -96,16 +103,16 @@ impl Blocks {
 
     /// Moves every block half of the way to the mean of what it is connected to.
     fn pull(&self, centers: &mut [f64]) {
-        let mut sums = vec![(0.0, 0.0); centers.len()];
+        let mut sums = vec![(0.0, MIDDLE_PULL); centers.len()];
         for &(a, b) in &self.links {
             for (block, other) in [(a, b), (b, a)] {
-                sums[block] = (sums[block].0 + centers[other], sums[block].1 + 1.0);
+                let weight = if self.boxes[other] { 1.0 } else { LANE_PULL };
+                let sum = &mut sums[block];
+                *sum = (sum.0 + weight * centers[other], sum.1 + weight);
             }
         }
-        for (center, (sum, count)) in centers.iter_mut().zip(sums) {
-            if count > 0.0 {
-                *center += (sum / count - *center) / 2.0;
-            }
+        for (center, (sum, weight)) in centers.iter_mut().zip(sums) {
+            *center += (sum / weight - *center) / 2.0;
         }
     }
 
