@@ -287,7 +287,7 @@ fn finish(out: &Path, start: Instant) {
    model.kgl   the model, with the layers that may be trained on a device
    head.kgh    the fine-tuned head, as a device saves it
    tuned.kgl   the model with that head
-   checkpoint.postcard, metrics.csv, fashion.toml    the training run
+   checkpoint.postcard, metrics.csv, run.toml, fashion.toml    the training run
 
 Try next:
    kinglet run {out}/model.kgl --input {out}/test-0.png
