@@ -23,7 +23,7 @@ use crate::train::Checkpoint;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet compare runs/fashion runs/again
-  kinglet compare runs/* -o compare.html            the curves of all runs over each other, in one page
+  kinglet compare runs/* -o compare.html       and a page with all curves
   kinglet compare runs/* --json")]
 pub(super) struct Arguments {
     /// Folders that `kinglet train` wrote, or their checkpoint files; two at least

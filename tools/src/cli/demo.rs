@@ -313,8 +313,8 @@ fn finish(out: &Path, start: Instant) {
    model.kgl        the model, with the layers that may be trained on a device
    head.kgh         the fine-tuned head, as a device saves it
    tuned.kgl        the model with that head
-   photograph.png, batch.npy                         a photograph and {BATCH} of them, to be run
-   checkpoint.postcard, metrics.csv, fashion.toml    the training run
+   photograph.png, batch.npy    a photograph and {BATCH} of them, to be run
+   checkpoint.postcard, metrics.csv, run.toml, fashion.toml    the training run
 
 Try next:
    {kinglet} run {out}/model.kgl --input {out}/photograph.png

@@ -1,4 +1,4 @@
-//! `kinglet inspect`: a recipe or a model file as a table.
+//! `kinglet inspect`: a recipe or a model file as a table, and as a picture.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,23 @@ use clap::Args;
 
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
+use crate::file::write_atomic;
 use crate::graph::Graph;
-use crate::inspect::Report;
+use crate::inspect::{Report, picture};
 use crate::model_file::ModelFile;
 use crate::network::Network;
 use crate::recipe::Recipe;
 
 /// Show the layers, parameters, MACs and memory of a recipe or a model
 ///
-/// For a recipe the memory is that of the model it would export to; nothing is trained.
+/// For a recipe the memory is that of the model it would export to; nothing is trained. --svg draws the graph that is
+/// run, from top to bottom: a box for each operator, with its output's shape, type and bytes, and lines from what it
+/// reads. More is told when one points at them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet inspect tools/recipes/lesson.toml
   kinglet inspect tools/recipes/fashion.toml --fine-tune last=2
+  kinglet inspect model.kgl --svg model.svg
   kinglet inspect model.kgl --json")]
 pub(super) struct Arguments {
     /// A recipe (.toml) or a model file (.kgl)
@@ -26,6 +30,9 @@ pub(super) struct Arguments {
     /// For a recipe: count the memory to train the last K linear layers on a device
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
+    /// Draw the graph as an SVG file, for bright and dark screens
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -36,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .file
         .extension()
         .is_some_and(|e| e.eq_ignore_ascii_case("toml"));
-    let report = if is_recipe {
+    let (file, report) = if is_recipe {
         let recipe = Recipe::load(&arguments.file)?;
         let settings = ExportSettings {
             normalize: recipe.data.normalize.clone(),
@@ -54,15 +61,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bytes.len(),
         );
         report.labels = recipe.classes;
-        report
+        (file, report)
     } else {
         let file = ModelFile::read(&arguments.file)?;
-        Report::of_model(&file.model(), file.bytes().len())
+        let report = Report::of_model(&file.model(), file.bytes().len());
+        (file, report)
     };
+    if let Some(path) = &arguments.svg {
+        let drawing = picture(&file.model(), file.bytes().len());
+        write_atomic(path, drawing.as_bytes())?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
+        if let Some(path) = &arguments.svg {
+            println!("picture           {}", path.display());
+        }
     }
     Ok(())
 }

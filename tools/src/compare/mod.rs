@@ -139,15 +139,14 @@ impl Comparison {
     /// Compares `runs`.
     pub fn new(runs: Vec<Run>) -> Self {
         let mut differences = Vec::new();
-        let facts: [(&str, fn(&Run) -> &String); 2] = [
-            ("data set", |run| &run.data),
-            ("kernels", |run| &run.kernels),
-        ];
-        for (key, value) in facts {
-            if runs.iter().any(|run| value(run) != value(&runs[0])) {
-                let values = runs.iter().map(|run| Some(value(run).clone())).collect();
-                let key = key.to_owned();
-                differences.push(Setting { key, values });
+        let data: Vec<String> = runs.iter().map(|run| run.data.clone()).collect();
+        let kernels: Vec<String> = runs.iter().map(|run| run.kernels.clone()).collect();
+        for (key, values) in [("data set", data), ("kernels", kernels)] {
+            if values.iter().any(|value| *value != values[0]) {
+                differences.push(Setting {
+                    key: key.to_owned(),
+                    values: values.into_iter().map(Some).collect(),
+                });
             }
         }
         let settings: Vec<_> = runs.iter().map(|run| run.settings.as_slice()).collect();

@@ -2,6 +2,7 @@
 //! a device needs for all of it.
 
 mod node;
+mod picture;
 
 use kinglet::Model;
 use kinglet::kernels::Shape;
@@ -9,6 +10,7 @@ use kinglet::model::schema::DType;
 use kinglet::plan::{self, Plan};
 pub(crate) use node::describe;
 use node::{counts, element, reads};
+pub use picture::picture;
 use serde::Serialize;
 
 use crate::network::Architecture;

@@ -78,6 +78,13 @@ fn draw_cells(drawing: &mut Drawing, layout: &Layout, labels: &[String], counts:
     if !numbered {
         let corner = (layout.left, layout.top);
         drawing.rect("empty", corner, (layout.side, layout.side));
+        // Something to hold on to for the eye.
+        for class in (0..=labels.len()).step_by(10) {
+            let at = layout.cell * class as f64 - 0.25;
+            let (x, y) = (layout.left + at, layout.top + at);
+            drawing.line("grid", (x, corner.1), (x, corner.1 + layout.side));
+            drawing.line("grid", (corner.0, y), (corner.0 + layout.side, y));
+        }
     }
     for (y, row) in counts.iter().enumerate() {
         let total: usize = row.iter().sum();

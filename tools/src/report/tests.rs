@@ -272,7 +272,12 @@ fn a_page_fits_a_phone_and_runs_nothing() {
     assert_eq!((tables, boxed), (4, 4));
     assert!(page.contains("<div class=\"scroll matrix\""));
     // The box of a diagram on a phone of 360 pixels is about as wide as the diagram, so its text is not made smaller.
-    assert!(crate::svg::chart::WIDTH <= 320.0 && crate::svg::BODY >= 12.0);
+    let widths = page.split("<svg class=\"drawing\" viewBox=\"0 0 ").skip(1);
+    let widths = widths.map(|rest| rest.split(' ').next().unwrap().parse::<f64>().unwrap());
+    assert_eq!(widths.filter(|width| *width <= 320.0).count(), 4);
+    let sizes = crate::svg::STYLE.split("font-size: ").skip(1);
+    let mut sizes = sizes.map(|rest| rest.split("px").next().unwrap().parse::<f64>());
+    assert!(sizes.all(|size| size.unwrap() >= 11.0));
 }
 
 #[test]

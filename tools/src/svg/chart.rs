@@ -230,7 +230,7 @@ pub(crate) fn shortest(x: f64) -> String {
 }
 
 /// A number of any size with four digits that count.
-fn four_digits(x: f64) -> String {
+pub(crate) fn four_digits(x: f64) -> String {
     if x != 0.0 && x.abs() < 1e-3 {
         format!("{x:.3e}")
     } else if x.abs() < 10.0 {

@@ -35,11 +35,6 @@ impl Drawing {
         self.width
     }
 
-    /// Begins a group; classes say what its elements look like.
-    pub(crate) fn open(&mut self, class: &str) {
-        let _ = writeln!(self.body, "<g class=\"{class}\">");
-    }
-
     /// Begins a group that says `title` when one points at it.
     pub(crate) fn open_titled(&mut self, class: &str, title: &str) {
         let title = escape(title);

@@ -56,10 +56,11 @@ pub(crate) fn shortened(text: &str, size: f64, width: f64) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", kept.trim_end()))
 }
 
-/// The words of `text` in lines of at most `width`; a longer word has a line of its own, shortened.
+/// The words of `text` in lines of at most `width`; a longer word has a line of its own, shortened. Spaces that do not
+/// break are part of words.
 pub(crate) fn wrapped(text: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         if let Some(line) = lines.last_mut()
             && width_of(line, size) + width_of(word, size) + COLUMN * size <= width
         {
