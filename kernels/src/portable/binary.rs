@@ -30,17 +30,22 @@ pub(crate) fn for_each_run(
     };
     let mut sample = 0usize;
     for data in rows_of_mut(data, params.len()) {
-        params.nest.for_each_run((sample, 0), |from, to| {
-            let operand = operand.get(from..).unwrap_or_default();
-            let operand = match run.from {
-                0 => operand.first().map(|value| Operand::Value(*value)),
-                _ => operand.get(..run.extent).map(Operand::Run),
-            };
-            let data = data.get_mut(to..to.wrapping_add(run.extent));
-            if let (Some(operand), Some(data)) = (operand, data) {
-                f(operand, data);
-            }
-        });
+        params.nest.for_each_run(
+            (sample, 0),
+            // A function of its own would be compiled without the instructions of the SIMD set that calls it.
+            #[inline(always)]
+            |from, to| {
+                let operand = operand.get(from..).unwrap_or_default();
+                let operand = match run.from {
+                    0 => operand.first().map(|value| Operand::Value(*value)),
+                    _ => operand.get(..run.extent).map(Operand::Run),
+                };
+                let data = data.get_mut(to..to.wrapping_add(run.extent));
+                if let (Some(operand), Some(data)) = (operand, data) {
+                    f(operand, data);
+                }
+            },
+        );
         sample = sample.wrapping_add(step);
     }
 }

@@ -27,23 +27,28 @@ pub(crate) fn for_each_run<T: Copy>(
     let run = params.nest.run;
     let samples = rows_of(input, params.input_len());
     for (input, output) in samples.zip(rows_of_mut(output, params.output_len())) {
-        params.nest.for_each_run(params.starts, |from, to| {
-            if (run.from, run.to) == (1, 1) {
-                let from = input.get(from..from.wrapping_add(run.extent));
-                let to = output.get_mut(to..to.wrapping_add(run.extent));
-                if let (Some(from), Some(to)) = (from, to) {
-                    copy(from, to);
+        params.nest.for_each_run(
+            params.starts,
+            // As in `binary`: no function of its own.
+            #[inline(always)]
+            |from, to| {
+                if (run.from, run.to) == (1, 1) {
+                    let from = input.get(from..from.wrapping_add(run.extent));
+                    let to = output.get_mut(to..to.wrapping_add(run.extent));
+                    if let (Some(from), Some(to)) = (from, to) {
+                        copy(from, to);
+                    }
+                    return;
                 }
-                return;
-            }
-            let (mut from, mut to) = (from, to);
-            for _ in 0..run.extent {
-                if let (Some(from), Some(to)) = (input.get(from), output.get_mut(to)) {
-                    *to = *from;
+                let (mut from, mut to) = (from, to);
+                for _ in 0..run.extent {
+                    if let (Some(from), Some(to)) = (input.get(from), output.get_mut(to)) {
+                        *to = *from;
+                    }
+                    from = from.wrapping_add(run.from);
+                    to = to.wrapping_add(run.to);
                 }
-                from = from.wrapping_add(run.from);
-                to = to.wrapping_add(run.to);
-            }
-        });
+            },
+        );
     }
 }
