@@ -105,6 +105,9 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(target_endian = "big")]
+compile_error!("kinglet uses weights where they lie in the model file, which is little-endian: this target is not");
+
 #[cfg(any(feature = "std", test))]
 extern crate std;
 

@@ -18,8 +18,14 @@ pub(crate) fn required() -> DeviceInfo {
 
 /// The device, open, with the variant of each kernel at this place.
 pub(crate) fn with_variant(variant: usize) -> Arc<Executor> {
+    with_groups(variant, Options::default().max_groups)
+}
+
+/// The same, with so few work-groups in a launch that most work is launched in parts.
+pub(crate) fn with_groups(variant: usize, max_groups: usize) -> Arc<Executor> {
     let options = Options {
         tuning: Tuning::Fixed(variant),
+        max_groups,
         // One run of these tests may leave something for the next: that the device has passed its self-test.
         cache: std::env::var_os("KINGLET_CACHE_DIR").map(PathBuf::from),
         ..Options::default()

@@ -1,10 +1,10 @@
-//! The suite of the kernel sets, with each variant of the kernels.
+//! The suite of the kernel sets, with each variant of the kernels, and with launches in parts.
 
 use std::sync::LazyLock;
 
 use kinglet_kernels::{BackwardKernels, kernel_suite};
 
-use crate::device::with_variant;
+use crate::device::{with_groups, with_variant};
 use crate::on_device::OnDevice;
 
 /// Variants of the kernel that has the most.
@@ -43,6 +43,17 @@ fn device(at: usize) -> OnDevice {
     }
 }
 
+/// The device where a launch has three groups on an axis at most.
+fn parts() -> Option<&'static dyn BackwardKernels> {
+    static DEVICE: LazyLock<OnDevice> = LazyLock::new(|| OnDevice {
+        name: "in_parts",
+        executor: with_groups(0, 3),
+    });
+    let device: &'static OnDevice = &DEVICE;
+    Some(device)
+}
+
+kernel_suite!(in_parts, parts(), Within);
 kernel_suite!(variant_0, variant("variant_0", 0), Within);
 kernel_suite!(variant_1, variant("variant_1", 1), Within);
 kernel_suite!(variant_2, variant("variant_2", 2), Within);

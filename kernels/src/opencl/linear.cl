@@ -16,8 +16,10 @@ __kernel void linear(
 ) {
     const int lane = get_local_id(0);
     const int lanes = get_local_size(0);
-    const int first_output = get_group_id(1) * TILE_N;
-    const int first_sample = get_group_id(2) * TILE_M;
+    // Groups have one work-item on these. Where there are too many for one launch the numbers of groups begin anew in
+    // each, those of work-items do not.
+    const int first_output = get_global_id(1) * TILE_N;
+    const int first_sample = get_global_id(2) * TILE_M;
     input += input_at;
     weights += weights_at;
 
@@ -72,7 +74,7 @@ __kernel void linear(
         const int o = first_output + at - s * TILE_N;
         // A second group on dimension 0, if the device takes smaller ones than were asked for, is superfluous. (It
         // does not return earlier: PoCL miscompiles a return before a barrier.)
-        if (sample >= batch || o >= out_features || get_group_id(0) > 0)
+        if (sample >= batch || o >= out_features || get_global_id(0) != lane)
             continue;
         float sum = has_bias ? LOAD(bias, bias_at + o) : 0.0f;
         for (int i = 0; i < lanes; ++i)

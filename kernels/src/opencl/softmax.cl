@@ -16,7 +16,7 @@ __kernel void softmax(
     // A run beyond the last, and a second group on dimension 0, if the device takes smaller ones than were asked
     // for, have no elements. (They do not return: PoCL miscompiles a return before a barrier.)
     const int run = get_global_id(1);
-    const int end = run < runs && get_group_id(0) == 0 ? channels : 0;
+    const int end = run < runs && get_global_id(0) == lane ? channels : 0;
     data += data_at + run * channels;
     shared += get_local_id(1) * lanes;
 

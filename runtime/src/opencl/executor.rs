@@ -23,6 +23,9 @@ pub struct Options {
     pub build_limit: Duration,
     /// How variants of kernels are chosen.
     pub tuning: Tuning,
+    /// How many work-groups a launch may have on one axis; work that needs more is launched in parts. Some drivers
+    /// count them in 16 bits.
+    pub max_groups: usize,
 }
 
 impl Default for Options {
@@ -31,6 +34,7 @@ impl Default for Options {
             cache: None,
             build_limit: Duration::from_secs(60),
             tuning: Tuning::default(),
+            max_groups: u16::MAX as usize,
         }
     }
 }

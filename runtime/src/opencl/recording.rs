@@ -25,14 +25,14 @@ pub struct Recording {
 #[derive(Debug)]
 struct Launch {
     kernel: Kernel,
+    /// Where its work-items begin.
+    offset: [usize; 3],
     global: [usize; 3],
     local: [usize; 3],
     /// A kernel object does not keep the memory of its arguments.
     _memory: Vec<Mem>,
 }
 
-/// Work-groups on one axis: some drivers count them in 16 bits.
-const MAX_GROUPS: usize = u16::MAX as usize;
 /// Launches after which the driver is told to begin: some have room for not many more.
 const FLUSH_EVERY: usize = 32;
 
@@ -80,7 +80,7 @@ impl Recording {
                     &self.executor.queue,
                     &launch.kernel,
                     3,
-                    None,
+                    Some(launch.offset),
                     &launch.global,
                     Some(launch.local),
                     None::<core::Event>,
@@ -129,23 +129,28 @@ impl Recording {
             };
             set.map_err(|e| OpenClError::driver("clSetKernelArg", &e))?;
         }
-        let local = self.fit(&kernel, call.local, call.global);
+        let local = self.fit(&kernel, call.local);
         let mut global = call.global;
         for (global, local) in global.iter_mut().zip(local) {
             *global = global.next_multiple_of(local).max(local);
         }
-        self.launches.push(Launch {
-            kernel,
-            global,
-            local,
-            _memory: memory,
-        });
+        let most = self.executor.options.max_groups.max(1);
+        let most = local.map(|local| local.saturating_mul(most));
+        for (offset, global) in parts(global, most) {
+            self.launches.push(Launch {
+                kernel: kernel.clone(),
+                offset,
+                global,
+                local,
+                _memory: memory.clone(),
+            });
+        }
         Ok(())
     }
 
-    /// The wished size of a work-group, made larger where there would be too many groups, then smaller until the
-    /// device can run this kernel with it.
-    fn fit(&self, kernel: &Kernel, mut local: [usize; 3], global: [usize; 3]) -> [usize; 3] {
+    /// The wished size of a work-group, made smaller until the device can run this kernel with it. Never larger: its
+    /// local memory was sized for what was wished.
+    fn fit(&self, kernel: &Kernel, mut local: [usize; 3]) -> [usize; 3] {
         let info = self.executor.info();
         let of_kernel =
             core::get_kernel_work_group_info(kernel, info.id, KernelWorkGroupInfo::WorkGroupSize);
@@ -153,11 +158,8 @@ impl Recording {
             Ok(KernelWorkGroupInfoResult::WorkGroupSize(size)) => size.min(info.work_group),
             _ => info.work_group,
         };
-        for axis in 0..3 {
-            while global[axis].div_ceil(local[axis]) > MAX_GROUPS {
-                local[axis] *= 2;
-            }
-            local[axis] = local[axis].clamp(1, info.work_items[axis].max(1));
+        for (local, most) in local.iter_mut().zip(info.work_items) {
+            *local = (*local).clamp(1, most.max(1));
         }
         while local.iter().product::<usize>() > limit.max(1) {
             // The product is above 1, so the largest is.
@@ -167,6 +169,20 @@ impl Recording {
         }
         local
     }
+}
+
+/// `global` work-items in boxes of at most `most` on each axis: where each begins, and its extent.
+fn parts(global: [usize; 3], most: [usize; 3]) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
+    let starts = |axis: usize| (0..global[axis]).step_by(most[axis].max(1));
+    starts(2).flat_map(move |z| {
+        starts(1).flat_map(move |y| {
+            starts(0).map(move |x| {
+                let offset = [x, y, z];
+                let extent = |axis: usize| most[axis].min(global[axis] - offset[axis]);
+                (offset, [extent(0), extent(1), extent(2)])
+            })
+        })
+    })
 }
 
 /// A launch to be: a kernel, its arguments in their order, how many work-items.
