@@ -2,15 +2,17 @@
 //! takes the model that was just trained to an emulated microcontroller and compares bits.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
 use crate::firmware::{Payload, run_image};
-use crate::process::{run, target_dir};
+use crate::process::{command, run, target_dir};
 use crate::setup;
 use crate::setup::Purpose;
+use crate::steps::Counts;
 use crate::toolchain::Toolchain;
 
 pub(crate) const HELP: &str = "\
@@ -55,15 +57,30 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     );
     let out = target_dir().join("demo");
     // Not quiet: this builds the program, which takes a while the first time.
-    run(kinglet(&[]).arg("demo").arg("--out").arg(&out))?;
+    run(released(&[]).arg("demo").arg("--out").arg(&out))?;
     if !no_board {
-        board(&out)?;
+        board(&out, || released(&["--quiet"]))?;
     }
+    let report = out.join("report.html");
+    println!("\nThe report, for a browser: {}", report.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fine-tunes the model in `out` here and on the board.
-fn board(out: &std::path::Path) -> Result<()> {
+/// The same with the program as the tests have built it.
+pub(crate) fn check(counts: &mut Counts) -> Result<()> {
+    let out = target_dir().join("demo-tested");
+    let program = || command(target_dir().join("debug/kinglet"));
+    // What it learns is of no interest here.
+    let demo = run(program().args(["demo", "--epochs", "2", "--out"]).arg(&out));
+    counts.add(demo.is_ok());
+    demo?;
+    let board = board(&out, program);
+    counts.add(board.is_ok());
+    board
+}
+
+/// Fine-tunes the model in `out` on this machine, by the program `kinglet`, and on the board.
+fn board(out: &Path, kinglet: impl Fn() -> Command) -> Result<()> {
     println!(
         "\nThe same on a microcontroller: a Cortex-M4F with 2 MiB of flash and 640 KiB of RAM, emulated by QEMU."
     );
@@ -72,7 +89,7 @@ fn board(out: &std::path::Path) -> Result<()> {
         samples: Some(out.join("board/samples")),
     };
     println!("On this machine:");
-    run(kinglet(&["--quiet"])
+    run(kinglet()
         .arg("fine-tune")
         .args(&payload.model)
         .args(BOARD_LESSON)
@@ -101,10 +118,16 @@ fn board(out: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-/// The command line program, built with optimizations.
-fn kinglet(options: &[&str]) -> Command {
+/// The command line program, built with optimizations and without tract.
+fn released(options: &[&str]) -> Command {
     let mut cargo = Toolchain::default().cargo();
     cargo.args(["run", "--release"]).args(options);
-    cargo.args(["--package", "kinglet-tools", "--bin", "kinglet", "--"]);
+    cargo.args(["--package", "kinglet-tools", "--bin", "kinglet"]);
+    cargo.args([
+        "--no-default-features",
+        "--features",
+        "opencl,program",
+        "--",
+    ]);
     cargo
 }

@@ -13,7 +13,7 @@ use crate::sanitize::Extent;
 use crate::setup::{Purpose, TARGET};
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, for_target};
-use crate::{cross, firmware, fuzz, opencl, sanitize, sets, setup};
+use crate::{cross, demo, firmware, fuzz, opencl, sanitize, sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
@@ -24,13 +24,14 @@ this order (3 GB in target/):
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
   clippy            warnings are errors; every listed set of features
-  tests             unit tests, whole paths, every command of README.md and the demo; on Linux those on an
-                    OpenCL device too, which is PoCL. The kernel sets that must run are named
+  tests             unit tests, whole paths, every command of README.md; on Linux those on an OpenCL
+                    device too, which is PoCL. The kernel sets that must run are named
   opencl            without a library, without drivers, under Oclgrind (see `cargo xtask opencl --help`)
   doc tests         the examples in the documentation
   documentation     rustdoc; warnings are errors
   bare metal        kernels and runtime for a microcontroller, without an allocator
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
+  demo              `cargo xtask demo` with the program as the tests have built it
   aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
   fuzz              each fuzz target's committed inputs, then 15 s of others (see `cargo xtask fuzz --help`)
   address sanitizer and valgrind (see `cargo xtask sanitize --help`)
@@ -68,6 +69,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("documentation", |_| documentation());
     steps.run("bare metal", |_| bare_metal_builds());
     steps.run("firmware", firmware::check);
+    steps.run("demo", demo::check);
     if !quick {
         for machine in cross::machines() {
             steps.run(machine.name, |counts| machine.test(counts));
