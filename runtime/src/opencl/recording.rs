@@ -173,7 +173,7 @@ impl Recording {
 
 /// `global` work-items in boxes of at most `most` on each axis: where each begins, and its extent.
 fn parts(global: [usize; 3], most: [usize; 3]) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
-    let starts = |axis: usize| (0..global[axis]).step_by(most[axis].max(1));
+    let starts = move |axis: usize| (0..global[axis]).step_by(most[axis].max(1));
     starts(2).flat_map(move |z| {
         starts(1).flat_map(move |y| {
             starts(0).map(move |x| {
