@@ -106,7 +106,9 @@
 #![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
-compile_error!("kinglet uses weights where they lie in the model file, which is little-endian: this target is not");
+compile_error!(
+    "kinglet uses weights where they lie in the model file, which is little-endian: this target is not"
+);
 
 #[cfg(any(feature = "std", test))]
 extern crate std;
