@@ -27,7 +27,7 @@ const fn pair(first: u32, second: u32) -> u32 {
     first | second << 16
 }
 
-/// A buffer with a table at byte 24 that has all but `inners`, and an empty one at byte 60.
+/// A buffer with a table at byte 24 that has all but `inners`, and an empty one at byte 72.
 fn full() -> Vec<u8> {
     buffer(&[
         24,              // 0: the root
