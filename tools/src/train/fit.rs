@@ -334,6 +334,7 @@ fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainE
         return Err(TrainError::PictureShape {
             network,
             pictures,
+            noun: collection.train.noun(),
             source_name,
         });
     }
