@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, FineTuneLast};
+use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
 use crate::inspect::Report;
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Report::of_model(&file.model(), file.bytes().len())
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        document::print("inspect", &report)?;
     } else {
         print!("{report}");
     }

@@ -10,24 +10,30 @@ mod bench_device;
 mod demo;
 mod device;
 mod devices;
+mod document;
 mod eval;
 mod export;
 mod fine_tune;
 mod import;
 mod inspect;
+mod numbers;
+mod outputs;
 mod progress;
+mod recipes;
 mod report;
 mod run;
 mod train;
 mod verify;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::dataset::{Collection, Dataset, DatasetError, ReadOptions, embedded};
+use crate::dataset::{BUILT_IN, Collection, Dataset, DatasetError, ReadOptions, embedded};
+use crate::evaluate::EvaluateError;
 use crate::picture::Fit;
 
 /// What ends a command early: any error, whose text is all that is shown.
@@ -48,6 +54,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Recipes(recipes::Arguments),
     Train(train::Arguments),
     Report(report::Arguments),
     Export(export::Arguments),
@@ -68,7 +75,13 @@ pub fn main() -> ExitCode {
     // `kinglet eval ... | head` ends quietly once nobody reads.
     sigpipe::reset();
     let done = |()| ExitCode::SUCCESS;
-    let result = match CommandLine::parse().command {
+    let json = document::is_asked_for(std::env::args_os());
+    let command_line = match parse(std::env::args_os()) {
+        Ok(command_line) => command_line,
+        Err(error) => return document::refuse(&error, json),
+    };
+    let result = match command_line.command {
+        Command::Recipes(arguments) => recipes::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
@@ -87,9 +100,19 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
+            if json {
+                document::print_error(&failure.to_string(), 1);
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let command = numbers::with_negative_numbers(CommandLine::command());
+    let matches = command.try_get_matches_from(arguments)?;
+    CommandLine::from_arg_matches(&matches)
 }
 
 /// What `--data` may be, at length.
@@ -106,6 +129,17 @@ fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, Datase
         Some(path) => Collection::open(path, options),
         None => embedded()?.resized(options.resize),
     }
+}
+
+/// What does not fit the built-in data set was hardly meant for it.
+fn forgotten_data(error: EvaluateError, collection: &Collection) -> Failure {
+    if collection.source != BUILT_IN {
+        return error.into();
+    }
+    format!(
+        "{error}. That is the built-in data set, which is taken without --data: was --data DIR forgotten?"
+    )
+    .into()
 }
 
 /// `--resize`, as the libraries say it.
@@ -135,7 +169,7 @@ impl std::fmt::Display for Part {
 }
 
 impl Part {
-    /// The pictures of this part.
+    /// The samples of this part.
     fn of(self, collection: &Collection) -> Result<&Dataset, Failure> {
         match self {
             Self::Train => Ok(&collection.train),
@@ -166,3 +200,6 @@ impl std::str::FromStr for FineTuneLast {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
