@@ -165,7 +165,8 @@ fn the_worst_files_are_judged_slow() {
         };
         file.graph.extensions = vec![extension; 1 << 20];
     }));
-    assert_eq!(refused, Some(LoadError::Labels { found: 1 << 20 }));
+    let labels = 1 << 20;
+    assert!(matches!(refused, Some(LoadError::Labels { found, .. }) if found == labels));
 
     // A million tensors and nodes.
     let found = (1 << 20) + 1;

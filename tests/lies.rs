@@ -6,6 +6,7 @@ use kinglet::model::schema::{
 };
 use kinglet::model::{GraphSpec, OperatorSpec};
 use kinglet::{AlignedBytes, LoadError, Model};
+use kinglet_kernels::params::MAX_EXTENT;
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Padding, ParamsError, Shape, Unary, Window,
 };
@@ -458,7 +459,10 @@ fn node_cases() -> Vec<Case> {
                 let window = window.with_dilation(1 << 30, 1 << 30);
                 set_operator(file, 0, conv(window, 1, 0, 80));
             }),
-            params(ParamsError::TooLarge),
+            params(ParamsError::TooLarge {
+                found: 1 << 30,
+                limit: MAX_EXTENT,
+            }),
         ),
         (
             "pool of padding alone",
@@ -741,7 +745,13 @@ fn branch_cases() -> Vec<Case> {
                 },
                 eight,
             ),
-            params(0, ParamsError::TooLarge),
+            params(
+                0,
+                ParamsError::TooLarge {
+                    found: u32::MAX as usize,
+                    limit: MAX_EXTENT,
+                },
+            ),
         ),
         (
             "an axis named twice",
@@ -1086,7 +1096,10 @@ fn meaning_cases() -> Vec<Case> {
         (
             "two labels for three outputs",
             change(&|file| file.graph.labels.truncate(2)),
-            LoadError::Labels { found: 2 },
+            LoadError::Labels {
+                found: 2,
+                outputs: 3,
+            },
         ),
         (
             "a pool to be trained",

@@ -235,7 +235,7 @@ pub fn argmax(values: &[f32]) -> usize {
 }
 
 /// Where the model's outputs are probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
-fn least_probability(model: &Model<'_>) -> Option<f32> {
+pub(crate) fn least_probability(model: &Model<'_>) -> Option<f32> {
     const COPIES: u64 = bits::DEQUANTIZE_I8 | bits::RESHAPE_I8 | bits::RESHAPE_F32;
     let nodes: Vec<Node> = model.nodes().iter().collect();
     let is_copy = |node: &Node| node.operator.bit() & COPIES != 0;

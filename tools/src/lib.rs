@@ -20,6 +20,7 @@ pub mod import;
 pub mod inspect;
 pub mod kernel_set;
 pub mod mapped;
+pub mod meaning;
 pub mod model_file;
 pub mod network;
 pub mod npy;

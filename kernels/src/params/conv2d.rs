@@ -34,8 +34,8 @@ impl Conv2d {
         if input.channels == 0 || out_channels == 0 || groups == 0 {
             return Err(ParamsError::Zero);
         }
-        if input.channels > MAX_EXTENT || out_channels > MAX_EXTENT {
-            return Err(ParamsError::TooLarge);
+        if let Err(error) = ParamsError::within(&[input.channels, out_channels], MAX_EXTENT) {
+            return Err(error);
         }
         if !input.channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
             return Err(ParamsError::Groups {

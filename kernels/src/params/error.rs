@@ -1,6 +1,5 @@
 //! What is refused.
 
-use super::MAX_EXTENT;
 use crate::Shape;
 
 /// Why parameters were refused.
@@ -10,8 +9,14 @@ use crate::Shape;
 pub enum ParamsError {
     /// An extent, kernel, stride, dilation, channel or group count is 0.
     Zero,
-    /// A number is above [`MAX_EXTENT`] (or [`Linear::MAX_FEATURES`](super::Linear::MAX_FEATURES)).
-    TooLarge,
+    /// A number is above what it may be: [`MAX_EXTENT`](super::MAX_EXTENT),
+    /// [`Linear::MAX_FEATURES`](super::Linear::MAX_FEATURES) or [`Concat::MAX_INPUTS`](super::Concat::MAX_INPUTS).
+    TooLarge {
+        /// The number.
+        found: usize,
+        /// The largest that is possible.
+        limit: usize,
+    },
     /// The window spans more than the padded input has.
     WindowTooLarge {
         /// `dilation * (kernel - 1) + 1`.
@@ -55,6 +60,22 @@ pub enum ParamsError {
     Accumulator,
 }
 
+impl ParamsError {
+    /// Refuses the first of `numbers` that is above `limit`.
+    pub(super) const fn within(mut numbers: &[usize], limit: usize) -> Result<(), Self> {
+        while let [found, rest @ ..] = numbers {
+            if *found > limit {
+                return Err(Self::TooLarge {
+                    found: *found,
+                    limit,
+                });
+            }
+            numbers = rest;
+        }
+        Ok(())
+    }
+}
+
 impl core::fmt::Display for ParamsError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -62,7 +83,7 @@ impl core::fmt::Display for ParamsError {
                 f,
                 "extents, kernel, stride, dilation, channels and groups must be at least 1"
             ),
-            Self::TooLarge => write!(f, "a number is above the limit of {MAX_EXTENT}"),
+            Self::TooLarge { found, limit } => write!(f, "{found} is above the limit of {limit}"),
             Self::WindowTooLarge { span, padded } => write!(
                 f,
                 "the window spans {span} but the padded input has only {padded}"

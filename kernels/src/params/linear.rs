@@ -27,8 +27,8 @@ impl Linear {
         if in_features == 0 || out_features == 0 {
             return Err(ParamsError::Zero);
         }
-        if in_features > Self::MAX_FEATURES || out_features > Self::MAX_FEATURES {
-            return Err(ParamsError::TooLarge);
+        if let Err(error) = ParamsError::within(&[in_features, out_features], Self::MAX_FEATURES) {
+            return Err(error);
         }
         Ok(Self {
             in_features,

@@ -44,8 +44,8 @@ impl Pool2d {
         if input.channels == 0 {
             return Err(ParamsError::Zero);
         }
-        if input.channels > MAX_EXTENT {
-            return Err(ParamsError::TooLarge);
+        if let Err(error) = ParamsError::within(&[input.channels], MAX_EXTENT) {
+            return Err(error);
         }
         let p = &window.padding;
         if p.top > window.kernel_h / 2

@@ -227,11 +227,10 @@ impl Upsample {
         if input.is_empty() || factor_h == 0 || factor_w == 0 {
             return Err(ParamsError::Zero);
         }
-        if input.height.saturating_mul(factor_h) > MAX_EXTENT
-            || input.width.saturating_mul(factor_w) > MAX_EXTENT
-            || input.channels > MAX_EXTENT
-        {
-            return Err(ParamsError::TooLarge);
+        let rows = input.height.saturating_mul(factor_h);
+        let columns = input.width.saturating_mul(factor_w);
+        if let Err(error) = ParamsError::within(&[rows, columns, input.channels], MAX_EXTENT) {
+            return Err(error);
         }
         Ok(Self {
             input,
@@ -295,9 +294,7 @@ impl Concat {
         let Some(first) = inputs.first() else {
             return Err(ParamsError::Zero);
         };
-        if inputs.len() > Self::MAX_INPUTS {
-            return Err(ParamsError::TooLarge);
-        }
+        ParamsError::within(&[inputs.len()], Self::MAX_INPUTS)?;
         let (mut extent, mut lens) = (0usize, [0; Self::MAX_INPUTS]);
         for (len, shape) in lens.iter_mut().zip(inputs) {
             if shape.is_empty() {

@@ -2,6 +2,11 @@ use super::*;
 use crate::Shape;
 
 /// Sizes that PyTorch 2 gives for `Conv2d` and `MaxPool2d` of the same parameters.
+/// The error of a number above what it may be.
+fn too_large(found: usize, limit: usize) -> ParamsError {
+    ParamsError::TooLarge { found, limit }
+}
+
 #[test]
 fn output_sizes() {
     let size = |window: Window, extent, rounding| {
@@ -71,7 +76,11 @@ fn what_no_kernel_could_compute_is_refused() {
     );
     assert_eq!(
         conv(shape, MAX_EXTENT + 1, window, 1),
-        Err(ParamsError::TooLarge)
+        Err(too_large(MAX_EXTENT + 1, MAX_EXTENT))
+    );
+    assert_eq!(
+        too_large(40_000, MAX_EXTENT).to_string(),
+        "40000 is above the limit of 32768"
     );
     assert_eq!(
         conv(shape, 4, Window::new(5, 3), 1),
@@ -89,7 +98,8 @@ fn what_no_kernel_could_compute_is_refused() {
     let pool = Pool2d::new(shape, half, Rounding::Floor, CountPadding::Include);
     assert_eq!(pool.map(|_| ()), Err(ParamsError::PoolPadding));
     let linear = Linear::new(Linear::MAX_FEATURES + 1, 1, Activation::Identity);
-    assert_eq!(linear.map(|_| ()), Err(ParamsError::TooLarge));
+    const MOST: usize = Linear::MAX_FEATURES;
+    assert_eq!(linear.map(|_| ()), Err(too_large(MOST + 1, MOST)));
 }
 
 #[test]
@@ -194,7 +204,7 @@ fn joined_tensors_agree_along_the_other_axes() -> Result<(), ParamsError> {
     assert_eq!(along(Axis::Height, &[b])?, b);
     assert_eq!(along(Axis::Height, &[a, b]), Err(ParamsError::Concat));
     assert_eq!(along(Axis::Height, &[]), Err(ParamsError::Zero));
-    assert_eq!(along(Axis::Height, &[a; 5]), Err(ParamsError::TooLarge));
+    assert_eq!(along(Axis::Height, &[a; 5]), Err(too_large(5, 4)));
     let empty = Shape::new(0, 4, 5);
     assert_eq!(along(Axis::Height, &[a, empty]), Err(ParamsError::Zero));
     Ok(())

@@ -155,14 +155,9 @@ const fn axis_output(
     if extent == 0 || kernel == 0 || stride == 0 || dilation == 0 {
         return Err(ParamsError::Zero);
     }
-    if extent > MAX_EXTENT
-        || before > MAX_EXTENT
-        || after > MAX_EXTENT
-        || kernel > MAX_EXTENT
-        || stride > MAX_EXTENT
-        || dilation > MAX_EXTENT
-    {
-        return Err(ParamsError::TooLarge);
+    let numbers = [extent, before, after, kernel, stride, dilation];
+    if let Err(error) = ParamsError::within(&numbers, MAX_EXTENT) {
+        return Err(error);
     }
     let span = dilation * (kernel - 1) + 1;
     let padded = extent + before + after;

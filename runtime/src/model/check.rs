@@ -210,6 +210,7 @@ fn check_meaning(graph: &GraphView<'_>) -> Result<(), LoadError> {
     if !graph.labels.is_empty() && graph.labels.len() != outputs {
         return Err(LoadError::Labels {
             found: graph.labels.len(),
+            outputs,
         });
     }
     Ok(())

@@ -37,9 +37,19 @@ pub enum EncodeError {
         found: usize,
     },
     /// The file would be 4 GiB or more.
-    TooLarge,
+    TooLarge {
+        /// A number of bytes that does not fit into the file.
+        found: usize,
+    },
     /// The file would not load: why.
     Refused(LoadError),
+}
+
+impl EncodeError {
+    /// A number of bytes as the file has it.
+    pub(super) fn word(found: usize) -> Result<u32, Self> {
+        u32::try_from(found).map_err(|_| Self::TooLarge { found })
+    }
 }
 
 impl core::fmt::Display for EncodeError {
@@ -57,7 +67,11 @@ impl core::fmt::Display for EncodeError {
                 f,
                 "node {node} needs {expected} parameters of a kind but has {found}"
             ),
-            Self::TooLarge => write!(f, "the model file would be 4 GiB or more"),
+            Self::TooLarge { found } => write!(
+                f,
+                "the model file counts bytes up to {}, but would have to count to {found}",
+                u32::MAX
+            ),
             Self::Refused(reason) => write!(f, "the graph makes no valid model: {reason}"),
         }
     }
@@ -108,7 +122,7 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
     exchange_operands(&mut nodes, &tensors);
     let plan = solve(&lifetimes(&tensors, &nodes));
     for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
-        tensor.offset = u32::try_from(*offset).map_err(|_| EncodeError::TooLarge)?;
+        tensor.offset = EncodeError::word(*offset)?;
     }
     let labels: Vec<&str> = spec.labels.iter().map(String::as_str).collect();
     let graph = Graph {
@@ -236,8 +250,7 @@ fn assemble(
     let file_len = PREFIX_LEN + body.len();
 
     let word = |number: usize| -> Result<[u8; 4], EncodeError> {
-        let number = u32::try_from(number).map_err(|_| EncodeError::TooLarge)?;
-        Ok(number.to_le_bytes())
+        Ok(EncodeError::word(number)?.to_le_bytes())
     };
     let totals = Totals::of(graph, weights.len() / 4)?;
     let mut prefix = Prefix {

@@ -106,6 +106,8 @@ pub enum LoadError {
     Labels {
         /// The number of labels.
         found: usize,
+        /// The number of outputs.
+        outputs: usize,
     },
     /// The trainable suffix holds a node that cannot be trained on a device, or branches.
     Suffix {
@@ -194,9 +196,10 @@ impl core::fmt::Display for LoadError {
                 f,
                 "the element types of the tensors of node {node} do not fit its operator"
             ),
-            Self::Labels { found } => {
-                write!(f, "{found} class labels do not match the number of outputs")
-            }
+            Self::Labels { found, outputs } => write!(
+                f,
+                "there are {found} class labels for {outputs} outputs; one for each, or none, is right"
+            ),
             Self::Suffix { node } => write!(f, "node {node} cannot be part of a trainable suffix"),
             Self::Extension { id } => {
                 write!(

@@ -65,7 +65,7 @@ impl Weights {
         self.bytes.resize(start, 0);
         self.bytes
             .extend(values.iter().flat_map(|value| value.bytes()));
-        u32::try_from(start).map_err(|_| EncodeError::TooLarge)
+        EncodeError::word(start)
     }
 
     fn put_bias(

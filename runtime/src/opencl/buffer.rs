@@ -121,7 +121,10 @@ impl Executor {
     /// not count its elements, [`OpenClError::Driver`] if there is no memory left.
     pub fn buffer(&self, len: usize, element: Element) -> Result<Buffer, OpenClError> {
         if i32::try_from(len).is_err() {
-            return Err(OpenClError::TooLarge { found: len });
+            return Err(OpenClError::TooLarge {
+                found: len,
+                limit: i32::MAX as usize,
+            });
         }
         // OpenCL has no empty buffers.
         let bytes = len.max(1) * element.size();

@@ -41,6 +41,8 @@ pub enum OpenClError {
     TooLarge {
         /// The number.
         found: usize,
+        /// The largest that is possible.
+        limit: usize,
     },
     /// A tensor is shorter than its operation needs.
     Length {
@@ -106,9 +108,10 @@ impl core::fmt::Display for OpenClError {
                 f,
                 "a buffer of {needed} bytes is needed, the device allows {limit}"
             ),
-            Self::TooLarge { found } => {
-                write!(f, "{found} elements are more than kernels can count")
-            }
+            Self::TooLarge { found, limit } => write!(
+                f,
+                "{found} elements are more than kernels can count; at most {limit} are possible"
+            ),
             Self::Length {
                 tensor,
                 needed,

@@ -36,6 +36,14 @@ struct Launch {
 /// Launches after which the driver is told to begin: some have room for not many more.
 const FLUSH_EVERY: usize = 32;
 
+/// A number that kernels cannot count to.
+fn too_large(found: usize, limit: u32) -> OpenClError {
+    OpenClError::TooLarge {
+        found,
+        limit: limit as usize,
+    }
+}
+
 impl Recording {
     /// An empty list.
     pub fn new(executor: &Arc<Executor>) -> Self {
@@ -113,13 +121,12 @@ impl Recording {
                     set
                 }
                 Argument::Unsigned(value) => {
-                    let value =
-                        u32::try_from(value).map_err(|_| OpenClError::TooLarge { found: value })?;
+                    let value = u32::try_from(value).map_err(|_| too_large(value, u32::MAX))?;
                     core::set_kernel_arg(&kernel, at, ArgVal::scalar(&value))
                 }
                 Argument::Signed(value) => {
-                    let value =
-                        i32::try_from(value).map_err(|_| OpenClError::TooLarge { found: value })?;
+                    let most = i32::MAX.unsigned_abs();
+                    let value = i32::try_from(value).map_err(|_| too_large(value, most))?;
                     core::set_kernel_arg(&kernel, at, ArgVal::scalar(&value))
                 }
                 Argument::Float(value) => core::set_kernel_arg(&kernel, at, ArgVal::scalar(&value)),

@@ -9,8 +9,8 @@ use kinglet::SessionMemory;
 use kinglet_kernels::arch::sets;
 use serde::Serialize;
 
-use super::Failure;
 use super::bench_device::{DeviceSession, Queue};
+use super::{Failure, document};
 use crate::bench::{Contender, LayerTime, Peak, gmacs, layers, measure, peak};
 use crate::device::{DeviceChoice, Storage};
 use crate::inspect::{Report, Row, grouped};
@@ -74,6 +74,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Most memory that the sessions may take: more is rather a slip of the keyboard.
 const MAX_BYTES: usize = 4 << 30;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    model: &'a str,
+    id: String,
+    macs: u64,
+    batch: usize,
+    threads: usize,
+    peak: Peak,
+    sets: Vec<SetReport>,
+}
 
 /// One kernel set's numbers.
 #[derive(Debug, Serialize)]
@@ -155,16 +167,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         });
     }
     if arguments.json {
-        let report = serde_json::json!({
-            "model": model.name(),
-            "id": model.id().to_string(),
-            "macs": table.macs,
-            "batch": batch,
-            "threads": threads,
-            "peak": peak,
-            "sets": reports,
-        });
-        println!("{report:#}");
+        let report = Document {
+            model: model.name(),
+            id: model.id().to_string(),
+            macs: table.macs,
+            batch,
+            threads,
+            peak,
+            sets: reports,
+        };
+        document::print("bench", &report)?;
     } else {
         print(&table, arguments, peak, &reports);
     }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Failure;
 use super::device::note;
 use super::report::collection;
+use super::{Failure, document};
 use crate::compare::{Comparison, Run, Test};
 use crate::dataset::{Collection, ReadOptions};
 use crate::file::{create_folder, write_atomic};
@@ -72,8 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write_atomic(path, page.as_bytes())?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&comparison)?);
-        return Ok(());
+        return document::print("compare", &comparison);
     }
     print!("{comparison}");
     if let Some(path) = &arguments.output {

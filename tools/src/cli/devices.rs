@@ -4,7 +4,7 @@ use clap::Args;
 use kinglet_kernels::arch::{detect, sets};
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, document};
 
 /// List kernel sets and OpenCL devices, which of them this machine can use, and which `auto` takes
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         opencl: opencl(),
     };
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        true => document::print("devices", &report)?,
         false => print(&report),
     }
     Ok(())

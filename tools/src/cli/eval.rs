@@ -1,16 +1,19 @@
-//! `kinglet eval`: how good a model is on labelled pictures.
+//! `kinglet eval`: how good a model is on labelled samples.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use kinglet::SessionMemory;
+use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
-use super::{DATA_HELP, Failure, Part, data, fit};
+use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::dataset::ReadOptions;
 use crate::device::HostSession;
-use crate::evaluate::{DEVICE_BATCH, Evaluation, evaluate, evaluate_in_batches};
+use crate::evaluate::{
+    ClassCount, DEVICE_BATCH, Evaluation, check_fit, evaluate, evaluate_in_batches,
+};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 
@@ -45,6 +48,32 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    id: String,
+    data: &'a str,
+    part: String,
+    kernels: &'a str,
+    device: Option<&'a str>,
+    accuracy: f64,
+    loss: f64,
+    correct: usize,
+    total: usize,
+    seconds: f64,
+    classes: Vec<Class>,
+}
+
+/// How one class came off.
+#[derive(Debug, Serialize)]
+struct Class {
+    class: usize,
+    label: Option<String>,
+    #[serde(flatten)]
+    count: ClassCount,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
@@ -52,6 +81,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = ReadOptions::of_model(&model, fit(arguments.resize));
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
+    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    let noun = pictures.noun();
     if arguments.invert {
         pictures.invert()?;
     }
@@ -83,31 +114,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         named.or_else(|| collection.classes.get(class).cloned())
     };
     if arguments.json {
-        let classes = found.classes.iter().enumerate().map(|(class, count)| {
-            serde_json::json!({
-                "class": class, "label": label(class),
-                "correct": count.correct, "total": count.total,
-            })
-        });
-        let report = serde_json::json!({
-            "model": model.name(),
-            "id": model.id().to_string(),
-            "data": collection.source,
-            "part": arguments.part.to_string(),
-            "kernels": kernels.name(),
-            "device": device_name,
-            "accuracy": found.accuracy(),
-            "loss": found.loss(),
-            "correct": found.all().correct,
-            "total": found.all().total,
-            "seconds": seconds,
-            "classes": classes.collect::<Vec<_>>(),
-        });
-        println!("{report:#}");
-        return Ok(());
+        let classes = found.classes.iter().enumerate();
+        let report = Report {
+            model: model.name(),
+            id: model.id().to_string(),
+            data: &collection.source,
+            part: arguments.part.to_string(),
+            kernels: kernels.name(),
+            device: device_name,
+            accuracy: found.accuracy(),
+            loss: found.loss(),
+            correct: found.all().correct,
+            total: found.all().total,
+            seconds,
+            classes: classes
+                .map(|(class, count)| Class {
+                    class,
+                    label: label(class),
+                    count: *count,
+                })
+                .collect(),
+        };
+        return document::print("eval", &report);
     }
     println!(
-        "{} on {} ({} pictures): accuracy {:.2} %, loss {:.4}; {:.0} pictures/s with {}",
+        "{} on {} ({} {noun}): accuracy {:.2} %, loss {:.4}; {:.0} {noun}/s with {}",
         model.name(),
         collection.source,
         found.all().total,

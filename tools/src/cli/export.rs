@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
-use super::{Failure, FineTuneLast};
+use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
 use crate::graph::Graph;
@@ -51,16 +52,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         folder.unwrap_or("".as_ref()).join("model.kgl")
     });
-    write_model(&path, &bytes, arguments.json)
+    write_model(&path, &bytes, arguments.json.then_some("export"))
 }
 
-/// Writes an exported model and says what it is.
-pub(super) fn write_model(path: &Path, bytes: &[u8], json: bool) -> Result<(), Failure> {
+/// A model file that was written, and what it is.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    path: &'a Path,
+    #[serde(flatten)]
+    report: Report,
+}
+
+/// Writes an exported model and says what it is: as the document of a command, if one is named.
+pub(super) fn write_model(
+    path: &Path,
+    bytes: &[u8],
+    json: Option<&'static str>,
+) -> Result<(), Failure> {
     write_atomic(path, bytes)?;
     let file = ModelFile::from_bytes(bytes)?;
     let report = Report::of_model(&file.model(), bytes.len());
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    if let Some(command) = json {
+        document::print(command, &Written { path, report })?;
     } else {
         println!(
             "wrote {} ({} bytes), id {}",

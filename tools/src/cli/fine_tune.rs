@@ -8,7 +8,8 @@ use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note};
-use super::{DATA_HELP, Failure, Part, data, fit};
+use super::numbers::{at_least_zero, fraction};
+use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::dataset::ReadOptions;
 use crate::evaluate::{Evaluation, check_fit, evaluate_tuned};
 use crate::file::{crc32, create_folder, write_atomic};
@@ -45,28 +46,28 @@ pub(super) struct Arguments {
     /// Folder for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Learn from this many pictures, chosen by the seed; all but those to evaluate with, if absent
+    /// Learn from this many samples, chosen by the seed; all but those to evaluate with, if absent
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Evaluate on this many other pictures; an eighth of the part, at most 2,000, if absent
+    /// Evaluate on this many other samples; an eighth of the part, at most 2,000, if absent
     #[arg(long, value_name = "N")]
     evaluate: Option<usize>,
-    /// Passes over the pictures
+    /// Passes over the samples
     #[arg(long, default_value_t = 10)]
     epochs: usize,
     /// Learning rate
-    #[arg(long, default_value_t = 0.002)]
+    #[arg(long, default_value_t = 0.002, value_parser = at_least_zero)]
     lr: f32,
     /// Momentum
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, default_value_t = 0.9, value_parser = fraction)]
     momentum: f32,
     /// L2 penalty
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = at_least_zero)]
     weight_decay: f32,
-    /// Decides which pictures, and their order in each epoch
+    /// Decides which samples, and their order in each epoch
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Take the pictures in the same order each epoch, as a device would
+    /// Take the samples in the same order each epoch, as a device would
     #[arg(long)]
     in_order: bool,
     /// Invert the pictures first: a simple shift of domain to try
@@ -105,6 +106,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = ReadOptions::of_model(&model, fit(arguments.resize));
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
+    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    let noun = pictures.noun();
     if arguments.invert {
         pictures.invert()?;
     }
@@ -118,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             );
         }
     }
-    let (training, evaluation) = choose(arguments, pictures.len())?;
+    let (training, evaluation) = choose(arguments, pictures.len(), noun)?;
     create_folder(&arguments.out)?;
 
     let optimizer = Sgd {
@@ -133,7 +136,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let features = match arguments.device.open()? {
         None => None,
         Some(device) => {
-            check_fit(&model, &pictures)?;
             let indices = training.iter().chain(&evaluation).copied();
             let features = device.features(&model, &pictures, indices);
             features.map_err(|failure| note(&failure)).ok()
@@ -202,16 +204,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         model: ModelFile::from_bytes(&tuned)?.model().id().to_string(),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        document::print("fine-tune", &outcome)?;
     } else {
-        print(arguments, &outcome, &before, &after);
+        print(arguments, &outcome, noun, [&before, &after]);
     }
     Ok(())
 }
 
-fn print(arguments: &Arguments, outcome: &Outcome, before: &Evaluation, after: &Evaluation) {
+fn print(arguments: &Arguments, outcome: &Outcome, noun: &str, [before, after]: [&Evaluation; 2]) {
     println!(
-        "{} other pictures: {:.2} % before, {:.2} % after learning from {}",
+        "{} other {noun}: {:.2} % before, {:.2} % after learning from {}",
         before.all().total,
         100.0 * before.accuracy(),
         100.0 * after.accuracy(),
@@ -234,16 +236,20 @@ fn crc(bytes: &[u8]) -> String {
     format!("{:08x}", crc32(bytes))
 }
 
-/// Most pictures that are kept for evaluation where no number is given.
+/// Most samples that are kept for evaluation where no number is given.
 const EVALUATION: usize = 2000;
 
-/// The pictures to learn from and, apart from them, those to evaluate with.
-fn choose(arguments: &Arguments, count: usize) -> Result<(Vec<usize>, Vec<usize>), Failure> {
+/// The samples to learn from and, apart from them, those to evaluate with.
+fn choose(
+    arguments: &Arguments,
+    count: usize,
+    noun: &str,
+) -> Result<(Vec<usize>, Vec<usize>), Failure> {
     let evaluate = arguments.evaluate.unwrap_or((count / 8).min(EVALUATION));
     let samples = arguments.samples.unwrap_or(count.saturating_sub(evaluate));
     if samples == 0 || samples.saturating_add(evaluate) > count {
         return Err(format!(
-            "{samples} pictures to learn from and {evaluate} to evaluate with: the data set has {count}"
+            "{samples} {noun} to learn from and {evaluate} to evaluate with: the data set has {count}"
         )
         .into());
     }

@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (bytes, _) = export(graph, &settings)?;
     let path = arguments.output.clone();
     let path = path.unwrap_or_else(|| arguments.file.with_extension("kgl"));
-    write_model(&path, &bytes, arguments.json)
+    write_model(&path, &bytes, arguments.json.then_some("import"))
 }
 
 /// One name on each line; an empty line would be a class without a name.

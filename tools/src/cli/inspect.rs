@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, FineTuneLast};
+use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
 use crate::graph::Graph;
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write_atomic(path, drawing.as_bytes())?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        document::print("inspect", &report)?;
     } else {
         print!("{report}");
         if let Some(path) = &arguments.svg {

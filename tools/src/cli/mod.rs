@@ -11,12 +11,16 @@ mod compare;
 mod demo;
 mod device;
 mod devices;
+mod document;
 mod eval;
 mod export;
 mod fine_tune;
 mod import;
 mod inspect;
+mod numbers;
+mod outputs;
 mod progress;
+mod recipes;
 mod report;
 mod run;
 mod train;
@@ -27,12 +31,14 @@ mod verify;
 mod verify;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::dataset::{Collection, Dataset, DatasetError, ReadOptions, embedded};
+use crate::dataset::{BUILT_IN, Collection, Dataset, DatasetError, ReadOptions, embedded};
+use crate::evaluate::EvaluateError;
 use crate::picture::Fit;
 
 /// What ends a command early: any error, whose text is all that is shown.
@@ -53,6 +59,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Recipes(recipes::Arguments),
     Train(train::Arguments),
     Report(report::Arguments),
     Compare(compare::Arguments),
@@ -74,7 +81,13 @@ pub fn main() -> ExitCode {
     // `kinglet eval ... | head` ends quietly once nobody reads.
     sigpipe::reset();
     let done = |()| ExitCode::SUCCESS;
-    let result = match CommandLine::parse().command {
+    let json = document::is_asked_for(std::env::args_os());
+    let command_line = match parse(std::env::args_os()) {
+        Ok(command_line) => command_line,
+        Err(error) => return document::refuse(&error, json),
+    };
+    let result = match command_line.command {
+        Command::Recipes(arguments) => recipes::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),
@@ -94,6 +107,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
+            if json {
+                document::print_error(&failure.to_string(), 1);
+            }
             ExitCode::FAILURE
         }
     }
@@ -121,6 +137,13 @@ fn program() -> String {
         .to_string()
 }
 
+/// Reads the command line.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let command = numbers::with_negative_numbers(CommandLine::command());
+    let matches = command.try_get_matches_from(arguments)?;
+    CommandLine::from_arg_matches(&matches)
+}
+
 /// What `--data` may be, at length.
 const DATA_HELP: &str = "\
 The data set; the built-in one if absent
@@ -135,6 +158,17 @@ fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, Datase
         Some(path) => Collection::open(path, options),
         None => embedded()?.resized(options.resize),
     }
+}
+
+/// What does not fit the built-in data set was hardly meant for it.
+fn forgotten_data(error: EvaluateError, collection: &Collection) -> Failure {
+    if collection.source != BUILT_IN {
+        return error.into();
+    }
+    format!(
+        "{error}. That is the built-in data set, which is taken without --data: was --data DIR forgotten?"
+    )
+    .into()
 }
 
 /// `--resize`, as the libraries say it.
@@ -164,7 +198,7 @@ impl std::fmt::Display for Part {
 }
 
 impl Part {
-    /// The pictures of this part.
+    /// The samples of this part.
     fn of(self, collection: &Collection) -> Result<&Dataset, Failure> {
         match self {
             Self::Train => Ok(&collection.train),
@@ -195,3 +229,6 @@ impl std::str::FromStr for FineTuneLast {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,15 @@
 //! stays for each epoch. Where the output is no terminal, only the lines.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::device::note;
+use super::document;
 use crate::dataset::Collection;
 use crate::recipe::Recipe;
 use crate::train::{BatchProgress, EpochMetrics, Observer, Trainer};
 
-/// The part of an epoch's time from which waiting for pictures is shown.
+/// The part of an epoch's time from which waiting for samples is shown.
 const WORTH_TELLING: f64 = 0.01;
 
 /// Shows a run on the terminal.
@@ -16,6 +18,8 @@ pub(super) struct Progress {
     bar: ProgressBar,
     title: String,
     epochs: usize,
+    /// What the samples are called.
+    noun: &'static str,
 }
 
 impl Progress {
@@ -29,6 +33,7 @@ impl Progress {
             bar,
             title: format!("{} on {}", recipe.name, collection.source),
             epochs: recipe.train.epochs,
+            noun: collection.train.noun(),
         }
     }
 
@@ -61,11 +66,12 @@ impl Observer for Progress {
 
     fn batch(&mut self, progress: &BatchProgress) {
         self.bar.set_message(format!(
-            "epoch {}  loss {:.4}  accuracy {:.2} %  {:.0} images/s",
+            "epoch {}  loss {:.4}  accuracy {:.2} %  {:.0} {}/s",
             progress.epoch,
             progress.tally.mean_loss(),
             100.0 * progress.tally.accuracy(),
-            progress.images_per_second
+            progress.images_per_second,
+            self.noun
         ));
         self.bar.inc(1);
     }
@@ -80,15 +86,16 @@ impl Observer for Progress {
         });
         let waited = match metrics.loader_wait {
             seconds if seconds < WORTH_TELLING * metrics.seconds => String::new(),
-            seconds => format!("  waited {seconds:.1} s for pictures"),
+            seconds => format!("  waited {seconds:.1} s for {}", self.noun),
         };
         self.line(&format!(
-            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  lr {}  {:.0} images/s{waited}{}",
+            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  lr {}  {:.0} {}/s{waited}{}",
             metrics.epoch,
             metrics.train_loss,
             100.0 * metrics.train_accuracy,
             rate(metrics.learning_rate),
             metrics.images_per_second,
+            self.noun,
             if best { "  best" } else { "" }
         ));
         if metrics.epoch == self.epochs {
@@ -108,14 +115,33 @@ fn rate(learning_rate: f64) -> String {
     }
 }
 
-/// Shows nothing.
-pub(super) struct Silent;
+/// Shows a JSON document for each epoch, on a line of its own.
+pub(super) struct JsonLines;
 
-impl Observer for Silent {
+/// An epoch that is over.
+#[derive(Debug, Serialize)]
+struct Epoch<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    metrics: &'a EpochMetrics,
+    /// Whether its network is the best so far.
+    best: bool,
+}
+
+impl Observer for JsonLines {
     fn note(&mut self, text: &str) {
         note(text);
     }
     fn start(&mut self, _: &Trainer, _: usize) {}
     fn batch(&mut self, _: &BatchProgress) {}
-    fn epoch(&mut self, _: &EpochMetrics, _: bool) {}
+    fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
+        let event = "epoch";
+        let epoch = Epoch {
+            event,
+            metrics,
+            best,
+        };
+        // Numbers and names: nothing of that can fail.
+        let _ = document::print_line("train", &epoch);
+    }
 }

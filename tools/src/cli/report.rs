@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{DATA_HELP, Failure, data};
+use super::{DATA_HELP, Failure, data, document};
 use crate::dataset::{Collection, ReadOptions};
 use crate::kernel_set;
 use crate::report::{Files, Report};
@@ -51,18 +51,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let files = report.write(folder)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+        return document::print("report", &report);
     }
     let findings = &report.findings;
     println!(
-        "best epoch {} of {}: accuracy {:.2} % ({} of {} {} pictures), loss {:.4}",
+        "best epoch {} of {}: accuracy {:.2} % ({} of {} {} {}), loss {:.4}",
         report.best_epoch,
         report.history.len(),
         100.0 * findings.accuracy,
         findings.correct,
         findings.pictures,
         report.part,
+        collection.train.noun(),
         findings.loss
     );
     for pair in findings.confused.iter().take(3) {

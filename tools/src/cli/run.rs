@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kinglet::{Model, SessionMemory};
+use kinglet::SessionMemory;
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
-use super::{Failure, fit};
+use super::outputs::Outputs;
+use super::{Failure, document, fit};
 use crate::device::HostSession;
-use crate::evaluate::{Input, argmax};
+use crate::evaluate::Input;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::{npy, picture};
@@ -17,13 +18,18 @@ use crate::{npy, picture};
 /// Run a model on a picture or an array
 ///
 /// A picture (PNG or JPEG) must have the model's size, or be scaled to it by --resize; it is normalized as
-/// the model file says, and its most likely classes are printed. An array (.npy) is taken as it is: float32, shape (batch, channels, height,
-/// width), or (batch, features) for a model that takes vectors.
+/// the model file says. An array (.npy) is taken as it is: float32, shape (batch, channels, height, width), or (batch,
+/// features) for a model that takes vectors.
+///
+/// Of a classifier the most likely classes are printed: logits with the probabilities that softmax makes of them, or the
+/// probabilities in which the model ends. Of any other model the outputs are summed up. Of a batch ten samples are
+/// printed, and how many are of each class.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet run model.kgl --input boot.png
   kinglet run model.kgl --input photograph.jpg --resize
   kinglet run model.kgl --input batch.npy --output logits.npy
+  kinglet run model.kgl --input batch.npy --all
   kinglet run model.kgl --input batch.npy --output logits.npy --device gpu
   kinglet run model.kgl --input boot.png --kernels portable --json")]
 pub(super) struct Arguments {
@@ -41,6 +47,9 @@ pub(super) struct Arguments {
     /// How many of the most likely classes to print for each sample
     #[arg(long, default_value_t = 3)]
     top: usize,
+    /// Print every sample of a batch
+    #[arg(long)]
+    all: bool,
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
@@ -51,13 +60,16 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// One of the most likely classes.
+/// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Guess<'a> {
-    class: usize,
-    label: Option<&'a str>,
-    /// The model's own output: a logit, or a probability if it ends in softmax.
-    output: f32,
+struct Report<'a> {
+    model: &'a str,
+    id: String,
+    kernels: &'a str,
+    device: Option<&'a str>,
+    batch: usize,
+    #[serde(flatten)]
+    outputs: Outputs<'a>,
 }
 
 /// What is run.
@@ -96,56 +108,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.output {
         npy::write(path, model.output(), &outputs)?;
     }
-    let guesses: Vec<Vec<Guess<'_>>> = outputs
-        .chunks_exact(model.output().len())
-        .map(|output| most_likely(&model, output, arguments.top))
-        .collect();
+    let outputs = Outputs::new(&model, &outputs, arguments.top);
     if arguments.json {
-        let report = serde_json::json!({
-            "model": model.name(),
-            "id": model.id().to_string(),
-            "kernels": kernels.name(),
-            "device": session.device_name(),
-            "batch": batch,
-            "top": guesses,
-        });
-        println!("{report:#}");
-        return Ok(());
+        let report = Report {
+            model: model.name(),
+            id: model.id().to_string(),
+            kernels: kernels.name(),
+            device: session.device_name(),
+            batch,
+            outputs,
+        };
+        return document::print("run", &report);
     }
-    for (sample, guesses) in guesses.iter().enumerate() {
-        if batch > 1 {
-            println!("sample {sample}:");
-        }
-        for guess in guesses {
-            println!(
-                "{:>10.4}  {}",
-                guess.output,
-                guess
-                    .label
-                    .map_or(format!("class {}", guess.class), str::to_owned)
-            );
-        }
-    }
+    print!("{}", outputs.text(arguments.all));
     Ok(())
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension()
         .is_some_and(|e| e.eq_ignore_ascii_case(extension))
-}
-
-/// The `count` largest outputs, largest first.
-fn most_likely<'a>(model: &Model<'a>, output: &[f32], count: usize) -> Vec<Guess<'a>> {
-    let mut left = output.to_vec();
-    (0..count.min(output.len()))
-        .map(|_| {
-            let class = argmax(&left);
-            left[class] = f32::NEG_INFINITY;
-            Guess {
-                class,
-                label: model.label(class),
-                output: output[class],
-            }
-        })
-        .collect()
 }

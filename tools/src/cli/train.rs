@@ -1,23 +1,25 @@
 //! `kinglet train`: from a recipe and a data set to a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::device::note;
-use super::progress::{Progress, Silent};
+use super::progress::{JsonLines, Progress};
 use super::report::print_files;
-use super::{DATA_HELP, Failure, data};
+use super::{DATA_HELP, Failure, data, document};
 use crate::dataset::{Collection, ReadOptions};
 use crate::device::{self, DeviceChoice, Storage};
 use crate::kernel_set;
 use crate::recipe::Recipe;
 use crate::report::{self, Files};
 use crate::train::{
-    CHECKPOINT_EVERY, Checkpoint, Ended, FitOptions, Observer, Origin, Report, Start, fit,
+    CHECKPOINT_EVERY, Checkpoint, Ended, EpochMetrics, FitOptions, Observer, Origin, Report, Start,
+    fit,
 };
 
 /// Train a recipe's network and keep its best epoch
@@ -28,7 +30,7 @@ use crate::train::{
 /// checkpoint that --resume continues, on the same kernel set or device bit for bit, and that can be exported too.
 ///
 /// Pictures are transformed and normalized on other threads, ahead of the training. The line of an epoch shows its
-/// last learning rate, images trained in a second and, where it was not next to nothing, the time spent waiting for
+/// last learning rate, samples trained in a second and, where it was not next to nothing, the time spent waiting for
 /// pictures.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -45,7 +47,7 @@ pub(super) struct Arguments {
     /// The data set; the built-in one if absent
     #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
-    /// Passes over the training pictures, instead of the recipe's
+    /// Passes over the training samples, instead of the recipe's
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
     /// Seed, instead of the recipe's
@@ -77,7 +79,7 @@ pub(super) struct Arguments {
     /// Write no report at the end
     #[arg(long)]
     no_report: bool,
-    /// Print JSON at the end, and nothing before
+    /// Print JSON: a line for each epoch, and a last one
     #[arg(long)]
     json: bool,
 }
@@ -111,7 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
     let mut observer: Box<dyn Observer> = match arguments.json {
-        true => Box::new(Silent),
+        true => Box::new(JsonLines),
         false => Box::new(Progress::new(&recipe, &collection)),
     };
     match fit(&recipe, &collection, &options, &stop, observer.as_mut())? {
@@ -123,7 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             };
             let written = files.as_ref().ok().and_then(Option::as_ref);
             if arguments.json {
-                print_json(&report, written)?;
+                document::print_line("train", &Event::complete(&report, written))?;
             } else {
                 print(&report, written, &recipe, arguments);
             }
@@ -135,6 +137,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             batch,
             checkpoint,
         } => {
+            if arguments.json {
+                let event = Event::Interrupted {
+                    epoch,
+                    batch,
+                    checkpoint: &checkpoint,
+                };
+                document::print_line("train", &event)?;
+            }
             eprintln!(
                 "stopped in epoch {epoch} after batch {batch}; {} is complete: continue with --resume, or export it",
                 checkpoint.display()
@@ -195,32 +205,73 @@ fn print(report: &Report, files: Option<&Files>, recipe: &Recipe, arguments: &Ar
     println!("next: kinglet export {}", arguments.out.display());
 }
 
-fn print_json(report: &Report, files: Option<&Files>) -> Result<(), Failure> {
-    let test = report.test.as_ref().map(|test| {
-        let total = test.total();
-        let classes: Vec<_> = report.classes.iter().zip(&test.classes).collect();
-        let classes = classes.iter().map(|(label, tally)| {
-            serde_json::json!({
-                "label": label, "correct": tally.correct, "total": tally.samples,
-            })
+/// A document of `--json`: one for each epoch, and a last one.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    /// The run is complete.
+    Complete {
+        best_epoch: usize,
+        stopped_early: bool,
+        history: &'a [EpochMetrics],
+        classes: &'a [String],
+        test: Option<Test<'a>>,
+        checkpoint: &'a Path,
+        report: Option<&'a Path>,
+    },
+    /// Someone asked to stop.
+    Interrupted {
+        epoch: usize,
+        batch: usize,
+        checkpoint: &'a Path,
+    },
+}
+
+/// The best network on the test part.
+#[derive(Debug, Serialize)]
+struct Test<'a> {
+    accuracy: f64,
+    loss: f64,
+    correct: u64,
+    total: u64,
+    classes: Vec<Class<'a>>,
+}
+
+/// How one class came off.
+#[derive(Debug, Serialize)]
+struct Class<'a> {
+    label: &'a str,
+    correct: u64,
+    total: u64,
+}
+
+impl<'a> Event<'a> {
+    fn complete(report: &'a Report, files: Option<&'a Files>) -> Self {
+        let test = report.test.as_ref().map(|test| {
+            let total = test.total();
+            let classes = report.classes.iter().zip(&test.classes);
+            Test {
+                accuracy: total.accuracy(),
+                loss: total.mean_loss(),
+                correct: total.correct,
+                total: total.samples,
+                classes: classes
+                    .map(|(label, tally)| Class {
+                        label,
+                        correct: tally.correct,
+                        total: tally.samples,
+                    })
+                    .collect(),
+            }
         });
-        serde_json::json!({
-            "accuracy": total.accuracy(),
-            "loss": total.mean_loss(),
-            "correct": total.correct,
-            "total": total.samples,
-            "classes": classes.collect::<Vec<_>>(),
-        })
-    });
-    let report = serde_json::json!({
-        "best_epoch": report.best_epoch,
-        "stopped_early": report.stopped_early,
-        "history": report.history,
-        "classes": report.classes,
-        "test": test,
-        "checkpoint": report.checkpoint,
-        "report": files.map(|files| &files.page),
-    });
-    println!("{report:#}");
-    Ok(())
+        Self::Complete {
+            best_epoch: report.best_epoch,
+            stopped_early: report.stopped_early,
+            history: &report.history,
+            classes: &report.classes,
+            test,
+            checkpoint: &report.checkpoint,
+            report: files.map(|files| files.page.as_path()),
+        }
+    }
 }

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use serde::Serialize;
 
-use super::Failure;
+use super::numbers::at_least_zero;
+use super::{Failure, document};
 use crate::import::onnx::Options;
 use crate::import::tflite;
 use crate::model_file::ModelFile;
@@ -36,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 4, conflicts_with = "data", value_parser = clap::value_parser!(u16).range(1..))]
     samples: u16,
     /// The largest difference that is allowed, as a part of a layer's largest output
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 1e-4, value_parser = at_least_zero)]
     tolerance: f32,
     /// Dimensions of the input, where the import was given them
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
@@ -50,6 +52,14 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    comparison: Comparison,
+    /// The first layer where both part, from 0.
+    parted: Option<usize>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -81,8 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .iter()
         .position(|layer| layer.parts(arguments.tolerance));
     if arguments.json {
-        let report = serde_json::json!({ "comparison": comparison, "parted": parted });
-        println!("{report:#}");
+        document::print("verify", &Report { comparison, parted })?;
     } else {
         print!("{}", table(&comparison, arguments.tolerance));
         println!("{}", verdict(&comparison, parted, arguments.tolerance));

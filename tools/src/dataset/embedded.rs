@@ -11,6 +11,9 @@ use super::{Collection, DatasetError, idx};
 const IMAGES: &[u8] = include_bytes!("../../data/fashion-mnist/t10k-images-idx3-ubyte.gz");
 const LABELS: &[u8] = include_bytes!("../../data/fashion-mnist/t10k-labels-idx1-ubyte.gz");
 
+/// What the embedded data set is called.
+pub const BUILT_IN: &str = "embedded part of Fashion-MNIST";
+
 /// Pictures that may be trained on; no choice may depend on those after them.
 const TRAIN: usize = 8_000;
 
@@ -41,7 +44,7 @@ pub fn embedded() -> Result<Collection, DatasetError> {
     )?;
     let (train, test) = all.split_at(TRAIN);
     Collection {
-        source: "embedded part of Fashion-MNIST".to_owned(),
+        source: BUILT_IN.to_owned(),
         train,
         test: Some(test),
         classes: CLASSES.map(str::to_owned).to_vec(),

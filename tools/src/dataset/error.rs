@@ -282,7 +282,7 @@ pub enum DatasetError {
     },
     /// Training and test pictures of different shape.
     #[error(
-        "{source_name}: the training pictures are {train}, the test pictures {test}; they must have one shape"
+        "{source_name}: the training samples are {train}, the test samples {test}; they must have one shape"
     )]
     TestShape {
         /// The data set.
@@ -304,7 +304,7 @@ pub enum DatasetError {
     },
     /// A validation fraction that leaves one of the parts empty.
     #[error(
-        "validation = {fraction} of {count} pictures leaves no picture to {}; \
+        "validation = {fraction} of {count} samples leaves none to {}; \
          choose a fraction from {} to {}",
         if *fraction < 0.5 { "validate with" } else { "train on" },
         1.0 / *count as f64,
@@ -313,7 +313,7 @@ pub enum DatasetError {
     Split {
         /// The fraction asked for.
         fraction: f64,
-        /// Pictures to split.
+        /// Samples to split.
         count: usize,
     },
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-pub use embedded::embedded;
+pub use embedded::{BUILT_IN, embedded};
 pub use error::DatasetError;
 pub use numpy::ArrayProblem;
 pub use options::ReadOptions;

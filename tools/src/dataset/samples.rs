@@ -119,6 +119,14 @@ impl Dataset {
         matches!(self.values, Values::Pixels(_))
     }
 
+    /// What its samples are called, in the plural.
+    pub fn noun(&self) -> &'static str {
+        match self.is_images() {
+            true => "pictures",
+            false => "samples",
+        }
+    }
+
     /// Sample `index`.
     ///
     /// # Panics

@@ -77,7 +77,7 @@ mod tests {
     fn empty_parts_are_refused() {
         assert_eq!(
             split(10, 0.05, 1).unwrap_err().to_string(),
-            "validation = 0.05 of 10 pictures leaves no picture to validate with; \
+            "validation = 0.05 of 10 samples leaves none to validate with; \
              choose a fraction from 0.1 to 0.9"
         );
         for fraction in [1.0, -0.1, f64::NAN] {

@@ -188,12 +188,14 @@ pub enum GraphProblem {
         value: String,
     },
     /// More elements than a model may have.
-    #[error("input {name} of the shape {found} is too large; at most 2^28 elements are right")]
+    #[error("input {name} of the shape {found} is too large; {right} are right")]
     TooLarge {
         /// The input.
         name: String,
-        /// Its shape.
+        /// Its shape, and how many elements that is.
         found: String,
+        /// How many there may be.
+        right: String,
     },
 }
 
@@ -202,10 +204,13 @@ pub enum GraphProblem {
 #[non_exhaustive]
 pub enum NodeProblem {
     /// An operator that kinglet does not compute, or does not import yet.
-    #[error("this operator cannot be imported; {known} can")]
+    #[error(
+        "this operator cannot be imported; docs/import.md has the table of those that can{}",
+        alike(similar)
+    )]
     Operator {
-        /// Those that can.
-        known: String,
+        /// Those that can and have a similar name.
+        similar: Vec<&'static str>,
     },
     /// An operator that makes labels of scores.
     #[error(
@@ -296,10 +301,12 @@ pub enum NodeProblem {
         found: usize,
     },
     /// More than a model may have, or than a file of this size has reason to.
-    #[error("a tensor of the shape {found} is too large")]
+    #[error("a tensor of the shape {found} is too large; {right} are right")]
     TooLarge {
-        /// The tensor's shape.
+        /// The tensor's shape, and how many elements that is.
         found: String,
+        /// How many there may be.
+        right: String,
     },
     /// No kernel could compute this.
     #[error("on an input of {input}: {reason}")]
@@ -341,6 +348,27 @@ impl From<BuildError> for NodeProblem {
             reason: error.to_string(),
         }
     }
+}
+
+/// The end of a sentence that names operators with a similar name.
+fn alike(similar: &[&str]) -> String {
+    match similar {
+        [] => String::new(),
+        names => format!("; of a similar name: {}", names.join(", ")),
+    }
+}
+
+/// Of `known` operators those whose name is so near that a slip or another spelling may have made `name` of it: the
+/// nearest first, three at most.
+pub(super) fn similar(name: &str, known: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    const NEAR: f64 = 0.9;
+    let lower = name.to_lowercase();
+    let mut similar: Vec<(f64, &str)> = known
+        .map(|known| (strsim::jaro_winkler(&lower, &known.to_lowercase()), known))
+        .filter(|(similarity, _)| *similarity >= NEAR)
+        .collect();
+    similar.sort_by(|a, b| b.0.total_cmp(&a.0));
+    similar.into_iter().map(|(_, name)| name).take(3).collect()
 }
 
 /// What is wrong, without where in the tables.

@@ -11,3 +11,6 @@ pub mod weights;
 
 pub(crate) use builder::{Builder, Value};
 pub use error::{GraphProblem, ImportError, NodeProblem};
+
+#[cfg(test)]
+mod tests;

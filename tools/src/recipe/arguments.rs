@@ -1,7 +1,8 @@
 //! The arguments of a call by the names of their parameters, read as the types that layers and transforms take.
 
-use super::call::{Call, Value, signature};
-use super::error::{CallProblem, hint};
+use super::call::{Call, Value};
+use super::error::CallProblem;
+use super::function::Function;
 
 /// Rows and columns.
 pub(super) type Pair = (usize, usize);
@@ -9,30 +10,19 @@ pub(super) type Pair = (usize, usize);
 /// Arguments by the names of their parameters.
 pub(super) struct Arguments {
     /// The function that is called.
-    pub(super) function: &'static str,
-    parameters: &'static [&'static str],
+    pub(super) function: &'static Function,
+    parameters: Vec<&'static str>,
     values: Vec<Option<Value>>,
 }
 
 impl Arguments {
-    /// Gives the arguments of a call to the parameters of one of `functions`, which are of that `kind`.
-    pub(super) fn bind(
-        call: &Call,
-        kind: &'static str,
-        functions: &'static [(&'static str, &'static [&'static str])],
-    ) -> Result<Self, CallProblem> {
-        let Some(&(function, parameters)) = functions.iter().find(|(name, _)| *name == call.name)
-        else {
-            return Err(CallProblem::Unknown {
-                kind,
-                name: call.name.clone(),
-                hint: hint(&call.name, functions.iter().map(|(name, _)| *name)),
-            });
-        };
+    /// Gives the arguments of a call of `function` to its parameters.
+    pub(super) fn bind(call: &Call, function: &'static Function) -> Result<Self, CallProblem> {
+        let parameters = function.parameter_names();
         Ok(Self {
+            values: call.bind(&parameters, || function.signature())?,
             function,
             parameters,
-            values: call.bind(parameters)?,
         })
     }
 
@@ -62,7 +52,7 @@ impl Arguments {
     ) -> Result<T, CallProblem> {
         default.ok_or_else(|| CallProblem::MissingArgument {
             name,
-            signature: signature(self.function, self.parameters),
+            signature: format!("the call is {}", self.function.signature()),
         })
     }
 

@@ -109,15 +109,16 @@ impl Call {
     }
 
     /// Gives each argument to the parameter it is for. `parameters` are those of the function in their
-    /// order; the result has one place for each.
+    /// order, and `signature` is how it is called; the result has one place for each parameter.
     pub(super) fn bind(
         &self,
         parameters: &[&'static str],
+        signature: impl Fn() -> String,
     ) -> Result<Vec<Option<Value>>, CallProblem> {
         if self.positional.len() > parameters.len() {
             return Err(CallProblem::TooManyArguments {
                 found: self.positional.len(),
-                signature: signature(&self.name, parameters),
+                signature: format!("the call is {}", signature()),
             });
         }
         let mut bound: Vec<Option<Value>> = self.positional.iter().cloned().map(Some).collect();
@@ -154,11 +155,6 @@ impl Call {
         }
         call
     }
-}
-
-/// How a function is called, for messages.
-pub(super) fn signature(name: &str, parameters: &[&'static str]) -> String {
-    format!("the call is {name}({})", parameters.join(", "))
 }
 
 /// What is left of the text.
@@ -403,7 +399,9 @@ mod tests {
         let bind = |text| {
             Call::parse(text)
                 .unwrap()
-                .bind(&["in_features", "out_features"])
+                .bind(&["in_features", "out_features"], || {
+                    "Linear(in_features, out_features)".to_owned()
+                })
         };
         assert_eq!(
             bind("Linear(3, out_features=4)").unwrap(),

@@ -67,6 +67,21 @@ pub enum Problem {
         /// What is possible.
         right: String,
     },
+    /// An input with the channels last.
+    #[error(
+        "input = {found:?} looks like height, width, channels, but channels come first: write input = {right:?} \
+         (as it is, line {line} is wrong: {problem})"
+    )]
+    ChannelsLast {
+        /// The input found.
+        found: [usize; 3],
+        /// What it should be.
+        right: [usize; 3],
+        /// Where the recipe fails as it is.
+        line: usize,
+        /// How it fails there.
+        problem: Box<Problem>,
+    },
     /// A list of the wrong length.
     #[error("{key} has {found} values, but {right}")]
     Length {

@@ -7,6 +7,7 @@ use kinglet_kernels::{CountPadding, Rounding, Unary};
 use super::arguments::{Arguments, Pair, pair_of};
 use super::call::{Call, Value};
 use super::error::CallProblem;
+use super::layers::{LAYERS, hint};
 use crate::network::Bias;
 
 /// `padding` of a convolution.
@@ -67,77 +68,22 @@ pub(super) enum LayerArguments {
     },
 }
 
-/// The layers there are, with their parameters in PyTorch's order.
-const LAYERS: &[(&str, &[&str])] = &[
-    (
-        "Conv2d",
-        &[
-            "in_channels",
-            "out_channels",
-            "kernel_size",
-            "stride",
-            "padding",
-            "dilation",
-            "groups",
-            "bias",
-            "padding_mode",
-        ],
-    ),
-    (
-        "MaxPool2d",
-        &[
-            "kernel_size",
-            "stride",
-            "padding",
-            "dilation",
-            "return_indices",
-            "ceil_mode",
-        ],
-    ),
-    (
-        "AvgPool2d",
-        &[
-            "kernel_size",
-            "stride",
-            "padding",
-            "ceil_mode",
-            "count_include_pad",
-            "divisor_override",
-        ],
-    ),
-    ("AdaptiveAvgPool2d", &["output_size"]),
-    ("ReLU", &["inplace"]),
-    ("ReLU6", &["inplace"]),
-    ("LeakyReLU", &["negative_slope", "inplace"]),
-    ("Sigmoid", &[]),
-    ("Tanh", &[]),
-    ("Softmax", &["dim"]),
-    (
-        "BatchNorm2d",
-        &[
-            "num_features",
-            "eps",
-            "momentum",
-            "affine",
-            "track_running_stats",
-        ],
-    ),
-    ("Dropout", &["p", "inplace"]),
-    ("Dropout2d", &["p", "inplace"]),
-    ("Flatten", &["start_dim", "end_dim"]),
-    ("Linear", &["in_features", "out_features", "bias"]),
-];
-
 impl LayerArguments {
     /// Reads a call's arguments.
     pub(super) fn from_call(call: &Call) -> Result<Self, CallProblem> {
-        Arguments::bind(call, "layer", LAYERS)?.read()
+        let layer = LAYERS.iter().find(|layer| layer.name == call.name);
+        let layer = layer.ok_or_else(|| CallProblem::Unknown {
+            kind: "layer",
+            name: call.name.clone(),
+            hint: hint(&call.name),
+        })?;
+        Arguments::bind(call, layer)?.read()
     }
 }
 
 impl Arguments {
     fn read(&self) -> Result<LayerArguments, CallProblem> {
-        Ok(match self.function {
+        Ok(match self.function.name {
             "Conv2d" => {
                 self.only("padding_mode", &Value::Text("zeros".to_owned()), "'zeros'")?;
                 let stride = self.pair("stride", Some((1, 1)))?;
@@ -383,10 +329,13 @@ mod tests {
             error("MaxPool(2)"),
             "there is no layer \"MaxPool\"; did you mean MaxPool2d?"
         );
-        assert!(error("GRU(2)").starts_with("there is no layer \"GRU\"; known are Conv2d, "));
+        assert_eq!(
+            error("GRU(2)"),
+            "there is no layer \"GRU\"; kinglet has no recurrent layers"
+        );
         assert_eq!(
             error("Linear(3)"),
-            "the argument out_features is missing; the call is Linear(in_features, out_features, bias)"
+            "the argument out_features is missing; the call is Linear(in_features, out_features, bias=True)"
         );
         assert_eq!(
             error("Conv2d(3, 16, 0)"),

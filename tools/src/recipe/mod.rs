@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! name = "lesson"
-//! input = [3, 32, 32]                     # channels, height, width
+//! input = [3, 32, 32]                     # channels, height, width; [n] for vectors
 //! classes = ["airplane", "automobile"]    # optional; the data set's own otherwise
 //! layers = ["Conv2d(3, 16, 3, padding=1)", "ReLU()", "MaxPool2d(2, 2)", "Flatten()", "Linear(4096, 2)"]
 //! [data]
@@ -28,12 +28,18 @@
 mod arguments;
 mod call;
 mod error;
+mod function;
+mod keys;
 mod layer;
+mod layers;
+mod reference;
 mod schedule;
 mod section;
 mod settings;
 mod shapes;
+mod shipped;
 mod transform;
+mod transforms;
 
 use std::path::Path;
 
@@ -41,10 +47,12 @@ use kinglet_kernels::Shape;
 use kinglet_kernels::params::MAX_EXTENT;
 
 pub use error::{CallProblem, ChannelsFirst, Problem, RecipeError};
+pub use reference::reference;
 pub use schedule::{Anneal, Curve, OneCycle, ScheduleSettings};
 pub use settings::{BestBy, DataSettings, Normalize, OptimizerSettings, TrainSettings};
+pub use shipped::{SHIPPED, Shipped};
 
-use crate::network::Architecture;
+use crate::network::{Architecture, Layer};
 use section::{Entry, Located, Section};
 use shapes::Flow;
 
@@ -125,12 +133,57 @@ fn located(path: &Path, line: usize, problem: Problem) -> RecipeError {
     }
 }
 
+/// Reads a recipe. Where it fails and would not with an input whose last number came first, that is what is wrong:
+/// pictures are written with their channels last in many places, but not in PyTorch.
 fn read(text: &str, stem: &str) -> Located<Recipe> {
-    let mut top = Section::parse(text)?;
+    let mut layers = 0;
+    let (line, problem) = match read_with(text, stem, |_| (), &mut layers) {
+        Err(failure) => failure,
+        recipe => return recipe,
+    };
+    let (mut input, mut layers_then) = (None, 0);
+    let change = |found: &mut Input| {
+        if let [height, width, channels @ (1 | 3 | 4)] = found.extents
+            && height > channels
+            && width > channels
+        {
+            input = Some((found.line, found.extents));
+            found.extents = [channels, height, width];
+        }
+    };
+    let further = match read_with(text, stem, change, &mut layers_then) {
+        Ok(_) => true,
+        Err((line_then, _)) => (layers_then, line_then) > (layers, line),
+    };
+    match input {
+        Some((input_line, [height, width, channels])) if further => Err((
+            input_line,
+            Problem::ChannelsLast {
+                found: [height, width, channels],
+                right: [channels, height, width],
+                line,
+                problem: Box::new(problem),
+            },
+        )),
+        _ => Err((line, problem)),
+    }
+}
+
+/// Reads a recipe whose input is changed first, and counts the layers that fit.
+fn read_with(
+    text: &str,
+    stem: &str,
+    change: impl FnOnce(&mut Input),
+    fit: &mut usize,
+) -> Located<Recipe> {
+    let mut top = Section::parse(text, &[keys::TOP])?;
     let name = top
         .optional("name")
         .map_or(Ok(stem.to_owned()), Entry::string)?;
-    let input = read_input(top.required("input", "input = [3, 32, 32]")?)?;
+    let mut found = read_input(top.required("input", "input = [3, 32, 32]")?)?;
+    change(&mut found);
+    let [channels, height, width] = found.extents;
+    let input = Shape::new(height, width, channels);
     let classes = top
         .optional("classes")
         .map_or(Ok((0, Vec::new())), read_classes)?;
@@ -138,11 +191,24 @@ fn read(text: &str, stem: &str) -> Located<Recipe> {
         "layers",
         "layers = [\"Conv2d(3, 16, 3)\", \"ReLU()\", \"Flatten()\", \"Linear(14400, 10)\"]",
     )?;
-    let (layer_lines, architecture) = read_layers(layers, input)?;
-    let data = settings::read_data(top.section("data", "[data]")?, input)?;
-    let train = settings::read_train(top.section("train", "[train]")?, data.validation)?;
-    let optimizer = settings::read_optimizer(top.section("optimizer", "[optimizer]")?)?;
-    let schedule = schedule::read_schedule(top.section("schedule", "[schedule]")?)?;
+    let flow = match found.is_vector {
+        true => Flow::of_vector(channels),
+        false => Flow::new(input),
+    };
+    let (layer_lines, layers) = read_layers(layers, flow, fit)?;
+    let architecture = Architecture { input, layers };
+    let data = settings::read_data(top.section("data", "[data]", &[keys::DATA])?, input)?;
+    let train = settings::read_train(
+        top.section("train", "[train]", &[keys::TRAIN])?,
+        data.validation,
+    )?;
+    let optimizer = settings::read_optimizer(top.section(
+        "optimizer",
+        "[optimizer]",
+        settings::OPTIMIZER_KEYS,
+    )?)?;
+    let schedule =
+        schedule::read_schedule(top.section("schedule", "[schedule]", schedule::KEYS)?)?;
     top.end()?;
     let (classes_line, classes) = classes;
     let output = architecture.output();
@@ -169,23 +235,37 @@ fn read(text: &str, stem: &str) -> Located<Recipe> {
     })
 }
 
-fn read_input(entry: Entry) -> Located<Shape> {
-    let right = "[channels, height, width], for example [3, 32, 32]";
+/// `input` as it is written.
+struct Input {
+    line: usize,
+    /// Channels, height, width; of a vector its features, 1 and 1.
+    extents: [usize; 3],
+    is_vector: bool,
+}
+
+fn read_input(entry: Entry) -> Located<Input> {
+    let right =
+        "[channels, height, width], for example [3, 32, 32], or [features], for example [640]";
     let (line, key) = (entry.line, entry.key.clone());
-    let values = entry.list(right)?;
-    let found = values.len();
-    let mut extents = [0; 3];
-    if found != extents.len() {
-        let right = format!("it must have 3: {right}");
-        return Err((line, Problem::Length { key, found, right }));
-    }
-    for (extent, value) in extents.iter_mut().zip(values) {
-        let limit = format!("a whole number from 1 to {MAX_EXTENT}");
-        let in_range = |x: f64| (1.0..=MAX_EXTENT as f64).contains(&x) && x.fract() == 0.0;
-        *extent = value.number(&limit, in_range)? as usize;
-    }
-    let [channels, height, width] = extents;
-    Ok(Shape::new(height, width, channels))
+    let limit = format!("a whole number from 1 to {MAX_EXTENT}");
+    let in_range = |x: f64| (1.0..=MAX_EXTENT as f64).contains(&x) && x.fract() == 0.0;
+    let values = entry.list(right)?.into_iter();
+    let numbers = values.map(|value| Ok(value.number(&limit, in_range)? as usize));
+    let numbers = numbers.collect::<Located<Vec<usize>>>()?;
+    let (extents, is_vector) = match *numbers.as_slice() {
+        [features] => ([features, 1, 1], true),
+        [channels, height, width] => ([channels, height, width], false),
+        _ => {
+            let found = numbers.len();
+            let right = format!("it must have 3 or 1: {right}");
+            return Err((line, Problem::Length { key, found, right }));
+        }
+    };
+    Ok(Input {
+        line,
+        extents,
+        is_vector,
+    })
 }
 
 fn read_classes(entry: Entry) -> Located<(usize, Vec<String>)> {
@@ -198,10 +278,10 @@ fn read_classes(entry: Entry) -> Located<(usize, Vec<String>)> {
     Ok((line, names))
 }
 
-fn read_layers(entry: Entry, input: Shape) -> Located<(Vec<usize>, Architecture)> {
+/// Reads the layers and their lines; `fit` counts those that fit what comes in.
+fn read_layers(entry: Entry, mut flow: Flow, fit: &mut usize) -> Located<(Vec<usize>, Vec<Layer>)> {
     let right = "a list of layers, for example [\"Flatten()\", \"Linear(784, 10)\"]";
     let (line, key) = (entry.line, entry.key.clone());
-    let mut flow = Flow::new(input);
     let (mut lines, mut layers) = (Vec::new(), Vec::new());
     for entry in entry.list(right)? {
         let line = entry.line;
@@ -212,13 +292,14 @@ fn read_layers(entry: Entry, input: Shape) -> Located<(Vec<usize>, Architecture)
         })?;
         lines.push(line);
         layers.push(layer);
+        *fit += 1;
     }
     if layers.is_empty() {
         let right = "a network has at least one layer".to_owned();
         let found = 0;
         return Err((line, Problem::Length { key, found, right }));
     }
-    Ok((lines, Architecture { input, layers }))
+    Ok((lines, layers))
 }
 
 #[cfg(test)]

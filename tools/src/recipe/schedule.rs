@@ -1,7 +1,8 @@
 //! The section `[schedule]`: how the learning rate changes on the way, as `torch.optim.lr_scheduler` has it.
 
 use super::error::Problem;
-use super::section::{Entry, Located, Section};
+use super::keys;
+use super::section::{Entry, Keys, Located, Section};
 
 /// `[schedule]`. Without the section the learning rate stays the optimizer's.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,6 +82,15 @@ impl ScheduleSettings {
 }
 
 const TYPES: &str = "\"StepLR\", \"MultiStepLR\", \"CosineAnnealingLR\" or \"OneCycleLR\"";
+
+/// The keys of `[schedule]`.
+pub(super) const KEYS: Keys = &[
+    keys::SCHEDULE,
+    keys::STEP,
+    keys::MULTI_STEP,
+    keys::COSINE,
+    keys::ONE_CYCLE,
+];
 
 pub(super) fn read_schedule(mut section: Section) -> Located<ScheduleSettings> {
     if section.is_empty() {

@@ -4,6 +4,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, hint};
+use super::keys::Key;
+
+/// The keys that a section may have, in groups.
+pub(super) type Keys = &'static [&'static [Key]];
 
 /// A problem and the line where it is.
 pub(super) type Located<T> = Result<T, (usize, Problem)>;
@@ -15,6 +19,9 @@ pub(super) struct Section<'a> {
     line: usize,
     text: &'a str,
     table: DeTable<'a>,
+    /// What has a line in the reference.
+    documented: Keys,
+    /// What has been asked for.
     known: Vec<&'static str>,
 }
 
@@ -33,8 +40,8 @@ fn line_of(text: &str, position: usize) -> usize {
 }
 
 impl<'a> Section<'a> {
-    /// The top level of a TOML text.
-    pub(super) fn parse(text: &'a str) -> Located<Self> {
+    /// The top level of a TOML text, which may have the keys of `documented`.
+    pub(super) fn parse(text: &'a str, documented: Keys) -> Located<Self> {
         let table = DeTable::parse(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
             let message = error.message().trim().replace('\n', ", ");
@@ -45,12 +52,22 @@ impl<'a> Section<'a> {
             line: 1,
             text,
             table: table.into_inner(),
+            documented,
             known: Vec::new(),
         })
     }
 
     /// The value of a key, if it is there.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Entry<'a>> {
+        debug_assert!(
+            self.documented
+                .iter()
+                .copied()
+                .flatten()
+                .any(|k| k.name == key),
+            "{key} in {} has no line in the table of keys",
+            self.name
+        );
         self.known.push(key);
         let (found, value) = self.table.remove_entry(key)?;
         let line = line_of(self.text, found.span().start);
@@ -81,7 +98,12 @@ impl<'a> Section<'a> {
     }
 
     /// A table inside this one, or an empty one.
-    pub(super) fn section(&mut self, key: &'static str, name: &'static str) -> Located<Self> {
+    pub(super) fn section(
+        &mut self,
+        key: &'static str,
+        name: &'static str,
+        documented: Keys,
+    ) -> Located<Self> {
         let text = self.text;
         let own_line = self.line;
         match self.optional(key) {
@@ -90,9 +112,10 @@ impl<'a> Section<'a> {
                 line: own_line,
                 text,
                 table: DeTable::new(),
+                documented,
                 known: Vec::new(),
             }),
-            Some(entry) => entry.table(name),
+            Some(entry) => entry.table(name, documented),
         }
     }
 
@@ -134,13 +157,14 @@ impl<'a> Entry<'a> {
         ))
     }
 
-    pub(super) fn table(self, name: &'static str) -> Located<Section<'a>> {
+    pub(super) fn table(self, name: &'static str, documented: Keys) -> Located<Section<'a>> {
         match self.value {
             DeValue::Table(table) => Ok(Section {
                 name,
                 line: self.line,
                 text: self.text,
                 table,
+                documented,
                 known: Vec::new(),
             }),
             _ => self.wrong("a table"),

@@ -5,7 +5,8 @@ use kinglet_kernels::params::MAX_EXTENT;
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
-use super::section::{Entry, Located, Section};
+use super::keys;
+use super::section::{Entry, Keys, Located, Section};
 use super::transform::read_transforms;
 use crate::transform::Transforms;
 
@@ -47,7 +48,7 @@ impl Normalize {
     pub fn parse(text: &str, channels: usize) -> Result<Self, String> {
         let text = format!("normalize = {{ {text} }}");
         let read = || {
-            let mut section = Section::parse(&text)?;
+            let mut section = Section::parse(&text, &[keys::DATA])?;
             let entry =
                 section.required("normalize", "normalize = { mean = [0.5], std = [0.5] }")?;
             read_normalize(entry, channels)
@@ -183,7 +184,7 @@ fn read_resize(entry: Entry) -> Located<[usize; 2]> {
 }
 
 fn read_normalize(entry: Entry, channels: usize) -> Located<Normalize> {
-    let mut section = entry.table("normalize")?;
+    let mut section = entry.table("normalize", &[keys::NORMALIZE])?;
     let mut axis = |key, example, right, valid: fn(f64) -> bool| {
         let entry = section.required(key, example)?;
         let line = entry.line;
@@ -279,6 +280,9 @@ fn read_best(entry: Entry) -> Located<BestBy> {
         }
     }
 }
+
+/// The keys of `[optimizer]`.
+pub(super) const OPTIMIZER_KEYS: Keys = &[keys::OPTIMIZER, keys::SGD, keys::ADAM];
 
 pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings> {
     if section.is_empty() {

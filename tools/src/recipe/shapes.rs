@@ -34,6 +34,15 @@ impl Flow {
         }
     }
 
+    /// Vectors of so many features, as if `Flatten()` had been passed.
+    pub(super) fn of_vector(features: usize) -> Self {
+        Self {
+            shape: Shape::vector(features),
+            flattened: None,
+            flat: true,
+        }
+    }
+
     /// Reads the next layer, checks it against what comes in and moves on to what it puts out.
     pub(super) fn next(&mut self, text: &str) -> Result<Layer, CallProblem> {
         let call = Call::parse(text)?;

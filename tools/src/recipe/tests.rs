@@ -190,8 +190,8 @@ fn wrong_values_say_what_is_possible() {
     );
     assert_eq!(
         error("[3, 32, 32]", "[32, 32]"),
-        "dir/lesson.toml:2: input has 2 values, but it must have 3: \
-         [channels, height, width], for example [3, 32, 32]"
+        "dir/lesson.toml:2: input has 2 values, but it must have 3 or 1: \
+         [channels, height, width], for example [3, 32, 32], or [features], for example [640]"
     );
     assert_eq!(
         error("std = [0.5]", "std = [0.5, 0.5]"),
@@ -343,4 +343,38 @@ fn a_normalization_by_itself_has_the_recipe_s_words() {
         let error = Normalize::parse(text, 2).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn an_input_with_the_channels_last_is_recognized_where_it_fails() {
+    assert_eq!(
+        error("[3, 32, 32]", "[32, 32, 3]"),
+        "dir/lesson.toml:2: input = [32, 32, 3] looks like height, width, channels, but channels come first: \
+         write input = [3, 32, 32] (as it is, line 5 is wrong: Conv2d(3, 16, 3, padding=1): in_channels is 3, \
+         but 32 channels come in (32x32x3): write Conv2d(32, 16, 3, padding=1))"
+    );
+    // What else is wrong on the same line does not hide it.
+    let line = "layers = [\"Conv2d(3, 4, 3)\", \"GELU()\"]";
+    let both = parse(&format!("input = [32, 32, 3]\n{line}")).unwrap_err();
+    assert!(both.contains("write input = [3, 32, 32]"), "{both}");
+    // Where the other order would not do better, nothing is guessed.
+    let other = LESSON.replace("[3, 32, 32]", "[30, 30, 3]");
+    let other = parse(&other.replace("Conv2d(3, 16", "Conv2d(5, 16")).unwrap_err();
+    assert!(!other.contains("looks like"), "{other}");
+    // A network that takes it as it is, is taken.
+    let layers = "layers = [\"Flatten()\", \"Linear(3072, 2)\"]";
+    let valid = parse(&format!("input = [32, 32, 3]\n{layers}")).unwrap();
+    assert_eq!(valid.architecture.input, Shape::new(32, 3, 32));
+}
+
+#[test]
+fn vectors_need_no_flatten() {
+    let vector = |layers: &str| parse(&format!("input = [640]\nlayers = [{layers}]"));
+    let recipe = vector("\"Linear(640, 8)\", \"ReLU()\", \"Linear(8, 2)\"").unwrap();
+    assert_eq!(recipe.architecture.input, Shape::vector(640));
+    assert_eq!(
+        vector("\"Conv2d(640, 8, 1)\"").unwrap_err(),
+        "dir/lesson.toml:2: Conv2d(640, 8, 1): its input is flat (640 values), but it needs channels, height and \
+         width: put it before \"Flatten()\""
+    );
 }

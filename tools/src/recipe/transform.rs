@@ -5,34 +5,13 @@ use kinglet_kernels::Shape;
 
 use super::arguments::Arguments;
 use super::call::{Call, Value};
-use super::error::{CallProblem, ChannelsFirst, Problem};
+use super::error::{CallProblem, ChannelsFirst, Problem, hint};
 use super::section::{Entry, Located};
+use super::transforms::TRANSFORMS;
 use crate::transform::{
     ColorJitter, FlipAxis, Margins, RandomCrop, RandomErasing, RandomFlip, RandomRotation,
     Transform, Transforms,
 };
-
-/// The transforms there are, with their parameters in torchvision's order.
-const TRANSFORMS: &[(&str, &[&str])] = &[
-    ("RandomHorizontalFlip", &["p"]),
-    ("RandomVerticalFlip", &["p"]),
-    (
-        "RandomRotation",
-        &["degrees", "interpolation", "expand", "center", "fill"],
-    ),
-    (
-        "RandomCrop",
-        &["size", "padding", "pad_if_needed", "fill", "padding_mode"],
-    ),
-    (
-        "ColorJitter",
-        &["brightness", "contrast", "saturation", "hue"],
-    ),
-    (
-        "RandomErasing",
-        &["p", "scale", "ratio", "value", "inplace"],
-    ),
-];
 
 /// Transforms of torchvision that a recipe has other words for, with those.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -74,7 +53,8 @@ pub(super) fn read_transforms(entry: Entry, input: Shape) -> Located<Transforms>
     Ok(Transforms::new(list))
 }
 
-fn read(text: &str, input: Shape) -> Result<Transform, CallProblem> {
+/// Reads one transform of pictures of shape `input`.
+pub(super) fn read(text: &str, input: Shape) -> Result<Transform, CallProblem> {
     let call = Call::parse(text)?;
     if let Some((_, hint)) = ELSEWHERE.iter().find(|(name, _)| *name == call.name) {
         return Err(CallProblem::Unknown {
@@ -83,8 +63,19 @@ fn read(text: &str, input: Shape) -> Result<Transform, CallProblem> {
             name: call.name,
         });
     }
-    let arguments = Arguments::bind(&call, "transform", TRANSFORMS)?;
-    Ok(match arguments.function {
+    let known = TRANSFORMS
+        .iter()
+        .find(|transform| transform.name == call.name);
+    let transform = known.ok_or_else(|| CallProblem::Unknown {
+        kind: "transform",
+        hint: hint(
+            &call.name,
+            TRANSFORMS.iter().map(|transform| transform.name),
+        ),
+        name: call.name.clone(),
+    })?;
+    let arguments = Arguments::bind(&call, transform)?;
+    Ok(match arguments.function.name {
         "RandomHorizontalFlip" => Transform::Flip(RandomFlip {
             axis: FlipAxis::Horizontal,
             probability: probability(&arguments)?,
@@ -391,7 +382,7 @@ mod tests {
         assert_eq!(
             error("RandomRotation()"),
             "the argument degrees is missing; the call is \
-             RandomRotation(degrees, interpolation, expand, center, fill)"
+             RandomRotation(degrees, interpolation='nearest', expand=False, center=None, fill=0)"
         );
         assert_eq!(
             error("RandomHorizontalFlip(1.5)"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kinglet_kernels::Shape;
 
 use super::CheckpointError;
-use crate::dataset::DatasetError;
+use crate::dataset::{BUILT_IN, DatasetError};
 use crate::file::WriteError;
 use crate::recipe::{ChannelsFirst, RecipeError};
 
@@ -51,20 +51,16 @@ pub enum TrainError {
     Device(#[from] kinglet::opencl::OpenClError),
     /// Pictures of another shape than the network's input.
     #[error(
-        "the recipe's input is {}, but the pictures of {source_name} are {} (channels, height, width): \
-         write input = [{}, {}, {}]{} or choose another data set",
-        ChannelsFirst(*network), ChannelsFirst(*pictures),
-        pictures.channels, pictures.height, pictures.width,
-        match network.channels == pictures.channels {
-            true => format!(", resize = [{}, {}] under [data]", network.height, network.width),
-            false => String::new(),
-        }
+        "the recipe's input is {}, but the {noun} of {source_name} are {} (channels, height, width): {}",
+        ChannelsFirst(*network), ChannelsFirst(*pictures), other_shape(*network, *pictures, source_name)
     )]
     PictureShape {
         /// The network's input.
         network: Shape,
         /// The pictures.
         pictures: Shape,
+        /// What they are called.
+        noun: &'static str,
         /// The data set.
         source_name: String,
     },
@@ -78,7 +74,8 @@ pub enum TrainError {
     },
     /// Another number of classes than the network's outputs.
     #[error(
-        "the network has {outputs} outputs, but {source_name} has {classes} classes: end with {classes} outputs"
+        "the network has {outputs} outputs, but {source_name} has {classes} classes: {}end with {classes} outputs",
+        forgotten_data(source_name)
     )]
     Classes {
         /// The network's outputs.
@@ -103,4 +100,86 @@ pub enum TrainError {
         /// The step's learning rate.
         learning_rate: f64,
     },
+}
+
+/// What to do about samples of another shape than the network's input.
+fn other_shape(network: Shape, pictures: Shape, source_name: &str) -> String {
+    let Shape {
+        height,
+        width,
+        channels,
+    } = pictures;
+    let input = match pictures == Shape::vector(channels) {
+        true => format!("write input = [{channels}]"),
+        false => format!("write input = [{channels}, {height}, {width}]"),
+    };
+    let forgotten = forgotten_data(source_name);
+    if !forgotten.is_empty() {
+        return forgotten + &input;
+    }
+    let resize = match network.channels == channels && input.contains(',') {
+        true => format!(
+            ", resize = [{}, {}] under [data]",
+            network.height, network.width
+        ),
+        false => String::new(),
+    };
+    format!("{input}{resize} or choose another data set")
+}
+
+/// The built-in data set is taken where `--data` is absent, and what does not fit it was hardly meant for it.
+fn forgotten_data(source_name: &str) -> String {
+    match source_name {
+        BUILT_IN => "that is the built-in data set, which is taken without --data: was --data DIR \
+                     forgotten? Otherwise "
+            .to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape_error(network: Shape, pictures: Shape, source_name: &str) -> String {
+        TrainError::PictureShape {
+            network,
+            pictures,
+            noun: "pictures",
+            source_name: source_name.to_owned(),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_forgotten_data_set_is_guessed() {
+        let (photo, gray) = (Shape::new(32, 32, 3), Shape::new(28, 28, 1));
+        assert_eq!(
+            shape_error(photo, gray, BUILT_IN),
+            "the recipe's input is 3x32x32, but the pictures of embedded part of Fashion-MNIST are 1x28x28 \
+             (channels, height, width): that is the built-in data set, which is taken without --data: was --data \
+             DIR forgotten? Otherwise write input = [1, 28, 28]"
+        );
+        let classes = TrainError::Classes {
+            outputs: 2,
+            classes: 10,
+            source_name: BUILT_IN.to_owned(),
+        };
+        assert!(classes.to_string().contains("was --data DIR forgotten?"));
+    }
+
+    #[test]
+    fn samples_of_another_shape_say_what_would_be_right() {
+        let (small, large) = (Shape::new(28, 28, 3), Shape::new(32, 32, 3));
+        let text = shape_error(large, small, "data set x");
+        assert!(
+            text.ends_with(": write input = [3, 28, 28], resize = [32, 32] under [data] or choose another data set"),
+            "{text}"
+        );
+        let text = shape_error(large, Shape::vector(49), "data set x");
+        assert!(
+            text.ends_with(": write input = [49] or choose another data set"),
+            "{text}"
+        );
+    }
 }

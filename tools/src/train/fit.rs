@@ -338,6 +338,7 @@ fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainE
         return Err(TrainError::PictureShape {
             network,
             pictures,
+            noun: collection.train.noun(),
             source_name,
         });
     }

@@ -166,7 +166,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "control_flow",
-        "operator 0 (WHILE), which computes \"t1\": this operator cannot be imported; ADD, AVERAGE_POOL_2D,",
+        "operator 0 (WHILE), which computes \"t1\": this operator cannot be imported; docs/import.md has the table of those that can",
     ),
     (
         "custom_operator",

@@ -224,7 +224,8 @@ fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, G
         Some(0) => Err(wrong()),
         None => Err(GraphProblem::TooLarge {
             name: input.name.clone(),
-            found: format!("{found:?}"),
+            found: tensor::describe_large(&found),
+            right: tensor::largest(),
         }),
     }
 }

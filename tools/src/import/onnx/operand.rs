@@ -56,7 +56,11 @@ impl Budget {
     pub(super) fn take(&mut self, dims: &[usize]) -> Result<(), NodeProblem> {
         let left = tensor::elements(dims).and_then(|len| self.0.checked_sub(len));
         self.0 = left.ok_or_else(|| NodeProblem::TooLarge {
-            found: format!("{dims:?}"),
+            found: tensor::describe_large(dims),
+            right: format!(
+                "at most {} more elements of constants that a file of this size computes",
+                self.0
+            ),
         })?;
         Ok(())
     }
@@ -387,7 +391,8 @@ impl Node<'_> {
         tensor::elements(dims)
             .map(|_| ())
             .ok_or_else(|| NodeProblem::TooLarge {
-                found: format!("{dims:?}"),
+                found: tensor::describe_large(dims),
+                right: tensor::largest(),
             })
     }
 }

@@ -221,6 +221,17 @@ pub(super) fn elements(dims: &[usize]) -> Option<usize> {
     (bound <= MAX_ELEMENTS).then(|| dims.iter().product())
 }
 
+/// A shape that has too many elements, for messages.
+pub(super) fn describe_large(dims: &[usize]) -> String {
+    let elements = dims.iter().fold(1u128, |n, d| n.saturating_mul(*d as u128));
+    format!("{dims:?} ({elements} elements, {} axes)", dims.len())
+}
+
+/// How many elements are right, for messages.
+pub(super) fn largest() -> String {
+    format!("at most {MAX_ELEMENTS} elements along {MAX_AXES} axes")
+}
+
 /// Bytes of one element; None for types that are not read.
 fn size_of(data_type: DataType) -> Option<usize> {
     Some(match data_type {

@@ -209,6 +209,11 @@ fn choose_output(
     }
 }
 
+/// The operators that can be imported, in alphabetical order.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    operators::names()
+}
+
 /// Which operators lead to the tensor `output`. The others need not be ones that can be imported.
 fn needed(operators: &[Operator<'_>], codes: &[OperatorCode<'_>], output: usize) -> Vec<bool> {
     let mut wanted = HashSet::from([output as i32]);

@@ -19,6 +19,7 @@ use super::messages::NodeProto;
 
 use super::node::{Node, Outputs};
 use crate::import::NodeProblem;
+use crate::import::error::similar;
 
 /// An operator that can be imported.
 pub(super) struct Operator {
@@ -201,11 +202,8 @@ pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
     // ONNX Runtime keeps some of the operators on quantized numbers in a domain of its own.
     let quantized = node.op_type.contains("Linear") && node.domain == "com.microsoft";
     let found = found.filter(|_| super::is_standard(&node.domain) || quantized);
-    let operator = found.ok_or_else(|| {
-        let known: Vec<&str> = names().collect();
-        NodeProblem::Operator {
-            known: known.join(", "),
-        }
+    let operator = found.ok_or_else(|| NodeProblem::Operator {
+        similar: similar(&node.op_type, names()),
     })?;
     let known = |name: &String| operator.attributes.contains(&name.as_str());
     match node.attribute.iter().find(|a| !known(&a.name)) {

@@ -12,6 +12,7 @@ mod shape;
 use super::names::BuiltinOperator;
 use super::node::{Node, Source};
 use crate::import::NodeProblem;
+use crate::import::error::similar;
 
 /// What an operator computes, one for each of its outputs.
 type Translated = Result<Vec<Source>, NodeProblem>;
@@ -68,12 +69,17 @@ pub(super) fn find(operator: Option<BuiltinOperator>) -> Result<Translate, NodeP
     found
         .map(|(_, translate)| *translate)
         .ok_or_else(|| NodeProblem::Operator {
-            known: OPERATORS
-                .iter()
-                .map(|(known, _)| format!("{known:?}"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            similar: similar(
+                operator.and_then(|o| o.variant_name()).unwrap_or_default(),
+                names(),
+            ),
         })
+}
+
+/// The names of the operators that can be imported.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let name = |(operator, _): &(BuiltinOperator, Translate)| operator.variant_name();
+    OPERATORS.iter().filter_map(name)
 }
 
 /// The one output of an operator.

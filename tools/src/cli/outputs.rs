@@ -1,0 +1,354 @@
+//! What a model made of a batch: the most likely classes of each sample, or what numbers of another kind range over.
+
+use std::fmt::Write;
+
+use kinglet::Model;
+use serde::Serialize;
+
+use crate::evaluate::argmax;
+use crate::inspect::{channels_first, grouped};
+use crate::meaning::Meaning;
+
+/// Samples that are printed where not all are asked for.
+const SHOWN: usize = 10;
+
+/// Outputs of a sample that are printed as they are, where they are no classes.
+const FEW: usize = 4;
+
+/// What a model made of a batch.
+#[derive(Debug, Serialize)]
+pub(super) struct Outputs<'a> {
+    output: Output,
+    samples: Vec<Sample<'a>>,
+    /// The classes in the order of their numbers; empty where there are none.
+    classes: Vec<Class<'a>>,
+}
+
+/// What the outputs are.
+#[derive(Debug, Serialize)]
+struct Output {
+    /// Shape of one sample's, as `inspect` has it.
+    shape: Vec<usize>,
+    meaning: Meaning,
+}
+
+/// What was made of one sample.
+#[derive(Debug, Serialize)]
+struct Sample<'a> {
+    /// Its place in the batch, from 0.
+    sample: usize,
+    /// The most likely classes, the most likely first; empty where there are none.
+    top: Vec<Guess<'a>>,
+    smallest: f32,
+    mean: f32,
+    largest: f32,
+    /// All outputs, where they are no classes and few.
+    #[serde(skip)]
+    few: Vec<f32>,
+}
+
+/// One of the most likely classes.
+#[derive(Debug, Serialize)]
+struct Guess<'a> {
+    class: usize,
+    label: Option<&'a str>,
+    /// The model's own output.
+    output: f32,
+    /// The output, or what softmax makes of it.
+    probability: f32,
+}
+
+/// How many samples most likely are of a class.
+#[derive(Debug, Serialize)]
+struct Class<'a> {
+    class: usize,
+    label: Option<&'a str>,
+    samples: usize,
+}
+
+impl<'a> Outputs<'a> {
+    /// Of `outputs`, a batch; `top` classes of each sample are kept.
+    pub(super) fn new(model: &Model<'a>, outputs: &[f32], top: usize) -> Self {
+        let meaning = Meaning::of(model);
+        let len = model.output().len();
+        let mut classes: Vec<Class<'_>> = match meaning.is_classes() {
+            false => Vec::new(),
+            true => (0..len)
+                .map(|class| Class {
+                    class,
+                    label: model.label(class),
+                    samples: 0,
+                })
+                .collect(),
+        };
+        let samples = outputs.chunks_exact(len).enumerate();
+        let samples = samples
+            .map(|(sample, outputs)| {
+                if let Some(class) = classes.get_mut(argmax(outputs)) {
+                    class.samples += 1;
+                }
+                Sample::new(model, meaning, sample, outputs, top)
+            })
+            .collect();
+        Self {
+            output: Output {
+                shape: channels_first(model.output()),
+                meaning,
+            },
+            samples,
+            classes,
+        }
+    }
+
+    /// For people: a table, of ten samples if not of all, and of long batches a summary.
+    pub(super) fn text(&self, all: bool) -> String {
+        let shown = match all {
+            true => self.samples.len(),
+            false => self.samples.len().min(SHOWN),
+        };
+        let mut text = String::new();
+        if !self.output.meaning.is_classes() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "output {}", shape_text(&self.output.shape));
+        }
+        text += &self.header();
+        for sample in &self.samples[..shown] {
+            text += &self.lines(sample);
+        }
+        let left = self.samples.len() - shown;
+        if left > 0 {
+            let left = grouped(left as u64);
+            let _ = writeln!(text, "and {left} more; --all prints them");
+        }
+        if self.samples.len() > SHOWN {
+            text += &self.summary();
+        }
+        text
+    }
+
+    /// Where there are several samples, the column that says which.
+    fn sample_column(&self, content: impl std::fmt::Display) -> String {
+        match self.samples.len() {
+            0 | 1 => String::new(),
+            _ => format!("{content:>6}  "),
+        }
+    }
+
+    fn header(&self) -> String {
+        let columns = match self.output.meaning {
+            Meaning::Logits => format!("{:>10}  {:>11}  class", "logit", "probability"),
+            Meaning::Probabilities | Meaning::Independent => {
+                format!("{:>11}  class", "probability")
+            }
+            Meaning::Values if self.has_few() => format!("{:>12}", "output"),
+            Meaning::Values => format!("{:>12}  {:>12}  {:>12}", "smallest", "mean", "largest"),
+        };
+        format!("{}{columns}\n", self.sample_column("sample"))
+    }
+
+    fn has_few(&self) -> bool {
+        self.samples.iter().any(|sample| !sample.few.is_empty())
+    }
+
+    fn lines(&self, sample: &Sample<'_>) -> String {
+        let mut text = String::new();
+        for (place, guess) in sample.top.iter().enumerate() {
+            let column = match place {
+                0 => self.sample_column(sample.sample),
+                _ => self.sample_column(""),
+            };
+            let logit = match self.output.meaning {
+                Meaning::Logits => format!("{:>10.4}  ", guess.output),
+                _ => String::new(),
+            };
+            let percent = 100.0 * guess.probability;
+            let name = class_name(guess.class, guess.label);
+            let _ = writeln!(text, "{column}{logit}{percent:>9.2} %  {name}");
+        }
+        if !self.output.meaning.is_classes() {
+            let numbers = match sample.few.is_empty() {
+                true => vec![sample.smallest, sample.mean, sample.largest],
+                false => sample.few.clone(),
+            };
+            let numbers: Vec<String> = numbers.iter().map(|x| format!("{x:>12.4}")).collect();
+            let column = self.sample_column(sample.sample);
+            let _ = writeln!(text, "{column}{}", numbers.join("  "));
+        }
+        text
+    }
+
+    /// All samples together.
+    fn summary(&self) -> String {
+        let count = self.samples.len();
+        let mut text = String::new();
+        if !self.output.meaning.is_classes() {
+            let samples = self.samples.iter();
+            let (smallest, largest) = samples
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), sample| {
+                    (low.min(sample.smallest), high.max(sample.largest))
+                });
+            let means = self.samples.iter().map(|sample| f64::from(sample.mean));
+            let mean = means.sum::<f64>() / count.max(1) as f64;
+            let _ = writeln!(
+                text,
+                "all {} samples: smallest {smallest:.4}, mean {mean:.4}, largest {largest:.4}",
+                grouped(count as u64)
+            );
+            return text;
+        }
+        let _ = writeln!(
+            text,
+            "{} samples by their most likely class:",
+            grouped(count as u64)
+        );
+        for class in self.classes.iter().filter(|class| class.samples > 0) {
+            let _ = writeln!(
+                text,
+                "  {:<14} {:>6}  {:>5.1} %",
+                class_name(class.class, class.label),
+                class.samples,
+                100.0 * class.samples as f64 / count as f64
+            );
+        }
+        text
+    }
+}
+
+impl<'a> Sample<'a> {
+    fn new(
+        model: &Model<'a>,
+        meaning: Meaning,
+        sample: usize,
+        outputs: &[f32],
+        top: usize,
+    ) -> Self {
+        let sum: f64 = outputs.iter().copied().map(f64::from).sum();
+        let few = !meaning.is_classes() && outputs.len() <= FEW;
+        Self {
+            sample,
+            top: match meaning.probabilities(outputs) {
+                None => Vec::new(),
+                Some(probabilities) => most_likely(model, outputs, &probabilities, top),
+            },
+            smallest: outputs.iter().copied().fold(f32::INFINITY, f32::min),
+            mean: (sum / outputs.len().max(1) as f64) as f32,
+            largest: outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            few: if few { outputs.to_vec() } else { Vec::new() },
+        }
+    }
+}
+
+/// The `count` largest outputs, largest first.
+fn most_likely<'a>(
+    model: &Model<'a>,
+    outputs: &[f32],
+    probabilities: &[f32],
+    count: usize,
+) -> Vec<Guess<'a>> {
+    let mut left = outputs.to_vec();
+    (0..count.min(outputs.len()))
+        .map(|_| {
+            let class = argmax(&left);
+            left[class] = f32::NEG_INFINITY;
+            Guess {
+                class,
+                label: model.label(class),
+                output: outputs[class],
+                probability: probabilities[class],
+            }
+        })
+        .collect()
+}
+
+fn class_name(class: usize, label: Option<&str>) -> String {
+    label.map_or(format!("class {class}"), str::to_owned)
+}
+
+/// A shape in words.
+fn shape_text(shape: &[usize]) -> String {
+    let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
+    match shape {
+        [1] => "one number".to_owned(),
+        [features] => format!("{features} numbers"),
+        _ => format!("{} (channels x height x width)", extents.join("x")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::export::{ExportSettings, export};
+    use crate::graph::Graph;
+    use crate::model_file::ModelFile;
+    use crate::network::Network;
+    use crate::recipe::{Normalize, Recipe};
+
+    /// A model of two numbers with these layers behind them.
+    fn model(layers: &str, labels: &[&str]) -> ModelFile {
+        let text = format!("input = [2]\nlayers = [{layers}]");
+        let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
+        let network = Network::initialize(recipe.architecture, 1);
+        let settings = ExportSettings {
+            normalize: Normalize::identity(0),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            fine_tune_last: 0,
+        };
+        let graph = Graph::from_network("test", &network);
+        ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn logits_come_with_percentages() {
+        let file = model("\"Linear(2, 2)\"", &["left", "right"]);
+        let outputs = Outputs::new(&file.model(), &[0.0, 3f32.ln()], 3);
+        assert_eq!(
+            outputs.text(false),
+            "     logit  probability  class\n    1.0986      75.00 %  right\n    0.0000      25.00 %  left\n"
+        );
+        let file = model("\"Linear(2, 2)\", \"Softmax(1)\"", &["left", "right"]);
+        let outputs = Outputs::new(&file.model(), &[0.25, 0.75], 1);
+        assert_eq!(
+            outputs.text(false),
+            "probability  class\n    75.00 %  right\n"
+        );
+    }
+
+    #[test]
+    fn long_batches_are_summed_up() {
+        let file = model("\"Linear(2, 2)\"", &["left", "right"]);
+        let batch: Vec<f32> = (0..12).flat_map(|i| [1.0, (i % 3) as f32]).collect();
+        let outputs = Outputs::new(&file.model(), &batch, 1);
+        let text = outputs.text(false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "sample       logit  probability  class");
+        assert_eq!(lines[3], "     2      2.0000      73.11 %  right");
+        assert_eq!(
+            lines[11..],
+            [
+                "and 2 more; --all prints them",
+                "12 samples by their most likely class:",
+                "  left                8   66.7 %",
+                "  right               4   33.3 %",
+            ]
+        );
+        assert_eq!(outputs.text(true).lines().count(), 1 + 12 + 3);
+    }
+
+    #[test]
+    fn numbers_that_are_no_classes_have_no_percentages() {
+        let file = model("\"Linear(2, 1)\"", &[]);
+        let outputs = Outputs::new(&file.model(), &[1.5], 3);
+        assert_eq!(
+            outputs.text(false),
+            "output one number\n      output\n      1.5000\n"
+        );
+        let file = model("\"Linear(2, 8)\", \"Linear(8, 2)\"", &[]);
+        let outputs = Outputs::new(&file.model(), &[1.5, -2.0, 0.0, 1.0], 3);
+        assert_eq!(
+            outputs.text(false),
+            "output 2 numbers\nsample        output\n     0        1.5000       -2.0000\n     1        0.0000        1.0000\n"
+        );
+    }
+}
