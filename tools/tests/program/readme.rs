@@ -67,7 +67,12 @@ fn every_command_of_the_readme_runs_as_it_stands() {
     let help = String::from_utf8(help.stdout).expect("text");
     let names = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names: Vec<&str> = names
-        .take_while(|line| line.starts_with("  "))
+        .take_while(|line| line.starts_with(' '))
+        // Descriptions go on further to the right.
+        .filter_map(|line| {
+            line.strip_prefix("  ")
+                .filter(|line| !line.starts_with(' '))
+        })
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
