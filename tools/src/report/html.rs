@@ -47,6 +47,7 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     let values = context! {
         report => Value::from(Serde(report)),
+        noun => report.noun,
         date => or_dash(origin.map(|origin| origin.date.clone())),
         machine => or_dash(origin.map(Origin::machine)),
         kinglet => or_dash(origin.map(|origin| origin.kinglet.clone())),

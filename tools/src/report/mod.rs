@@ -91,6 +91,9 @@ pub struct Report {
     pub weights: Option<FirstLayer>,
     /// The recipe's text.
     pub recipe: String,
+    /// What its samples are called.
+    #[serde(skip)]
+    noun: &'static str,
     #[serde(skip)]
     mistakes: Vec<Tile>,
     #[serde(skip)]
@@ -142,8 +145,8 @@ impl Report {
         let file = ModelFile::from_bytes(&bytes)?;
         let model = file.model();
 
-        let (part, pictures, indices) = part_of(&recipe, collection)?;
-        let predictions = predict(&model, kernels, pictures, &indices)?;
+        let (part, samples, indices) = part_of(&recipe, collection)?;
+        let predictions = predict(&model, kernels, samples, &indices)?;
         let label = |class: usize| {
             let name = checkpoint.classes.get(class);
             name.cloned().unwrap_or_else(|| class.to_string())
@@ -151,11 +154,11 @@ impl Report {
         let labels: Vec<String> = (0..model.output().len()).map(label).collect();
         let mut findings = Findings::new(&labels, &predictions, SHOWN_MISTAKES);
         for mistake in &mut findings.mistakes {
-            mistake.file = pictures.file(mistake.index).map(str::to_owned);
+            mistake.file = samples.file(mistake.index).map(str::to_owned);
         }
         let mistakes = findings.mistakes.iter();
         let mistakes = mistakes
-            .map(|mistake| Tile::of(pictures, mistake.index))
+            .map(|mistake| Tile::of(samples, mistake.index))
             .collect();
         let first_layer = Weights::of(&network);
         let history = checkpoint.history.clone();
@@ -185,6 +188,7 @@ impl Report {
             weights: first_layer.as_ref().map(|weights| weights.layer.clone()),
             name: recipe.name,
             recipe: checkpoint.recipe.clone(),
+            noun: samples.noun(),
             mistakes,
             first_layer,
         })
