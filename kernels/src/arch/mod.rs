@@ -48,7 +48,7 @@ impl Set {
     }
 }
 
-/// Makes the list of sets, and for each of them its tests: no set can be added untested.
+/// Makes the list of sets, and `kernel_suites!`, which makes the tests of each: no set can be added untested.
 macro_rules! list {
     ($($(#[$cfg:meta])* $name:ident: $kernels:expr, $agreement:ident;)*) => {
         /// Every set that this build has, fastest first; `portable` and last `reference` run anywhere.
@@ -64,34 +64,16 @@ macro_rules! list {
             SETS
         }
 
-        #[cfg(test)]
-        mod tests {
-            use super::*;
-
-            fn find(name: &str) -> Option<&'static dyn BackwardKernels> {
-                sets().iter().find(|set| set.name() == name)?.kernels()
-            }
-
-            $(
-                $(#[$cfg])*
-                crate::kernel_suite!($name, find(stringify!($name)), $agreement);
-            )*
-
-            #[test]
-            fn required_sets_exist() {
-                for name in crate::testing::required_sets() {
-                    assert!(
-                        sets().iter().any(|set| set.name() == name),
-                        "KINGLET_REQUIRE_SETS names {name}, which this build does not have"
-                    );
-                }
-            }
-
-            #[test]
-            fn detect_finds_the_first_that_runs() {
-                let first = sets().iter().find(|set| set.kernels().is_some());
-                assert_eq!(first.map(Set::name), Some(detect().name()));
-            }
+        /// A suite for every set of the list: see [`kernel_suite!`](crate::kernel_suite).
+        #[cfg(feature = "testing")]
+        #[macro_export]
+        macro_rules! kernel_suites {
+            () => {
+                $(
+                    $(#[$cfg])*
+                    $crate::kernel_suite!($name, $crate::testing::find(stringify!($name)), $agreement);
+                )*
+            };
         }
     };
 }

@@ -114,6 +114,12 @@ pub fn run(
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
 }
 
+/// The set of that name, if this machine can run it.
+pub fn find(name: &str) -> Option<&'static dyn BackwardKernels> {
+    let set = crate::arch::sets().iter().find(|set| set.name() == name);
+    set?.kernels()
+}
+
 /// The sets that `KINGLET_REQUIRE_SETS` names.
 pub fn required_sets() -> Vec<String> {
     let names = std::env::var("KINGLET_REQUIRE_SETS").unwrap_or_default();

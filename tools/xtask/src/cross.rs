@@ -80,21 +80,11 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// The unit tests: of the kernels, and of what the whole-path tests share.
-const UNITS: &[&str] = &[
-    "--package",
-    "kinglet-kernels",
-    "--package",
-    "kinglet-tests",
-    "--lib",
-];
+/// The suite of the kernels, on every set.
+const SUITE: &[&str] = &["--test", "suite"];
 
 /// Whole paths whose results are the same bits on every machine.
 const PATHS: &[&str] = &[
-    "--package",
-    "kinglet-kernels",
-    "--package",
-    "kinglet-tests",
     "--test",
     "paths",
     "--",
@@ -102,6 +92,16 @@ const PATHS: &[&str] = &[
     "head::",
     "learning::",
     "session::",
+];
+
+/// Where both are: named together, so that what they share is compiled once.
+const PACKAGES: &[&str] = &[
+    "--package",
+    "kinglet-kernels",
+    "--package",
+    "kinglet-tests",
+    "--features",
+    "kinglet-kernels/testing",
 ];
 
 /// These programs run for seconds, so most of the time is the compiler's. Optimizing what is not this
@@ -161,9 +161,9 @@ impl Machine {
             "--no-default-features",
         ]))?;
         let mut outcome = Ok(());
-        for tests in [UNITS, PATHS] {
+        for tests in [SUITE, PATHS] {
             let mut cargo = self.cargo("test")?;
-            cargo.arg("--no-fail-fast").args(tests);
+            cargo.arg("--no-fail-fast").args(PACKAGES).args(tests);
             sets::require(&mut cargo, &[self.set, "portable", "reference"]);
             if self.panics == Panics::Abort {
                 cargo.env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");

@@ -1,5 +1,5 @@
-//! Memory checks of the code that holds `unsafe`: AddressSanitizer over every test of kernels and
-//! runtime, valgrind over the same tests without instrumentation.
+//! Memory checks of the code that holds `unsafe`: AddressSanitizer over the suite of the kernels and the whole
+//! paths, valgrind over the same tests and the unit tests, without instrumentation.
 
 use std::process::{Command, ExitCode};
 
@@ -16,8 +16,8 @@ use crate::{opencl, sets, setup};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask sanitize [--address] [--valgrind]
 
-Runs the tests of the kernels and of the runtime, and the whole-path tests, under AddressSanitizer,
-then under valgrind. On Linux, those on an OpenCL device follow AddressSanitizer's, without a look at
+Runs the suite of the kernels and the whole-path tests under AddressSanitizer, then these and the unit
+tests of kernels and runtime under valgrind. On Linux, those on an OpenCL device follow AddressSanitizer's, without a look at
 leaks: PoCL and the compiler in it leave megabytes.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
@@ -32,18 +32,19 @@ Options:
   --valgrind  valgrind only
 ";
 
-/// The packages that contain `unsafe` code, and the tests of hostile files, sessions and learning.
-const PACKAGES: &[&str] = &[
-    "--package",
-    "kinglet-kernels",
-    "--package",
-    "kinglet",
-    "--package",
-    "kinglet-tests",
+/// Where the suite of the kernels is, and the tests of hostile files, sessions and learning. The runtime is what they
+/// test.
+const PACKAGES: &[&str] = &["--package", "kinglet-kernels", "--package", "kinglet-tests"];
+
+/// The test programs that run under valgrind, by the names of their targets, and which of their tests are nearest to
+/// the unsafe code.
+const CHECKED: &[(&str, &[&str])] = &[
+    ("suite", &[]),
+    ("paths", &["session::", "head::", "branching::"]),
 ];
 
-/// The test programs that run under valgrind, by the names of their targets.
-const CHECKED: &[&str] = &["kinglet_kernels", "kinglet", "paths"];
+/// Those of unit tests.
+const UNITS: &[(&str, &[&str])] = &[("kinglet_kernels", &[]), ("kinglet", &[])];
 
 /// Which tests run under valgrind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(crate) fn check_addresses(steps: &mut Steps) {
 /// The tests on the CPU, leaks included.
 fn address(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
-    cargo.args(["--lib", "--test", "paths"]);
+    cargo.args(["--test", "suite", "--test", "paths"]);
     sets::require_here(&mut cargo);
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }
@@ -104,7 +105,7 @@ fn address_opencl(counts: &mut Counts) -> Result<()> {
 
 /// `cargo test` for code with AddressSanitizer in it, with one set of features.
 fn sanitized_tests() -> Result<Command> {
-    let mut features = "kinglet-kernels/testing,kinglet/std".to_owned();
+    let mut features = "kinglet-kernels/testing".to_owned();
     if cfg!(target_os = "linux") {
         features.push_str(",kinglet-tests/opencl");
     }
@@ -125,8 +126,17 @@ fn sanitized_tests() -> Result<Command> {
 /// The tests under valgrind: reads of uninitialized memory are its part, which AddressSanitizer
 /// does not see.
 pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
+    let checked = match extent {
+        Extent::Core => CHECKED.to_vec(),
+        Extent::All => [CHECKED, UNITS].concat(),
+    };
+    let names: Vec<_> = checked.iter().map(|(name, _)| *name).collect();
+    let programs = programs(&names)?;
     let mut failed = Vec::new();
-    for (name, program) in programs(CHECKED)? {
+    for (name, core) in checked {
+        let Some((_, program)) = programs.iter().find(|(found, _)| found == name) else {
+            continue;
+        };
         let mut valgrind = command("valgrind");
         valgrind
             .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
@@ -135,7 +145,7 @@ pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
             // A device's driver is others' work.
             .args(["--skip", "slow", "--skip", "opencl"]);
         if extent == Extent::Core {
-            valgrind.args(["arch::", "session::", "head::", "branching::"]);
+            valgrind.args(core);
         }
         println!("{name}");
         if run_and_read(&mut valgrind, |line| counts.add_line(line)).is_err() {
