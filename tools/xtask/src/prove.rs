@@ -8,17 +8,19 @@ use crate::arguments::{Arguments, Slot};
 use crate::sanitize::Extent;
 use crate::setup::ONNX_CASES;
 use crate::steps::Steps;
-use crate::{conformance, deny, fuzz, sanitize, setup};
+use crate::{conformance, deny, fuzz, opencl, sanitize, setup, test};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask prove [--seconds N]
 
 Runs what `cargo xtask test` leaves out, in at most 25 minutes on two cores:
-  setup        installs what is missing: valgrind; on Debian, ONNX's own test cases; cargo-deny, which is
+  setup        installs what is missing: all that `cargo xtask test` needs; on Debian, ONNX's own test cases; cargo-deny, which is
                built into target/
+  clippy       every set of features that is not tested, and other targets
   deny         licences of all dependencies, and no crate in two versions but for those that deny.toml names
   conformance  ONNX's own test cases through import and runtime (see `cargo xtask conformance --help`);
                elsewhere than on Debian it is said that they were not run
+  PoCL         every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
   fuzz         each fuzz target for N seconds (see `cargo xtask fuzz --help`)
   valgrind     all tests of the kernels and of the runtime, and the whole paths
 
@@ -36,12 +38,16 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         setup::ensure(setup::PROOFS)?;
         deny::install()
     });
+    steps.run("clippy", |_| test::clippy_elsewhere());
     steps.run("deny", deny::check);
     match std::path::Path::new(ONNX_CASES).is_dir() {
         true => steps.run("conformance", |counts| {
             conformance::check(ONNX_CASES, counts)
         }),
         false => println!("\n=== conformance: not run: ONNX's cases are installed on Debian only"),
+    }
+    if cfg!(target_os = "linux") {
+        steps.run("PoCL", opencl::pocl);
     }
     steps.run("fuzz", |counts| fuzz::all(seconds, counts));
     steps.run("valgrind", |counts| sanitize::valgrind(Extent::All, counts));

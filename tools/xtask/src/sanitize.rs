@@ -3,7 +3,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
 use crate::process::{command, run_and_read, target_dir};
@@ -132,23 +132,42 @@ pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
     };
     let names: Vec<_> = checked.iter().map(|(name, _)| *name).collect();
     let programs = programs(&names)?;
+    // All at once: valgrind runs a program's threads by turns, on one core.
+    let outcomes = std::thread::scope(|scope| {
+        let running: Vec<_> = checked
+            .iter()
+            .filter_map(|(name, core)| {
+                let (_, program) = programs.iter().find(|(found, _)| found == name)?;
+                let mut valgrind = command("valgrind");
+                valgrind
+                    .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+                    .arg("--errors-for-leak-kinds=definite")
+                    .arg(program)
+                    // A device's driver is others' work.
+                    .args(["--skip", "slow", "--skip", "opencl"]);
+                if extent == Extent::Core {
+                    valgrind.args(*core);
+                }
+                Some((*name, scope.spawn(move || valgrind.output())))
+            })
+            .collect();
+        let outcomes = running.into_iter();
+        let outcomes = outcomes.map(|(name, thread)| (name, thread.join()));
+        outcomes.collect::<Vec<_>>()
+    });
     let mut failed = Vec::new();
-    for (name, core) in checked {
-        let Some((_, program)) = programs.iter().find(|(found, _)| found == name) else {
-            continue;
+    for (name, outcome) in outcomes {
+        let output = match outcome {
+            Ok(output) => output.context("cannot start valgrind")?,
+            Err(_) => bail!("the thread that waited for {name} has panicked"),
         };
-        let mut valgrind = command("valgrind");
-        valgrind
-            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
-            .arg("--errors-for-leak-kinds=definite")
-            .arg(program)
-            // A device's driver is others' work.
-            .args(["--skip", "slow", "--skip", "opencl"]);
-        if extent == Extent::Core {
-            valgrind.args(core);
-        }
         println!("{name}");
-        if run_and_read(&mut valgrind, |line| counts.add_line(line)).is_err() {
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            println!("{line}");
+            counts.add_line(line);
+        }
+        print!("{}", String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
             failed.push(name);
         }
     }

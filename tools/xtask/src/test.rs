@@ -23,7 +23,7 @@ this order (3 GB in target/):
   setup             installs what is missing (see `cargo xtask setup --help`)
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
-  clippy            warnings are errors; every listed set of features
+  clippy            warnings are errors, with the features that are tested
   tests             unit tests, whole paths, every command of README.md; on Linux those on an OpenCL
                     device too, which is PoCL. The kernel sets that must run are named
   opencl            without a library, without drivers, under Oclgrind (see `cargo xtask opencl --help`)
@@ -62,7 +62,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("setup", |_| setup::ensure(needed));
     steps.run("lock files", |_| lock_files());
     steps.run("format", |_| format());
-    steps.run("clippy", |_| clippy(quick));
+    steps.run("clippy", |_| clippy());
     steps.run("tests", tests);
     opencl::without_pocl(&mut steps);
     steps.run("doc tests", doc_tests);
@@ -106,26 +106,36 @@ fn format() -> Result<()> {
     Ok(())
 }
 
-/// Lints everything; where it is to be `quick`, without what other machines' compilers see.
-fn clippy(quick: bool) -> Result<()> {
+/// Lints everything, as it is tested.
+fn clippy() -> Result<()> {
+    lint(workspace_clippy().args(["--lib", "--bins", "--tests"]))
+}
+
+fn workspace_clippy() -> Command {
+    let mut cargo = Toolchain::default().cargo();
+    cargo.args(["clippy", "--workspace", "--features", TESTED]);
+    cargo
+}
+
+/// Lints benches and examples, every other set of features, and what other targets' compilers see.
+pub(crate) fn clippy_elsewhere() -> Result<()> {
     let mut failed = Vec::new();
     let mut lint = |what: String, cargo: &mut Command| {
         println!("{what}");
-        cargo.args(["--quiet", "--all-targets", "--", "-D", "warnings"]);
-        if run(cargo).is_err() {
+        if self::lint(cargo).is_err() {
             failed.push(what);
         }
     };
-    let mut cargo = Toolchain::default().cargo();
     lint(
-        "workspace".to_owned(),
-        cargo.args(["clippy", "--workspace", "--features", TESTED]),
+        "benches and examples".to_owned(),
+        workspace_clippy().args(["--benches", "--examples"]),
     );
     for library in LIBRARIES {
         for features in library.host {
             let mut cargo = Toolchain::default().cargo();
             cargo.arg("clippy");
             select(&mut cargo, library, features);
+            cargo.arg("--all-targets");
             lint(
                 format!("{} ({})", library.name, set_name(features)),
                 &mut cargo,
@@ -134,10 +144,11 @@ fn clippy(quick: bool) -> Result<()> {
     }
     // Debian's compiler comes without clippy: with it other targets are only built.
     let own = Toolchain::default();
-    for machine in cross::machines().filter(|_| !quick) {
+    for machine in cross::machines() {
         if for_target(machine.target)? == own {
             let mut cargo = machine.cargo("clippy")?;
             cargo.args(["--package", "kinglet-kernels", "--features", "testing"]);
+            cargo.arg("--all-targets");
             lint(machine.target.to_owned(), &mut cargo);
         }
     }
@@ -147,19 +158,19 @@ fn clippy(quick: bool) -> Result<()> {
             cargo
                 .current_dir(&board)
                 .env("CARGO_TARGET_DIR", target_dir().join("boards"))
-                .args([
-                    "clippy", "--quiet", "--lib", "--bins", "--", "-D", "warnings",
-                ]);
-            println!("{}", board.display());
-            if run(&mut cargo).is_err() {
-                failed.push(board.display().to_string());
-            }
+                .args(["clippy", "--lib", "--bins"]);
+            lint(board.display().to_string(), &mut cargo);
         }
     }
     match failed.is_empty() {
         true => Ok(()),
         false => bail!("warnings or errors in {}", failed.join(", ")),
     }
+}
+
+/// Runs a `cargo clippy` with warnings for errors.
+fn lint(cargo: &mut Command) -> Result<()> {
+    run(cargo.args(["--quiet", "--", "-D", "warnings"]))
 }
 
 /// `cargo test` of everything on this machine, with the one set of features.
@@ -221,6 +232,7 @@ fn tests(counts: &mut Counts) -> Result<()> {
     sets::require_here(&mut cargo);
     if cfg!(target_os = "linux") {
         opencl::provide(&mut cargo)?;
+        cargo.arg("--").args(opencl::LEFT_TO_PROVE);
     }
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }

@@ -36,11 +36,25 @@ Checks OpenCL without a GPU, on Linux, in six steps:
 
 Tests fail if there is no device of the platform that KINGLET_REQUIRE_OPENCL names. What drivers and
 programs keep is in target/opencl, which is removed first. `cargo xtask test` runs the first step among
-all other tests and leaves out the second.
+all other tests, with two of seven variants of the kernels, and `cargo xtask prove` runs it whole.
 ";
 
 /// The test programs that compute on a device, or on one with faults.
 const ON_DEVICE: &[&str] = &["device", "opencl"];
+
+/// Variants of the kernels that differ in their tiles only: not for every change.
+pub(crate) const LEFT_TO_PROVE: &[&str] = &[
+    "--skip",
+    "variant_2",
+    "--skip",
+    "variant_3",
+    "--skip",
+    "variant_4",
+    "--skip",
+    "variant_5",
+    "--skip",
+    "variant_6",
+];
 
 /// What a program waits that leaves the search for drivers to `ocl`.
 const WAIT_OF_OCL: Duration = Duration::from_secs(10);
@@ -140,7 +154,8 @@ fn works_on_the_cpu(
     Ok(())
 }
 
-fn pocl(counts: &mut Counts) -> Result<()> {
+/// Everything on PoCL.
+pub(crate) fn pocl(counts: &mut Counts) -> Result<()> {
     let mut cargo = tests(ON_DEVICE);
     provide(&mut cargo)?;
     run_tests(counts, &mut cargo)
