@@ -22,8 +22,8 @@ leaks: PoCL and the compiler in it leave megabytes.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
-with `slow` in their names are left out. `cargo xtask test` has it run the suites of the SIMD sets and
-the whole paths of sessions, heads and branching graphs, `cargo xtask prove` all of them.
+with `slow` in their names are left out. `cargo xtask test` leaves out OpenCL, and has valgrind run the
+suite of the kernels and the whole paths of sessions, heads and branching graphs; `cargo xtask prove` has the rest.
 
 With Miri installed, the same tests run under it too: cargo +nightly miri test -p kinglet
 
@@ -76,7 +76,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 }
 
 /// All tests under AddressSanitizer, built once.
-pub(crate) fn check_addresses(steps: &mut Steps) {
+fn check_addresses(steps: &mut Steps) {
     steps.run("address sanitizer", address);
     if cfg!(target_os = "linux") {
         steps.run("address sanitizer: OpenCL", address_opencl);
@@ -84,7 +84,7 @@ pub(crate) fn check_addresses(steps: &mut Steps) {
 }
 
 /// The tests on the CPU, leaks included.
-fn address(counts: &mut Counts) -> Result<()> {
+pub(crate) fn address(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
     cargo.args(["--test", "suite", "--test", "paths"]);
     sets::require_here(&mut cargo);
@@ -93,7 +93,7 @@ fn address(counts: &mut Counts) -> Result<()> {
 
 /// The tests on an OpenCL device: what the runtime hands to the driver, and what the driver writes into its
 /// buffers. The kernels themselves are not instrumented; Oclgrind checks those.
-fn address_opencl(counts: &mut Counts) -> Result<()> {
+pub(crate) fn address_opencl(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
     cargo
         // PoCL's compiler gives threads signal stacks of its own, which AddressSanitizer would take for its.

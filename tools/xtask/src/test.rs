@@ -23,7 +23,7 @@ this order (3 GB in target/):
   setup             installs what is missing (see `cargo xtask setup --help`)
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
-  clippy            warnings are errors, with the features that are tested
+  clippy            warnings are errors, with the features that are tested, without tract
   tests             unit tests, whole paths, every command of README.md; on Linux those on an OpenCL
                     device too, which is PoCL. The kernel sets that must run are named
   opencl            without a library, without drivers, under Oclgrind (see `cargo xtask opencl --help`)
@@ -75,7 +75,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
             steps.run(machine.name, |counts| machine.test(counts));
         }
         steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
-        sanitize::check_addresses(&mut steps);
+        steps.run("address sanitizer", sanitize::address);
         steps.run("valgrind", |counts| {
             sanitize::valgrind(Extent::Core, counts)
         });
@@ -106,18 +106,15 @@ fn format() -> Result<()> {
     Ok(())
 }
 
-/// Lints everything, as it is tested.
+/// Lints everything, as it is tested, but for what takes tract.
 fn clippy() -> Result<()> {
-    lint(workspace_clippy().args(["--lib", "--bins", "--tests"]))
-}
-
-fn workspace_clippy() -> Command {
+    let features = format!("{TESTED},kinglet-tools/opencl,kinglet-tools/program");
     let mut cargo = Toolchain::default().cargo();
-    cargo.args(["clippy", "--workspace", "--features", TESTED]);
-    cargo
+    cargo.args(["clippy", "--workspace", "--lib", "--bins", "--tests"]);
+    lint(cargo.args(["--no-default-features", "--features", &features]))
 }
 
-/// Lints benches and examples, every other set of features, and what other targets' compilers see.
+/// Lints what takes tract, benches and examples, every other set of features, and what other targets' compilers see.
 pub(crate) fn clippy_elsewhere() -> Result<()> {
     let mut failed = Vec::new();
     let mut lint = |what: String, cargo: &mut Command| {
@@ -126,10 +123,15 @@ pub(crate) fn clippy_elsewhere() -> Result<()> {
             failed.push(what);
         }
     };
-    lint(
-        "benches and examples".to_owned(),
-        workspace_clippy().args(["--benches", "--examples"]),
-    );
+    let mut cargo = Toolchain::default().cargo();
+    cargo.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        TESTED,
+    ]);
+    lint("workspace".to_owned(), &mut cargo);
     for library in LIBRARIES {
         for features in library.host {
             let mut cargo = Toolchain::default().cargo();
