@@ -305,7 +305,8 @@ fn indented(text: &str) {
 }
 
 fn finish(out: &Path, start: Instant) {
-    let out = out.display();
+    let here = std::env::current_dir().unwrap_or_default();
+    let out = out.strip_prefix(&here).unwrap_or(out).display();
     let kinglet = program();
     println!(
         "\nDone in {:.0} s. In {out}:

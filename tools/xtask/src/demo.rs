@@ -24,7 +24,8 @@ was just trained, fine-tunes it on an emulated Cortex-M4F and on this machine, a
 that they learned. Results are left in target/demo.
 
 It installs the target thumbv7em-none-eabihf and qemu-system-arm, if they are missing. On two cores it
-takes about five minutes the first time, most of it to build, and two after that; 1 GB in target/.
+takes about four minutes the first time, three of them to build, and half a minute after that; 1 GB in
+target/.
 
 Options:
   --no-board  leave the microcontroller out: nothing is installed
@@ -53,7 +54,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     }
     println!(
         "This builds the program, which takes about three minutes the first time and 1 GB in target/; then it \
-         runs for one or two."
+         runs for half a minute."
     );
     let out = target_dir().join("demo");
     // Not quiet: this builds the program, which takes a while the first time.

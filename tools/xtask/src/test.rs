@@ -19,7 +19,7 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
 
 Runs the checks of a change, all of them in at most twenty minutes on two cores from a fresh clone, in
-this order (3 GB in target/):
+this order (7 GB in target/):
   setup             installs what is missing (see `cargo xtask setup --help`)
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
