@@ -5,8 +5,8 @@
 //! once, in `generic`, over a small vector trait; a file for an instruction set says what a vector is there and
 //! instantiates them.
 //!
-//! Fuzz targets run the portable set; with coverage counters in them the sets of x86-64 take minutes to compile,
-//! and are left out.
+//! Fuzz targets run the portable set; with coverage counters in them the sets of x86-64 take minutes to compile, and are
+//! left out. So they are beside the unit tests of this crate, for most of a minute: the suite has them.
 //!
 //! This is the only place of the crate with unsafe code.
 #![allow(unsafe_code)]
@@ -14,6 +14,7 @@
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
 #[cfg(any(
+    test,
     all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
     target_feature = "simd128"
@@ -21,8 +22,20 @@ pub mod aarch64;
 mod generic;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub mod wasm32;
-#[cfg(all(target_arch = "x86_64", not(fuzzing)))]
+#[cfg(all(target_arch = "x86_64", not(any(fuzzing, test))))]
 pub mod x86_64;
+#[cfg(all(target_arch = "x86_64", not(fuzzing), test))]
+mod x86_64 {
+    use crate::ops::BackwardKernels;
+
+    pub(super) fn avx512() -> Option<&'static dyn BackwardKernels> {
+        None
+    }
+
+    pub(super) fn avx2() -> Option<&'static dyn BackwardKernels> {
+        None
+    }
+}
 
 #[cfg(any(test, feature = "std"))]
 use crate::ops::BackwardKernels;
