@@ -20,7 +20,7 @@ Runs what `cargo xtask test` leaves out, in at most 25 minutes on two cores:
   deny         licences of all dependencies, and no crate in two versions but for those that deny.toml names
   conformance  ONNX's own test cases through import and runtime (see `cargo xtask conformance --help`);
                elsewhere than on Debian it is said that they were not run
-  PoCL         every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
+  PoCL, speed  every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
   address sanitizer: OpenCL
                the host's side of the OpenCL tests
   fuzz         each fuzz target for N seconds (see `cargo xtask fuzz --help`)
@@ -50,6 +50,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     }
     if cfg!(target_os = "linux") {
         steps.run("PoCL", opencl::pocl);
+        steps.run("speed", opencl::speed);
         steps.run("address sanitizer: OpenCL", sanitize::address_opencl);
     }
     steps.run("fuzz", |counts| fuzz::all(seconds, counts));

@@ -116,6 +116,8 @@ fn sanitized_tests() -> Result<Command> {
         // Other flags, another folder: the ordinary builds stay as they are.
         .env("CARGO_TARGET_DIR", target_dir().join("sanitize"))
         .env("CARGO_INCREMENTAL", "0")
+        // Names of functions are enough to find what it reports.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         // A named target keeps the flags away from build scripts and procedural macros.
         .args(["test", "--no-fail-fast", "--target", &host()?])
         .args(PACKAGES)
