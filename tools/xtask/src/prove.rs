@@ -1,5 +1,6 @@
 //! The slow proofs: what takes too long for every change on a desk, and is run for every change all the same.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -14,8 +15,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask prove [--seconds N]
 
 Runs what `cargo xtask test` leaves out, in at most 25 minutes on two cores:
-  setup        installs what is missing: all that `cargo xtask test` needs; on Debian, ONNX's own test cases; cargo-deny, which is
-               built into target/
+  setup        installs what is missing: all that `cargo xtask test` needs; on Debian, ONNX's own test
+               cases; cargo-deny, which is built into target/
   clippy       every set of features that is not tested, and other targets
   deny         licences of all dependencies, and no crate in two versions but for those that deny.toml names
   conformance  ONNX's own test cases through import and runtime (see `cargo xtask conformance --help`);
@@ -37,12 +38,12 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     arguments.options(&mut [("seconds", Slot::Seconds(&mut seconds))])?;
     let mut steps = Steps::default();
     steps.run("setup", |_| {
-        setup::ensure(setup::PROOFS)?;
+        setup::ensure(setup::ALL)?;
         deny::install()
     });
     steps.run("clippy", |_| test::clippy_elsewhere());
     steps.run("deny", deny::check);
-    match std::path::Path::new(ONNX_CASES).is_dir() {
+    match Path::new(ONNX_CASES).is_dir() {
         true => steps.run("conformance", |counts| {
             conformance::check(ONNX_CASES, counts)
         }),

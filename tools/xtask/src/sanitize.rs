@@ -1,7 +1,7 @@
 //! Memory checks of the code that holds `unsafe`: AddressSanitizer over the suite of the kernels and the whole
 //! paths, valgrind over the same tests and the unit tests, without instrumentation.
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,8 +17,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask sanitize [--address] [--valgrind]
 
 Runs the suite of the kernels and the whole-path tests under AddressSanitizer, then these and the unit
-tests of kernels and runtime under valgrind. On Linux, those on an OpenCL device follow AddressSanitizer's, without a look at
-leaks: PoCL and the compiler in it leave megabytes.
+tests of kernels and runtime under valgrind. On Linux, those on an OpenCL device follow
+AddressSanitizer's, without a look at leaks: PoCL and the compiler in it leave megabytes.
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
@@ -133,36 +133,26 @@ pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
         Extent::All => [CHECKED, UNITS].concat(),
     };
     let names: Vec<_> = checked.iter().map(|(name, _)| *name).collect();
-    let programs = programs(&names)?;
     // All at once: valgrind runs a program's threads by turns, on one core.
-    let outcomes = std::thread::scope(|scope| {
-        let running: Vec<_> = checked
-            .iter()
-            .filter_map(|(name, core)| {
-                let (_, program) = programs.iter().find(|(found, _)| found == name)?;
-                let mut valgrind = command("valgrind");
-                valgrind
-                    .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
-                    .arg("--errors-for-leak-kinds=definite")
-                    .arg(program)
-                    // A device's driver is others' work.
-                    .args(["--skip", "slow", "--skip", "opencl"]);
-                if extent == Extent::Core {
-                    valgrind.args(*core);
-                }
-                Some((*name, scope.spawn(move || valgrind.output())))
-            })
-            .collect();
-        let outcomes = running.into_iter();
-        let outcomes = outcomes.map(|(name, thread)| (name, thread.join()));
-        outcomes.collect::<Vec<_>>()
-    });
+    let mut running = Vec::new();
+    for ((name, core), program) in checked.iter().zip(programs(&names)?) {
+        let mut valgrind = command("valgrind");
+        valgrind
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+            .arg("--errors-for-leak-kinds=definite")
+            .arg(program)
+            // A device's driver is others' work.
+            .args(["--skip", "slow", "--skip", "opencl"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if extent == Extent::Core {
+            valgrind.args(*core);
+        }
+        running.push((*name, valgrind.spawn().context("cannot start valgrind")?));
+    }
     let mut failed = Vec::new();
-    for (name, outcome) in outcomes {
-        let output = match outcome {
-            Ok(output) => output.context("cannot start valgrind")?,
-            Err(_) => bail!("the thread that waited for {name} has panicked"),
-        };
+    for (name, child) in running {
+        let output = child.wait_with_output()?;
         println!("{name}");
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             println!("{line}");

@@ -55,10 +55,8 @@ pub(crate) const TESTS: &[Purpose] = &[
     Purpose::Sanitize,
 ];
 
-/// What `cargo xtask prove` needs.
-pub(crate) const PROOFS: &[Purpose] = ALL;
-
-const ALL: &[Purpose] = &[
+/// What `cargo xtask prove` needs, and all verbs together.
+pub(crate) const ALL: &[Purpose] = &[
     Purpose::Firmware,
     Purpose::Cross,
     Purpose::OpenCl,
