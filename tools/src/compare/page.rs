@@ -15,10 +15,7 @@ const TEMPLATE: &str = include_str!("compare.html");
 pub(super) fn page(comparison: &Comparison) -> Result<String, minijinja::Error> {
     let panels: Vec<Value> = panels(&comparison.runs)
         .iter()
-        .map(|panel| {
-            let label = format!("{} by epoch", panel.title);
-            Value::from_safe_string(panel.drawing().inline(&label))
-        })
+        .map(|panel| Value::from_safe_string(panel.inline()))
         .collect();
     let legend = comparison.runs.iter().enumerate();
     let legend: Vec<Value> = legend

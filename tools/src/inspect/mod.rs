@@ -14,6 +14,7 @@ pub use picture::picture;
 use serde::Serialize;
 
 use crate::network::Architecture;
+use crate::table;
 
 /// One layer of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -196,7 +197,7 @@ pub fn grouped(number: u64) -> String {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+        use comfy_table::CellAlignment;
         writeln!(f, "{}: input {:?}", self.name, self.input)?;
         if let Some(id) = &self.id {
             writeln!(f, "id {id}")?;
@@ -204,10 +205,8 @@ impl std::fmt::Display for Report {
         if let Some(parent) = &self.parent {
             writeln!(f, "fine-tuned from {parent}")?;
         }
-        let mut table = Table::new();
-        let rule = LineStyle::none().fill('-').junction('-');
-        table.load_style(TableStyle::new().header_separator(rule));
-        table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
+        let mut table =
+            table::with_header(["layer", "output", "parameters", "MACs", "output bytes"]);
         // Rows have numbers where rows speak of each other, and element types where there is more than one.
         let branches = self.layers.iter().any(|row| !row.reads.is_empty());
         let real = element(DType::F32);

@@ -92,11 +92,11 @@ impl Frame {
 }
 
 impl Panel {
-    /// The diagram by itself.
-    pub(crate) fn drawing(&self) -> Drawing {
+    /// The diagram by itself, as an element of a page.
+    pub(crate) fn inline(&self) -> String {
         let mut drawing = Drawing::new(WIDTH, HEIGHT);
         self.draw(&mut drawing, 0.0);
-        drawing
+        drawing.inline(&format!("{} by epoch", self.title))
     }
 
     /// Draws the diagram, `left` units from the left edge.
