@@ -4,7 +4,8 @@ use allocation_counter::{AllocationInfo, measure};
 use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd, workspace_len};
 use kinglet_kernels::{Portable, arch};
 use kinglet_tests::graphs::{every_operator, file, tiny};
-use kinglet_tests::quantized::quantized;
+use kinglet_tests::quantized::{quantized, whole_i8};
+use kinglet_tests::{real, real_input};
 
 /// Runs `f` and fails if it allocates, reallocates or frees anything in this thread.
 fn nothing_allocated<T>(what: &str, f: impl FnOnce() -> T) -> T {
@@ -49,7 +50,7 @@ fn nothing_from_load_to_saved_head_allocates() {
         for _ in 0..3 {
             nothing_allocated("set_image_u8", || session.set_image_u8(&pixels))
                 .expect("the length");
-            nothing_allocated("run", || assert!(session.run()[0].is_finite()));
+            nothing_allocated("run", || assert!(real(session.run())[0].is_finite()));
         }
 
         let mut tuner = nothing_allocated("tuner", || {
@@ -71,6 +72,24 @@ fn nothing_from_load_to_saved_head_allocates() {
 }
 
 #[test]
+fn nothing_allocates_where_all_numbers_have_8_bits() {
+    let file = file(&whole_i8());
+    let model = nothing_allocated("load", || Model::load(&file)).expect("a valid file");
+    let mut arena = HeapArena::new(model.sizes().arena);
+    let mut session = AnySession::new(&model, &mut arena, Portable).expect("fits");
+    nothing_allocated("set", || {
+        session.set_image_u8(&[0, 255]).expect("the length");
+        session.set_input_f32(&[1.0, -1.0]).expect("the length");
+        session.set_input_i8(&[1, -1]).expect("the length");
+    });
+    nothing_allocated("run", || {
+        let output = session.run();
+        assert_eq!(output.iter().count(), output.len());
+        assert!(output.argmax().is_some());
+    });
+}
+
+#[test]
 fn no_kernel_set_allocates_while_it_runs() {
     let file = file(&every_operator());
     let model = Model::load(&file).expect("a valid file");
@@ -85,8 +104,10 @@ fn no_kernel_set_allocates_while_it_runs() {
         })
         .expect("fits");
         for _ in 0..2 {
-            session.input_mut().fill(0.25);
-            nothing_allocated(set.name(), || assert!(session.run()[0].is_finite()));
+            real_input(&mut session).fill(0.25);
+            nothing_allocated(set.name(), || {
+                assert!(real(session.run())[0].is_finite());
+            });
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Sessions of graphs that branch, against the oracle: on every kernel set, in batches, and in the places that the
 //! plan has chosen.
 
-use kinglet::model::{EncodeError, GraphSpec, NodeSpec, OperatorSpec};
-use kinglet::probe::Output;
-use kinglet::{HeapArena, LoadError, Model, Probe, Session, SessionMemory};
+use kinglet::model::{EncodeError, GraphSpec};
+use kinglet::operator::{Concat, Operator, Owned, Reshape, Slice, Softmax};
+use kinglet::{HeapArena, LoadError, Model, Probe, Session, SessionMemory, Values};
 use kinglet_kernels::{
     Activation, BackwardKernels, BinaryFunction, ParamsError, Portable, Reference, Shape, Unary,
     arch,
 };
-use kinglet_tests::bits_of;
 use kinglet_tests::branching::{binary, branching, random_dag};
-use kinglet_tests::graphs::{chain, file, numbers};
+use kinglet_tests::builder::Builder;
+use kinglet_tests::graphs::{file, input_len, numbers};
 use kinglet_tests::interpreter::{self, Value};
+use kinglet_tests::{bits_of, real};
 
 /// Keeps the output of each node.
 #[derive(Default)]
@@ -20,11 +21,8 @@ struct Outputs(Vec<Vec<f32>>);
 impl Probe for Outputs {
     fn before(&mut self, _: usize) {}
 
-    fn after(&mut self, _: usize, output: Output<'_>) {
-        let Output::F32(output) = output else {
-            panic!("no node of these graphs is quantized");
-        };
-        self.0.push(output.to_vec());
+    fn after(&mut self, _: usize, output: Values<'_>) {
+        self.0.push(real(output).to_vec());
     }
 }
 
@@ -96,11 +94,11 @@ fn branching_graphs_give_the_bits_of_the_oracle() {
     let rng = &mut fastrand::Rng::with_seed(32);
     let spec = branching();
     for _ in 0..5 {
-        assert_equals_interpreter(&spec, &numbers(rng, spec.input.len()));
+        assert_equals_interpreter(&spec, &numbers(rng, input_len(&spec)));
     }
     for _ in 0..1000 {
         let spec = random_dag(rng);
-        assert_equals_interpreter(&spec, &numbers(rng, spec.input.len()));
+        assert_equals_interpreter(&spec, &numbers(rng, input_len(&spec)));
     }
 }
 
@@ -113,10 +111,10 @@ fn every_kernel_set_agrees_with_the_oracle_on_branching_graphs() {
             continue;
         };
         let spec = branching();
-        assert_agrees_with_oracle(&spec, kernels, &numbers(rng, spec.input.len()));
+        assert_agrees_with_oracle(&spec, kernels, &numbers(rng, input_len(&spec)));
         for _ in 0..300 {
             let spec = random_dag(rng);
-            assert_agrees_with_oracle(&spec, kernels, &numbers(rng, spec.input.len()));
+            assert_agrees_with_oracle(&spec, kernels, &numbers(rng, input_len(&spec)));
         }
     }
 }
@@ -131,10 +129,10 @@ fn a_batch_gives_each_sample_the_bits_it_has_alone() {
         let mut specs = vec![branching()];
         specs.extend((0..50).map(|_| random_dag(rng)));
         for spec in specs {
-            let input = numbers(rng, 3 * spec.input.len());
+            let input = numbers(rng, 3 * input_len(&spec));
             let together = outputs_of(&spec, kernels, 3, &input).pop();
             let alone: Vec<f32> = input
-                .chunks(spec.input.len())
+                .chunks(input_len(&spec))
                 .flat_map(|sample| outputs_of(&spec, kernels, 1, sample).pop())
                 .flatten()
                 .collect();
@@ -149,64 +147,64 @@ fn a_batch_gives_each_sample_the_bits_it_has_alone() {
     }
 }
 
+/// An operator, what it reads, and the shape that it writes.
+type Part<'r> = (Operator<Owned>, &'r [usize], Shape);
+
 /// The offsets of the tensors of `nodes` over vectors of eight.
-fn offsets(nodes: Vec<(OperatorSpec, &[usize])>) -> Vec<u32> {
+fn offsets(nodes: Vec<Part<'_>>) -> Vec<u32> {
     let spec = graph(nodes);
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
     model.tensors().iter().map(|tensor| tensor.offset).collect()
 }
 
-fn graph(nodes: Vec<(OperatorSpec, &[usize])>) -> GraphSpec {
-    let nodes = nodes.into_iter().map(|(operator, inputs)| NodeSpec {
-        operator,
-        inputs: inputs.to_vec(),
-    });
-    GraphSpec {
-        nodes: nodes.collect(),
-        ..chain("vectors", Shape::vector(8), vec![])
+fn graph(nodes: Vec<Part<'_>>) -> GraphSpec {
+    let mut graph = Builder::new("vectors", Shape::vector(8));
+    for (operator, inputs, shape) in nodes {
+        graph.add_as(operator, inputs, shape);
     }
+    graph.finish()
 }
 
-fn add() -> OperatorSpec {
-    binary(BinaryFunction::Add, Activation::Identity)
+const EIGHT: Shape = Shape::vector(8);
+
+fn add(inputs: &[usize]) -> Part<'_> {
+    let add = binary(BinaryFunction::Add, Activation::Identity);
+    (add, inputs, EIGHT)
 }
 
-fn subtract() -> OperatorSpec {
-    binary(BinaryFunction::Subtract, Activation::Identity)
+fn subtract(inputs: &[usize]) -> Part<'_> {
+    let subtract = binary(BinaryFunction::Subtract, Activation::Identity);
+    (subtract, inputs, EIGHT)
 }
 
-fn tanh() -> OperatorSpec {
-    OperatorSpec::Unary(Unary::Tanh)
+fn tanh(inputs: &[usize]) -> Part<'_> {
+    (Unary::Tanh.into(), inputs, EIGHT)
 }
 
 #[test]
 fn a_sum_takes_the_place_of_an_operand_that_nobody_else_reads() {
     // Both die here: the first one's place.
-    let first = offsets(vec![(tanh(), &[0]), (add(), &[1, 0])]);
+    let first = offsets(vec![tanh(&[0]), add(&[1, 0])]);
     assert_eq!(first[2], first[1]);
     assert_ne!(first[0], first[1], "tanh must leave its input alone");
     // The first is read again: the operands of a sum are exchanged, those of a difference cannot be.
-    let exchanged = offsets(vec![(tanh(), &[0]), (add(), &[0, 1]), (add(), &[2, 0])]);
+    let exchanged = offsets(vec![tanh(&[0]), add(&[0, 1]), add(&[2, 0])]);
     assert_eq!(exchanged[2], exchanged[1]);
-    let kept = offsets(vec![
-        (tanh(), &[0]),
-        (subtract(), &[0, 1]),
-        (add(), &[2, 0]),
-    ]);
+    let kept = offsets(vec![tanh(&[0]), subtract(&[0, 1]), add(&[2, 0])]);
     assert!(kept[2] != kept[1] && kept[2] != kept[0]);
     // Twice the same tensor is not written while it is read.
-    let twice = offsets(vec![(tanh(), &[0]), (subtract(), &[1, 1])]);
+    let twice = offsets(vec![tanh(&[0]), subtract(&[1, 1])]);
     assert_ne!(twice[2], twice[1]);
 }
 
 #[test]
 fn a_reshape_costs_no_memory() {
-    let output = Shape::new(2, 2, 2);
-    let nodes: Vec<(OperatorSpec, &[usize])> = vec![
-        (tanh(), &[0]),
-        (OperatorSpec::Reshape { output }, &[1]),
-        (OperatorSpec::Softmax, &[2]),
+    let shape = Shape::new(2, 2, 2);
+    let nodes: Vec<Part<'_>> = vec![
+        tanh(&[0]),
+        (Reshape.into(), &[1], shape),
+        (Softmax.into(), &[2], shape),
     ];
     assert_eq!(offsets(nodes), [0; 4]);
 }
@@ -214,9 +212,9 @@ fn a_reshape_costs_no_memory() {
 #[test]
 fn firmware_links_only_the_functions_it_names() {
     use kinglet::model::schema::bits;
-    const OPS: u64 = bits::BINARY_F32 | bits::TANH_F32;
-    let nodes: Vec<(OperatorSpec, &[usize])> = vec![(tanh(), &[0]), (add(), &[1, 0])];
-    let spec = graph(nodes);
+    // Of the functions of one element, tanh.
+    const OPS: u128 = bits::BINARY_F32 | 1 << 9;
+    let spec = graph(vec![tanh(&[0]), add(&[1, 0])]);
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
     assert_eq!(model.sizes().operators, OPS);
@@ -225,44 +223,49 @@ fn firmware_links_only_the_functions_it_names() {
     let input = [0.5, -1.0, 2.0, 0.0, 0.25, 8.0, -8.0, 1.5];
     session.set_input_f32(&input).expect("eight elements");
     let expected = interpreter::run(&spec, &input).pop().expect("an output");
-    assert_eq!(bits_of(session.run()), bits_of(&expected.elements));
+    assert_eq!(bits_of(real(session.run())), bits_of(&expected.elements));
 }
 
 #[test]
 fn what_cannot_be_joined_is_not_written() {
-    let refused = |nodes: Vec<(OperatorSpec, &[usize])>| {
-        kinglet::model::encode(&graph(nodes)).expect_err("refused")
-    };
+    let refused =
+        |nodes: Vec<Part<'_>>| kinglet::model::encode(&graph(nodes)).expect_err("refused");
     let params = |node, reason| EncodeError::Refused(LoadError::Params { node, reason });
-    let half = OperatorSpec::Slice {
-        start: [0; 3],
-        step: [1; 3],
-        output: Shape::vector(4),
+    let four = Shape::vector(4);
+    let half = || -> Part<'_> {
+        let (start, step) = ([0; 3], [1; 3]);
+        (Slice { start, step }.into(), &[0], four)
     };
     let broadcast = ParamsError::Broadcast {
-        operand: Shape::vector(4),
-        shape: Shape::vector(8),
+        operand: four,
+        shape: EIGHT,
+    };
+    assert_eq!(refused(vec![half(), add(&[0, 1])]), params(1, broadcast));
+    let axis = kinglet_kernels::Axis::Width;
+    let concat = |inputs: &'static [usize]| -> Part<'_> {
+        let joined = Shape::new(1, inputs.len(), 8);
+        (Concat { axis }.into(), inputs, joined)
     };
     assert_eq!(
-        refused(vec![(half.clone(), &[0]), (add(), &[0, 1])]),
-        params(1, broadcast)
-    );
-    let axis = kinglet_kernels::Axis::Width;
-    let concat = || OperatorSpec::Concat { axis };
-    assert_eq!(
-        refused(vec![(half, &[0]), (concat(), &[0, 1])]),
+        refused(vec![half(), concat(&[0, 1])]),
         params(1, ParamsError::Concat)
     );
     let missing = EncodeError::Input { node: 0 };
-    assert_eq!(refused(vec![(concat(), &[0; 5])]), missing);
-    assert_eq!(refused(vec![(concat(), &[])]), missing);
-    assert_eq!(refused(vec![(add(), &[0, 1])]), missing);
+    assert_eq!(refused(vec![concat(&[0; 5])]), missing);
+    assert_eq!(refused(vec![concat(&[])]), missing);
+    assert_eq!(refused(vec![add(&[0, 1])]), missing);
     let shape = EncodeError::Refused(LoadError::Shape { node: 0 });
-    assert_eq!(refused(vec![(add(), &[0])]), shape);
-    assert_eq!(refused(vec![(tanh(), &[0, 0])]), shape);
-    let output = Shape::vector(9);
+    assert_eq!(refused(vec![add(&[0])]), shape);
+    assert_eq!(refused(vec![tanh(&[0, 0])]), shape);
+    let reshape: Part<'_> = (Reshape.into(), &[0], Shape::vector(9));
+    assert_eq!(refused(vec![reshape]), shape);
+    // What a node is said to write is what it writes.
+    let (function, inputs, _) = tanh(&[0]);
+    for wrong in [Shape::vector(9), Shape::new(8, 1, 1)] {
+        assert_eq!(refused(vec![(function.clone(), inputs, wrong)]), shape);
+    }
     assert_eq!(
-        refused(vec![(OperatorSpec::Reshape { output }, &[0])]),
+        refused(vec![(Concat { axis }.into(), &[0, 0], Shape::vector(16))]),
         shape
     );
 }

@@ -6,8 +6,8 @@ use kinglet::{
     include_model, workspace_len,
 };
 use kinglet_kernels::{BackwardKernels, Portable, arch};
-use kinglet_tests::bits_of;
-use kinglet_tests::graphs::{every_operator, file, numbers, pixels};
+use kinglet_tests::graphs::{every_operator, file, input_len, numbers, pixels};
+use kinglet_tests::{bits_of, real};
 use static_cell::ConstStaticCell;
 
 static MODEL: &Aligned = include_model!("data/tiny.kgl");
@@ -78,7 +78,7 @@ fn sessions_on_threads_share_one_model() {
     let bytes = file(&spec);
     let model = &Model::load(&bytes).expect("a valid file");
     let inputs: Vec<Vec<f32>> = (0..8)
-        .map(|seed| numbers(&mut fastrand::Rng::with_seed(seed), spec.input.len()))
+        .map(|seed| numbers(&mut fastrand::Rng::with_seed(seed), input_len(&spec)))
         .collect();
     for set in arch::sets().iter().filter_map(|set| set.kernels()) {
         let run_all = || -> Vec<Vec<u32>> {
@@ -86,7 +86,7 @@ fn sessions_on_threads_share_one_model() {
             let mut session = memory.session(model, set).expect("it fits");
             let run = |input: &Vec<f32>| {
                 session.set_input_f32(input).expect("the right length");
-                bits_of(session.run())
+                bits_of(real(session.run()))
             };
             inputs.iter().map(run).collect()
         };
@@ -107,10 +107,10 @@ fn a_session_moves_to_another_thread() {
     let mut memory = SessionMemory::new(&model, &Portable, 1);
     let mut session = memory.session(&model, Portable).expect("it fits");
     session.set_input_f32(&[0.5; 16]).expect("the right length");
-    let here = bits_of(session.run());
+    let here = bits_of(real(session.run()));
     session.set_input_f32(&[0.5; 16]).expect("the right length");
     std::thread::scope(|scope| {
-        let there = scope.spawn(move || bits_of(session.run()));
+        let there = scope.spawn(move || bits_of(real(session.run())));
         assert_eq!(there.join().expect("no panic"), here);
     });
 }

@@ -1,9 +1,12 @@
 //! Files that are damaged by chance, changed at random or made to take long: none makes the runtime panic,
 //! each is judged, and what is not refused runs.
 
+use std::sync::LazyLock;
+
 use kinglet::model::schema::{Extension, File, MAX_TENSORS, PREFIX_LEN};
 use kinglet::{AlignedBytes, LoadError, Model, Sizes};
 use kinglet_tests::branching::branching;
+use kinglet_tests::ends::many_ends;
 use kinglet_tests::exercise::{Outcome, exercise};
 use kinglet_tests::graphs::{every_operator, file, tiny};
 use kinglet_tests::mutate;
@@ -19,7 +22,7 @@ fn refusal(bytes: &[u8]) -> Option<LoadError> {
 
 #[test]
 fn every_truncation_is_refused() {
-    for spec in [tiny(), every_operator(), quantized()] {
+    for spec in [tiny(), every_operator(), quantized(), many_ends()] {
         let whole = file(&spec);
         for found in 0..whole.len() {
             let expected = match found {
@@ -39,7 +42,7 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn every_flipped_bit_is_refused() {
-    for spec in [tiny(), every_operator(), quantized()] {
+    for spec in [tiny(), every_operator(), quantized(), many_ends()] {
         let mut bytes = file(&spec).to_vec();
         for position in 0..bytes.len() {
             for bit in 0..8 {
@@ -77,7 +80,7 @@ fn bytes_between_words_are_refused() {
 #[test]
 fn random_bytes_under_right_crcs_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(51);
-    let bases = [tiny(), every_operator(), branching(), quantized()].map(|spec| file(&spec));
+    let bases = bases();
     let mut outcomes = Outcomes::default();
     for round in 0..60_000 {
         let mut bytes = bases[round % bases.len()].to_vec();
@@ -91,6 +94,18 @@ fn random_bytes_under_right_crcs_never_panic_slow() {
         outcomes.count(exercise(&bytes));
     }
     outcomes.assert_varied();
+}
+
+/// Files to be changed.
+fn bases() -> [AlignedBytes; 5] {
+    [
+        tiny(),
+        every_operator(),
+        branching(),
+        quantized(),
+        many_ends(),
+    ]
+    .map(|spec| file(&spec))
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +138,7 @@ impl Outcomes {
 #[test]
 fn random_graphs_under_right_prefixes_never_panic_slow() {
     let rng = &mut fastrand::Rng::with_seed(52);
-    let bases = [tiny(), every_operator(), branching(), quantized()].map(|spec| file(&spec));
+    let bases = bases();
     let mut outcomes = Outcomes::default();
     for round in 0..40_000 {
         let mut file = open(&bases[round % bases.len()]);
@@ -138,6 +153,9 @@ fn random_graphs_under_right_prefixes_never_panic_slow() {
     }
     outcomes.assert_varied();
 }
+
+/// A million empty names.
+static MANY_LABELS: LazyLock<String> = LazyLock::new(|| "\n".repeat(1 << 20));
 
 #[test]
 fn the_worst_files_are_judged_slow() {
@@ -155,9 +173,9 @@ fn the_worst_files_are_judged_slow() {
     };
     assert_eq!(refusal(&all_alive(|_| {})), None);
 
-    // The same behind lists of a million elements, the last of which is wrong.
+    // The same behind lists of a million elements, too many of which are names.
     let refused = refusal(&all_alive(|file| {
-        file.graph.labels = vec![""; 1 << 20];
+        file.graph.outputs[0].labels = &MANY_LABELS;
         let extension = Extension {
             id: 1,
             required: false,
@@ -172,6 +190,19 @@ fn the_worst_files_are_judged_slow() {
     let found = (1 << 20) + 1;
     let refused = refusal(&unaries(1 << 20, |_| {}));
     assert_eq!(refused, Some(LoadError::TensorCount { found }));
+
+    // A million inputs, and as many outputs.
+    let many = |change: fn(&mut File<'_>)| refusal(&unaries(1, change));
+    let refused = many(|file| {
+        let input = file.graph.inputs[0].clone();
+        file.graph.inputs = vec![input; 1 << 20];
+    });
+    assert_eq!(refused, Some(LoadError::Ends { found: 1 << 20 }));
+    let refused = many(|file| {
+        let output = file.graph.outputs[0].clone();
+        file.graph.outputs = vec![output; 1 << 20];
+    });
+    assert_eq!(refused, Some(LoadError::Ends { found: 1 << 20 }));
 
     // A list that claims four billion elements and has few.
     let mut body = vec![0, 0xff, 0xff, 0xff, 0xff, 0x0f];

@@ -1,32 +1,38 @@
 //! Models of 8-bit numbers: the same numbers from every kernel set, in batches, and in the places that the plan has
 //! chosen as from an interpreter in exact arithmetic; their bytes; and a head that learns behind them.
 
-use kinglet::model::schema::{DType, Operator, PREFIX_LEN, bits, operator_name};
-use kinglet::model::{EncodeError, GraphSpec, Int8Spec, OperatorSpec, encode, with_head};
-use kinglet::probe::Output;
+use kinglet::model::schema::{DType, Operator, PREFIX_LEN, bits, operation_name};
+use kinglet::model::{EncodeError, GraphSpec, TensorSpec, encode, with_head};
+use kinglet::operator::{
+    AvgPool2d, Concat, Dequantize, Element, LayerI8, LogSoftmax, MaxPool2d, Owned, Pad, Quantize,
+    QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose,
+    Upsample,
+};
 use kinglet::{
-    AlignedBytes, FineTuner, HeapArena, LoadError, Model, Probe, Session, SessionMemory, Sgd,
+    AlignedBytes, FineTuner, HeapArena, LoadError, Model, Probe, Session, SessionError,
+    SessionMemory, Sgd, Values,
 };
 use kinglet_kernels::{
-    Activation, Axis, BackwardKernels, CountPadding, ParamsError, Portable, Quantization, Rounding,
-    Shape, Unary, Window, arch,
+    Activation, Axis, BackwardKernels, BinaryFunction, CountPadding, ParamsError, Portable,
+    Quantization, Rounding, Shape, Unary, Window, arch,
 };
-use kinglet_tests::bits_of;
-use kinglet_tests::graphs::{Bias, chain, file, linear, numbers};
-use kinglet_tests::interpreter;
-use kinglet_tests::quantized::{head_of, layer, quantized, random_quantized, tiny_i8};
+use kinglet_tests::branching::binary;
+use kinglet_tests::builder::Builder;
+use kinglet_tests::graphs::{Bias, file, input_len, linear, numbers};
+use kinglet_tests::quantized::{
+    begins_quantized, ends_quantized, head_of, layer, quantized, random_quantized, tiny_i8,
+    whole_i8,
+};
 use kinglet_tests::seal::open;
+use kinglet_tests::{as_taken, bits_of, interpreter, numbers_of, real};
 
 /// Keeps the output of each node; numbers of either type are compared as `f32`, which holds both.
 #[derive(Default)]
 struct Outputs(Vec<Vec<f32>>);
 
 impl Probe for Outputs {
-    fn after(&mut self, _: usize, output: Output<'_>) {
-        self.0.push(match output {
-            Output::F32(values) => values.to_vec(),
-            Output::I8(numbers) => numbers.iter().map(|q| f32::from(*q)).collect(),
-        });
+    fn after(&mut self, _: usize, output: Values<'_>) {
+        self.0.push(numbers_of(output));
     }
 }
 
@@ -72,11 +78,11 @@ fn every_set_gives_the_numbers_of_the_interpreter() {
     let rng = &mut fastrand::Rng::with_seed(62);
     let spec = quantized();
     for _ in 0..5 {
-        assert_equals_interpreter(&spec, &numbers(rng, spec.input.len()));
+        assert_equals_interpreter(&spec, &numbers(rng, input_len(&spec)));
     }
     for _ in 0..1500 {
         let spec = random_quantized(rng);
-        assert_equals_interpreter(&spec, &numbers(rng, spec.input.len()));
+        assert_equals_interpreter(&spec, &numbers(rng, input_len(&spec)));
     }
 }
 
@@ -84,7 +90,8 @@ fn every_set_gives_the_numbers_of_the_interpreter() {
 fn the_sample_has_every_operator_on_8_bit_numbers() {
     let file = file(&quantized());
     let model = Model::load(&file).expect("a valid file");
-    assert_eq!(model.sizes().operators, bits::INT8 | bits::LINEAR_F32);
+    let all_of_int8 = (1 << 40) - (1 << 25);
+    assert_eq!(model.sizes().operators, all_of_int8 | bits::LINEAR_F32);
 }
 
 #[test]
@@ -94,7 +101,7 @@ fn values_do_not_all_end_at_a_bound() {
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..100 {
         let spec = random_quantized(rng);
-        for tensor in interpreter::run(&spec, &numbers(rng, spec.input.len())) {
+        for tensor in interpreter::run(&spec, &numbers(rng, input_len(&spec))) {
             if tensor.quantization.is_some() {
                 seen.extend(tensor.elements.iter().map(|q| *q as i32));
             }
@@ -109,10 +116,10 @@ fn a_batch_gives_each_sample_the_numbers_it_has_alone() {
     let mut specs = vec![quantized()];
     specs.extend((0..50).map(|_| random_quantized(rng)));
     for spec in specs {
-        let input = numbers(rng, 3 * spec.input.len());
+        let input = numbers(rng, 3 * input_len(&spec));
         let together = outputs_of(&spec, &Portable, 3, &input).pop();
         let alone: Vec<f32> = input
-            .chunks(spec.input.len())
+            .chunks(input_len(&spec))
             .flat_map(|sample| outputs_of(&spec, &Portable, 1, sample).pop())
             .flatten()
             .collect();
@@ -139,97 +146,124 @@ fn a_tensor_takes_a_byte_for_each_number() {
     session.set_input_f32(&[5.0, -2.5]).expect("two");
     // As numbers less their zero point 20 and -10: 1 * 20 - 2 * -10 - 300 = -260, * 0.25 is below 3;
     // 127 * 20 - 128 * -10 + 70000 is far above.
-    assert_eq!(session.run(), [0.0, 62.0]);
+    assert_eq!(real(session.run()), [0.0, 62.0]);
 }
 
-/// One node between a quantizing and a dequantizing one.
-fn between(spec: OperatorSpec) -> GraphSpec {
-    let output = Quantization::new(0.03125, -5);
-    let operators = vec![
-        OperatorSpec::Int8(Int8Spec::Quantize { output }),
-        spec,
-        OperatorSpec::Int8(Int8Spec::Dequantize),
-    ];
-    chain("one", Shape::new(2, 2, 1), operators)
+/// What a square of four numbers is quantized with before one node, and another quantization for after it.
+const BEFORE: Quantization = Quantization::new(0.03125, -5);
+const AFTER: Quantization = Quantization::new(0.05, 9);
+const SQUARE: Shape = Shape::new(2, 2, 1);
+
+/// One node that writes `output` between a quantizing and a dequantizing one.
+fn between(
+    operator: impl Into<Operator<Owned>>,
+    inputs: &[usize],
+    output: TensorSpec,
+) -> GraphSpec {
+    let mut graph = Builder::new("one", SQUARE);
+    graph.add_as(Quantize, &[0], TensorSpec::quantized(SQUARE, BEFORE));
+    graph.add_as(operator, inputs, output);
+    graph.add(Dequantize, &[2]);
+    graph.finish()
+}
+
+/// Runs a graph of [`between`] with the bit of its node, and refuses it without.
+fn check_alone<const OPS: u128, const OTHERS: u128>(name: &str, spec: &GraphSpec) {
+    assert_eq!((!OTHERS & bits::ALL).count_ones(), 1, "{name}");
+    let input = [-1.5, 0.25, 7.0, -0.0];
+    let expected = interpreter::run(spec, &input).pop().expect("an output");
+    let file = file(spec);
+    let model = Model::load_with::<OPS>(&file).expect("a valid file");
+    assert_eq!(model.sizes().operators, OPS, "{name}");
+    let refused = Model::load_with::<OTHERS>(&file).err();
+    let operator = spec.nodes[1].operator.name();
+    let unknown = |node, name| Some(LoadError::Operator { node, name });
+    assert_eq!(refused, unknown(1, operator), "{name}");
+    let mut arena = HeapArena::new(model.sizes().arena);
+    let session = Session::<OPS, _>::new(&model, &mut arena, Portable);
+    let mut session = session.expect("its operators are there");
+    session.set_input_f32(&input).expect("four elements");
+    let found = real(session.run());
+    assert_eq!(bits_of(found), bits_of(&expected.elements), "{name}");
+    // A session knows the bit: what the operator computes of which elements.
+    let of_bit = operation_name((OPS & !OTHERS).trailing_zeros());
+    let refused = Session::<OTHERS, _>::new(&model, &mut arena, Portable).map(|_| ());
+    assert_eq!(refused, Err(SessionError::Operator { name: of_bit }));
 }
 
 #[test]
 fn each_operator_is_behind_its_own_bit() {
-    const ENDS: u64 = bits::QUANTIZE_I8 | bits::DEQUANTIZE_I8;
+    const ENDS: u128 = bits::QUANTIZE_I8 | bits::DEQUANTIZE_I8;
     macro_rules! check {
-        ($($bit:ident: $operator:expr,)*) => {$({
-            let mut spec = between($operator);
-            if bits::$bit == bits::ADD_I8 {
-                spec.nodes[1].inputs = vec![1, 1];
-            }
-            let input = [-1.5, 0.25, 7.0, -0.0];
-            let expected = interpreter::run(&spec, &input).pop().expect("an output");
-            let file = file(&spec);
-            let model = Model::load_with::<{ ENDS | bits::$bit }>(&file).expect("a valid file");
-            assert_eq!(model.sizes().operators, ENDS | bits::$bit);
-            let refused = Model::load_with::<{ bits::ALL & !bits::$bit }>(&file).err();
-            let name = operator_name(bits::$bit.trailing_zeros());
-            assert_eq!(refused, Some(LoadError::Operator { node: 1, name }));
-            let mut arena = HeapArena::new(model.sizes().arena);
-            let session = Session::<{ ENDS | bits::$bit }, _>::new(&model, &mut arena, Portable);
-            let mut session = session.expect("its operators are there");
-            session.set_input_f32(&input).expect("four elements");
-            assert_eq!(bits_of(session.run()), bits_of(&expected.elements), stringify!($bit));
-        })*};
+        ($($bit:ident: $operator:expr, $inputs:expr => $output:expr;)*) => {$(
+            check_alone::<{ ENDS | bits::$bit }, { bits::ALL & !bits::$bit }>(
+                stringify!($bit),
+                &between($operator, &$inputs, $output),
+            );
+        )*};
     }
     let rng = &mut fastrand::Rng::with_seed(68);
-    let (from, output) = (Quantization::new(0.03125, -5), Quantization::new(0.05, 9));
-    let (bounds, window) = ((-100, 90), Window::new(2, 2));
+    let (low, high) = (-100, 90);
+    let window = Window::new(2, 2);
     let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
+    let kept = |height, width, channels| {
+        TensorSpec::quantized(Shape::new(height, width, channels), BEFORE)
+    };
+    let other =
+        |height, width, channels| TensorSpec::quantized(Shape::new(height, width, channels), AFTER);
+    let convolution = QuantizedConv2d {
+        window,
+        groups: 1,
+        low,
+        high,
+        layer: layer(rng, (4, 3), BEFORE, AFTER, Bias::Yes),
+    };
+    let linear = QuantizedLinear {
+        low,
+        high,
+        layer: layer(rng, (4, 5), BEFORE, AFTER, Bias::No),
+    };
+    let average = AvgPool2d {
+        window,
+        rounding,
+        count_padding,
+    };
+    let pad = Pad {
+        before: [1, 0, 2],
+        value: 0.3,
+    };
+    let slice = Slice {
+        start: [0, 1, 0],
+        step: [1; 3],
+    };
+    let transpose = Transpose {
+        order: [Axis::Width, Axis::Channels, Axis::Height],
+    };
+    let upsample = Upsample {
+        factor_h: 2,
+        factor_w: 3,
+    };
     check! {
-        CONV2D_I8: OperatorSpec::Int8(Int8Spec::Conv2d {
-            window,
-            groups: 1,
-            out_channels: 3,
-            layer: layer(rng, (4, 3), from, output, Bias::Yes),
-            output,
-        }),
-        LINEAR_I8: OperatorSpec::Int8(Int8Spec::Linear {
-            out_features: 5,
-            layer: layer(rng, (4, 5), from, output, Bias::No),
-            output,
-        }),
-        MAX_POOL2D_I8: OperatorSpec::MaxPool2d { window, rounding },
-        AVG_POOL2D_I8: OperatorSpec::Int8(Int8Spec::AvgPool2d {
-            window,
-            rounding,
-            count_padding,
-            output,
-        }),
-        ADD_I8: OperatorSpec::Int8(Int8Spec::Add { bounds, output }),
-        SOFTMAX_I8: OperatorSpec::Int8(Int8Spec::Softmax { output }),
-        REQUANTIZE_I8: OperatorSpec::Int8(Int8Spec::Requantize { bounds, output }),
-        RESHAPE_I8: OperatorSpec::Reshape { output: Shape::vector(4) },
-        PAD_I8: OperatorSpec::Pad {
-            before: [1, 0, 2],
-            after: [0, 1, 0],
-            value: 0.3,
-        },
-        CONCAT_I8: OperatorSpec::Concat { axis: Axis::Width },
-        SLICE_I8: OperatorSpec::Slice {
-            start: [0, 1, 0],
-            step: [1; 3],
-            output: Shape::new(2, 1, 1),
-        },
-        TRANSPOSE_I8: OperatorSpec::Transpose {
-            order: [Axis::Width, Axis::Height, Axis::Channels],
-        },
-        UPSAMPLE_I8: OperatorSpec::Upsample {
-            factor_h: 2,
-            factor_w: 3,
-        },
+        CONV2D_I8: convolution, [1] => other(1, 1, 3);
+        LINEAR_I8: linear, [1] => other(1, 1, 5);
+        MAX_POOL2D_I8: MaxPool2d { window, rounding }, [1] => kept(1, 1, 1);
+        AVG_POOL2D_I8: average, [1] => other(1, 1, 1);
+        ADD_I8: QuantizedAdd { low, high }, [1, 1] => other(2, 2, 1);
+        SOFTMAX_I8: Softmax, [1] => other(2, 2, 1);
+        REQUANTIZE_I8: Requantize { low, high }, [1] => other(2, 2, 1);
+        RESHAPE_I8: Reshape, [1] => kept(1, 1, 4);
+        PAD_I8: pad, [1] => kept(3, 3, 3);
+        CONCAT_I8: Concat { axis: Axis::Width }, [1] => kept(2, 2, 1);
+        SLICE_I8: slice, [1] => kept(2, 1, 1);
+        TRANSPOSE_I8: transpose, [1] => kept(2, 1, 2);
+        UPSAMPLE_I8: upsample, [1] => kept(4, 6, 1);
     }
     let file = file(&tiny_i8());
     let refused = |node, name| Some(LoadError::Operator { node, name });
     let without = Model::load_with::<{ bits::ALL & !bits::QUANTIZE_I8 }>(&file);
-    assert_eq!(without.err(), refused(0, "QuantizeI8"));
+    assert_eq!(without.err(), refused(0, "Quantize"));
     let without = Model::load_with::<{ bits::ALL & !bits::DEQUANTIZE_I8 }>(&file);
-    assert_eq!(without.err(), refused(2, "DequantizeI8"));
+    assert_eq!(without.err(), refused(2, "Dequantize"));
 }
 
 #[test]
@@ -237,28 +271,41 @@ fn a_quantized_model_is_these_bytes() {
     let bytes = file(&tiny_i8());
     let quarter = 0.25f32.to_le_bytes();
     let half = 0.5f32.to_le_bytes();
+    let word = u32::to_le_bytes;
     let expected: &[&[u8]] = &[
         &[2, b'i', b'8'],
         &[4],
-        &[1, 2, 1, 0, 0, 0],     // F32, offset 0
-        &[1, 2, 1, 1],           // I8
-        &quarter,                // scale
-        &[0xff],                 // zero point -1
-        &[16, 1],                // offset 16, last read by node 1
-        &[1, 1, 2, 1],           // I8
-        &half,                   // scale
-        &[3],                    // zero point
-        &[0, 2],                 // offset 0
-        &[1, 1, 2, 0, 16, 2],    // F32, offset 16
+        &[word(1), word(2), word(1)].concat(),
+        &[0; 4],       // offset 0
+        &[0, 0, 0, 0], // last read by node 0; F32, which has no zero point
+        &[0; 4],       // and no scale
+        &[word(1), word(2), word(1)].concat(),
+        &[16, 0, 0, 0],   // offset 16
+        &[1, 0, 1, 0xff], // last read by node 1; I8, zero point -1
+        &quarter,         // scale
+        &[word(1), word(1), word(2)].concat(),
+        &[0; 4],       // offset 0
+        &[2, 0, 1, 3], // last read by node 2; I8, zero point 3
+        &half,         // scale
+        &[word(1), word(1), word(2)].concat(),
+        &[16, 0, 0, 0], // offset 16
+        &[2, 0, 0, 0],  // there after node 2, the last
+        &[0; 4],
         &[3],                    // three nodes
-        &[25, 1, 0],             // QuantizeI8
-        &[27, 1, 2, 1, 1, 1, 1], // Conv2dI8: kernel, stride, dilation
+        &[17, 1, 0],             // Quantize reads tensor 0
+        &[20, 1, 2, 1, 1, 1, 1], // QuantizedConv2d: kernel, stride, dilation
         &[0, 0, 0, 0, 1],        // padding, groups
         &[3, 127],               // low, high
         &[0, 1, 16, 32],         // weights, bias, scale
         &[1, 1],                 // reads tensor 1
-        &[26, 1, 2],             // DequantizeI8
-        &[0, 0, 0, 0, 0],        // mean, std, labels, trainable nodes, extensions
+        &[18, 1, 2],             // Dequantize reads tensor 2
+        &[1, 5],                 // one input: its name
+        b"input",
+        &[0, 0], // no source, no normalization
+        &[1, 6], // one output: its name
+        b"output",
+        &[3, 0, 0], // tensor 3, no source, no labels
+        &[0, 0],    // trainable nodes, extensions
     ];
     let file = open(&bytes);
     let graph = postcard::to_stdvec(&file.graph).expect("it can be written");
@@ -274,15 +321,23 @@ fn a_quantized_model_is_these_bytes() {
         &0.125f32.to_le_bytes(),
     ];
     assert_eq!(file.weights, weights.concat());
-    let operators = file.prefix.operators;
-    assert_eq!(operators, (0b111u64 << 25).to_le_bytes());
+    let bits = 1u128 << 25 | 1 << 37 | 1 << 26;
+    assert_eq!(file.prefix.operators, bits.to_le_bytes());
+    // Two products of one output channel.
+    assert_eq!(file.prefix.sum_terms, 2u32.to_le_bytes());
 }
 
 #[test]
 fn a_head_learns_behind_a_quantized_body() {
+    for spec in [quantized(), begins_quantized()] {
+        assert_learns_like_its_head(&spec);
+    }
+}
+
+/// The layer behind a quantized body learns what it learns alone from the body's features.
+fn assert_learns_like_its_head(spec: &GraphSpec) {
     let rng = &mut fastrand::Rng::with_seed(66);
-    let spec = quantized();
-    let (body_file, head_file) = (file(&spec), file(&head_of(&spec)));
+    let (body_file, head_file) = (file(spec), file(&head_of(spec)));
     let model = Model::load(&body_file).expect("a valid file");
     let head = Model::load(&head_file).expect("a valid file");
     let (mut memory, mut head_memory) = (
@@ -301,8 +356,8 @@ fn a_head_learns_behind_a_quantized_body() {
         .expect("its own memory");
     let mut alone = FineTuner::new(session, &mut head_training, sgd()).expect("trainable");
     for step in 0..30 {
-        let input = numbers(rng, spec.input.len());
-        let features = interpreter::run(&spec, &input);
+        let input = numbers(rng, input_len(spec));
+        let features = interpreter::run(spec, &as_taken(&spec.inputs[0], &input));
         let features = &features[spec.nodes.len() - 1];
         assert_eq!(features.quantization, None);
         tuner.set_input_f32(&input).expect("the right length");
@@ -319,72 +374,108 @@ fn a_head_learns_behind_a_quantized_body() {
     assert_eq!(trained.parent(), Some(model.id()));
     let (before, after) = (bits_of(model.weights()), bits_of(trained.weights()));
     let last = model.nodes().iter().last().expect("a node").operator;
-    let Operator::LinearF32 { weights, .. } = last else {
+    let Operator::Linear(linear) = last else {
         panic!("the head is a linear layer");
     };
-    let first = weights as usize / 4;
+    let first = linear.layer.weights.bytes() as usize / 4;
     assert_eq!(before[..first], after[..first]);
     assert_ne!(before[first..], after[first..]);
+}
+
+/// Models whose inputs, or outputs, or both, have 8 bits, against the interpreter on every set.
+#[test]
+fn either_end_of_a_model_may_have_8_bits() {
+    let rng = &mut fastrand::Rng::with_seed(69);
+    for (spec, ends) in [
+        (begins_quantized(), (Element::I8, Element::F32)),
+        (ends_quantized(), (Element::F32, Element::I8)),
+        (whole_i8(), (Element::I8, Element::I8)),
+    ] {
+        let output = spec.nodes.last().expect("a node").output.dtype;
+        let found = (spec.inputs[0].tensor.dtype.element(), output.element());
+        assert_eq!(found, ends, "{}", spec.name);
+        for _ in 0..20 {
+            let input = numbers(rng, input_len(&spec));
+            let expected = interpreter::run(&spec, &as_taken(&spec.inputs[0], &input));
+            let frozen = spec.nodes.len() - spec.trainable_nodes;
+            for kernels in arch::sets().iter().filter_map(|set| set.kernels()) {
+                let found = outputs_of(&spec, kernels, 1, &input);
+                let pairs = found.iter().zip(&expected[1..]).take(frozen);
+                for (found, expected) in pairs {
+                    assert_eq!(bits_of(found), bits_of(&expected.elements), "{}", spec.name);
+                }
+            }
+        }
+    }
+}
+
+/// Why nodes over vectors of four are refused, each of which reads the one before and writes a tensor of a type.
+fn refusal(input: DType, nodes: Vec<(Operator<Owned>, DType)>) -> LoadError {
+    let tensor = |dtype| TensorSpec {
+        shape: Shape::vector(4),
+        dtype,
+    };
+    let mut graph = Builder::new("", tensor(input));
+    for (operator, dtype) in nodes {
+        let before = graph.last();
+        let reads = match &operator {
+            Operator::Binary(_) | Operator::QuantizedAdd(_) => vec![before; 2],
+            _ => vec![before],
+        };
+        graph.add_as(operator, &reads, tensor(dtype));
+    }
+    match encode(&graph.finish()).map(|_| ()).expect_err("refused") {
+        EncodeError::Refused(reason) => reason,
+        other => panic!("refused as {other:?}"),
+    }
 }
 
 #[test]
 fn the_exporter_refuses_what_no_reader_would_take() {
     let rng = &mut fastrand::Rng::with_seed(67);
-    let q = Quantization::new(0.1, 0);
-    let quantize = |output| OperatorSpec::Int8(Int8Spec::Quantize { output });
-    let dequantize = || OperatorSpec::Int8(Int8Spec::Dequantize);
-    let refused = |operators: Vec<OperatorSpec>| {
-        let spec = chain("", Shape::vector(4), operators);
-        match encode(&spec).map(|_| ()).expect_err("refused") {
-            EncodeError::Refused(reason) => reason,
-            other => panic!("refused as {other:?}"),
-        }
-    };
-    let relu = || OperatorSpec::Unary(Unary::Relu);
-    assert_eq!(refused(vec![quantize(q)]), LoadError::Ends);
+    let q = DType::from(Quantization::new(0.1, 0));
+    let real = DType::F32;
+    let quantize = |to: DType| (Operator::from(Quantize), to);
+    let dequantize = || (Operator::from(Dequantize), real);
+    let refused = |nodes| refusal(real, nodes);
+    let relu = |to| (Operator::from(Unary::Relu), to);
     let dtype = |node| LoadError::DType { node };
-    assert_eq!(refused(vec![quantize(q), relu()]), dtype(1));
+    assert_eq!(refused(vec![quantize(q), relu(q)]), dtype(1));
     assert_eq!(refused(vec![dequantize()]), dtype(0));
     assert_eq!(refused(vec![quantize(q), quantize(q)]), dtype(1));
-    let softmax = OperatorSpec::Int8(Int8Spec::Softmax { output: q });
-    assert_eq!(refused(vec![softmax, dequantize()]), dtype(0));
-    let real = linear(rng, 4, 4, Activation::Identity, Bias::No);
-    assert_eq!(refused(vec![quantize(q), real, dequantize()]), dtype(1));
+    assert_eq!(refused(vec![(Softmax.into(), q), dequantize()]), dtype(0));
+    let layer_of_reals = linear(rng, 4, 4, Activation::Identity, Bias::No);
+    let nodes = vec![quantize(q), (layer_of_reals, q), dequantize()];
+    assert_eq!(refused(nodes), dtype(1));
     for scale in [0.0, -0.5, f32::NAN, f32::INFINITY] {
-        let operators = vec![quantize(Quantization::new(scale, 0)), dequantize()];
-        assert_eq!(refused(operators), LoadError::Scale { tensor: 1 });
+        let nodes = vec![quantize(Quantization::new(scale, 0).into()), dequantize()];
+        assert_eq!(refused(nodes), LoadError::Scale { tensor: 1 });
+        // An input's too.
+        let scale = Quantization::new(scale, 0).into();
+        let reason = refusal(scale, vec![(Dequantize.into(), real)]);
+        assert_eq!(reason, LoadError::Scale { tensor: 0 });
     }
-    let bounds = OperatorSpec::Int8(Int8Spec::Requantize {
-        bounds: (5, 4),
-        output: q,
-    });
+    let requantize = |low, high| Operator::from(Requantize { low, high });
     let params = |node, reason| LoadError::Params { node, reason };
     assert_eq!(
-        refused(vec![quantize(q), bounds, dequantize()]),
+        refused(vec![quantize(q), (requantize(5, 4), q), dequantize()]),
         params(1, ParamsError::Bounds)
     );
     // A quotient of scales that is no number.
-    let far = OperatorSpec::Int8(Int8Spec::Requantize {
-        bounds: (-128, 127),
-        output: Quantization::new(1e-30, 0),
-    });
-    assert_eq!(
-        refused(vec![
-            quantize(Quantization::new(1e30, 0)),
-            far,
-            dequantize()
-        ]),
-        params(1, ParamsError::Scale)
-    );
-    let mut with = |change: &dyn Fn(&mut kinglet::model::LayerI8)| {
-        let mut layer = layer(rng, (4, 2), q, q, Bias::Yes);
+    let (large, small) = (Quantization::new(1e30, 0), Quantization::new(1e-30, 0));
+    let nodes = vec![
+        quantize(large.into()),
+        (requantize(-128, 127), small.into()),
+        dequantize(),
+    ];
+    assert_eq!(refused(nodes), params(1, ParamsError::Scale));
+    let mut with = |change: &dyn Fn(&mut LayerI8<Owned>)| {
+        let same = Quantization::new(0.1, 0);
+        let mut layer = layer(rng, (4, 4), same, same, Bias::Yes);
         change(&mut layer);
-        let linear = OperatorSpec::Int8(Int8Spec::Linear {
-            out_features: 2,
-            layer,
-            output: q,
-        });
-        refused(vec![quantize(q), linear, dequantize()])
+        let (low, high) = (i8::MIN, i8::MAX);
+        let linear = QuantizedLinear { low, high, layer };
+        refused(vec![quantize(q), (linear.into(), q), dequantize()])
     };
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert_eq!(
@@ -395,9 +486,86 @@ fn the_exporter_refuses_what_no_reader_would_take() {
     let room = i32::MAX - 4 * 255 * 128;
     for bias in [room + 1, -room - 1, i32::MIN] {
         assert_eq!(
-            with(&|layer| layer.bias = Some(vec![room, bias])),
+            with(&|layer| layer.bias = Some(vec![room, bias, 0, 0])),
             params(1, ParamsError::Accumulator)
         );
+    }
+}
+
+/// Every operator on every type that it has no kernel for, and on mixed types.
+#[test]
+fn an_operator_on_elements_that_it_has_no_kernel_for_is_refused() {
+    let rng = &mut fastrand::Rng::with_seed(70);
+    let q = DType::from(Quantization::new(0.1, 0));
+    let other = DType::from(Quantization::new(0.1, 1));
+    let real = DType::F32;
+    let dtype = LoadError::DType { node: 0 };
+    let (low, high) = (i8::MIN, i8::MAX);
+    let window = Window::new(1, 1);
+    let same = Quantization::new(0.1, 0);
+    let of_reals: Vec<Operator<Owned>> = vec![
+        linear(rng, 4, 4, Activation::Identity, Bias::No),
+        Unary::Relu.into(),
+        LogSoftmax.into(),
+        binary(BinaryFunction::Add, Activation::Identity),
+        Quantize.into(),
+    ];
+    for operator in of_reals {
+        for to in [q, real] {
+            assert_eq!(refusal(q, vec![(operator.clone(), to)]), dtype);
+        }
+    }
+    let of_numbers: Vec<Operator<Owned>> = vec![
+        Dequantize.into(),
+        Requantize { low, high }.into(),
+        QuantizedAdd { low, high }.into(),
+        Operator::QuantizedLinear(QuantizedLinear {
+            low,
+            high,
+            layer: layer(rng, (4, 4), same, same, Bias::Yes),
+        }),
+        Operator::QuantizedConv2d(QuantizedConv2d {
+            window,
+            groups: 1,
+            low,
+            high,
+            layer: layer(rng, (4, 4), same, same, Bias::Yes),
+        }),
+    ];
+    for operator in of_numbers {
+        for to in [q, real] {
+            assert_eq!(refusal(real, vec![(operator.clone(), to)]), dtype);
+        }
+    }
+    // What takes either writes what it reads.
+    let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
+    let average = AvgPool2d {
+        window,
+        rounding,
+        count_padding,
+    };
+    let requantizing: Vec<Operator<Owned>> = vec![average.into(), Softmax.into()];
+    for operator in requantizing {
+        assert_eq!(refusal(real, vec![(operator.clone(), q)]), dtype);
+        assert_eq!(refusal(q, vec![(operator, real)]), dtype);
+    }
+    let (start, step, before) = ([0; 3], [1; 3], [0; 3]);
+    let (factor_h, factor_w) = (1, 1);
+    let moving: Vec<Operator<Owned>> = vec![
+        MaxPool2d { window, rounding }.into(),
+        Concat { axis: Axis::Width }.into(),
+        Slice { start, step }.into(),
+        Operator::Pad(Pad { before, value: 0.0 }),
+        Upsample { factor_h, factor_w }.into(),
+        Operator::Transpose(Transpose {
+            order: [Axis::Height, Axis::Width, Axis::Channels],
+        }),
+        Reshape.into(),
+    ];
+    for operator in moving {
+        for (from, to) in [(real, q), (q, real), (q, other)] {
+            assert_eq!(refusal(from, vec![(operator.clone(), to)]), dtype);
+        }
     }
 }
 

@@ -16,7 +16,6 @@ use crate::params::ParamsError;
 /// What the numbers of an 8-bit tensor mean: `real = scale * (q - zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quantization {
     /// The real distance of neighbouring numbers.
     pub scale: f32,

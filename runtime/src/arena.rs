@@ -3,7 +3,8 @@
 //! An [`Arena`] is plain zeroed bytes, aligned for the widest vector loads, so that as a `static` it lies
 //! in `.bss` and costs no flash and no stack. [`ArenaMut`] borrows it: its private field proves the
 //! alignment. Tensors are views of its bytes (checked casts, no unsafe); only the session's records, which
-//! are Rust values, are carved out of it here.
+//! are Rust values, are carved out of it here. They have padding, which has no value: so nobody is lent the bytes of an
+//! arena as `u8` who could still read them after a session.
 #![allow(unsafe_code)]
 
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -20,21 +21,23 @@ pub const ARENA_ALIGN: usize = 64;
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Arena<const N: usize> {
-    bytes: [u8; N],
+    bytes: [MaybeUninit<u8>; N],
 }
 
 impl<const N: usize> Arena<N> {
     /// A zeroed arena.
     #[allow(clippy::new_without_default)] // a large value should be made in place, in a static
     pub const fn new() -> Self {
-        Self { bytes: [0; N] }
+        Self {
+            bytes: [MaybeUninit::new(0); N],
+        }
     }
 }
 
 /// A borrowed arena of any origin.
 #[derive(Debug)]
 pub struct ArenaMut<'a> {
-    bytes: &'a mut [u8],
+    bytes: &'a mut [MaybeUninit<u8>],
 }
 
 impl<'a, const N: usize> From<&'a mut Arena<N>> for ArenaMut<'a> {
@@ -46,8 +49,8 @@ impl<'a, const N: usize> From<&'a mut Arena<N>> for ArenaMut<'a> {
 }
 
 impl<'a> ArenaMut<'a> {
-    /// Uses `bytes` from the first multiple of [`ARENA_ALIGN`] on; up to 63 bytes are lost.
-    pub fn align(bytes: &'a mut [u8]) -> Self {
+    /// Uses `bytes`, whatever is in them, from the first multiple of [`ARENA_ALIGN`] on; up to 63 are lost.
+    pub fn align(bytes: &'a mut [MaybeUninit<u8>]) -> Self {
         let skip = bytes.as_ptr().align_offset(ARENA_ALIGN);
         Self {
             bytes: bytes.get_mut(skip..).unwrap_or_default(),
@@ -64,8 +67,14 @@ impl<'a> ArenaMut<'a> {
         self.bytes.is_empty()
     }
 
-    pub(crate) fn into_bytes(self) -> &'a mut [u8] {
-        self.bytes
+    /// The first `len` bytes, which are 0 now, and the rest; None if there are fewer.
+    pub(crate) fn zeroed(self, len: usize) -> Option<(&'a mut [u8], &'a mut [MaybeUninit<u8>])> {
+        let (bytes, rest) = self.bytes.split_at_mut_checked(len)?;
+        bytes.fill(MaybeUninit::new(0));
+        // SAFETY: the line above wrote every byte. `MaybeUninit<u8>` has the layout of `u8`, and through the result only
+        // bytes that have a value are written.
+        let bytes = unsafe { &mut *(core::ptr::from_mut(bytes) as *mut [u8]) };
+        Some((bytes, rest))
     }
 }
 
@@ -92,10 +101,9 @@ impl HeapArena {
 impl<'a> From<&'a mut HeapArena> for ArenaMut<'a> {
     fn from(arena: &'a mut HeapArena) -> Self {
         let len = arena.blocks.len() * ARENA_ALIGN;
-        let start = arena.blocks.as_mut_ptr().cast::<u8>();
-        // SAFETY: the vector holds `len / ARENA_ALIGN` initialized blocks without padding (the size of
-        // `Arena<64>` is its alignment), borrowed mutably for 'a; u8 needs no alignment and any bytes
-        // written are a valid `Arena`.
+        let start = arena.blocks.as_mut_ptr().cast::<MaybeUninit<u8>>();
+        // SAFETY: the vector holds `len / ARENA_ALIGN` blocks without padding (the size of `Arena<64>` is its
+        // alignment), borrowed mutably for 'a; they consist of such bytes and may hold any.
         let bytes = unsafe { core::slice::from_raw_parts_mut(start, len) };
         Self { bytes }
     }
@@ -113,8 +121,9 @@ pub struct AlignedBytes {
 impl From<&[u8]> for AlignedBytes {
     fn from(bytes: &[u8]) -> Self {
         let mut arena = HeapArena::new(bytes.len());
-        let target = ArenaMut::from(&mut arena).into_bytes();
-        target[..bytes.len()].copy_from_slice(bytes);
+        if let Some((target, _)) = ArenaMut::from(&mut arena).zeroed(bytes.len()) {
+            target.copy_from_slice(bytes);
+        }
         Self {
             arena,
             len: bytes.len(),
@@ -128,16 +137,18 @@ impl core::ops::Deref for AlignedBytes {
 
     fn deref(&self) -> &[u8] {
         let start = self.arena.blocks.as_ptr().cast::<u8>();
-        // SAFETY: `from` made at least `len` bytes of blocks, all initialized, and they are borrowed as
-        // long as `self` is.
+        // SAFETY: `from` made at least `len` bytes of blocks and gave each a value, nothing was carved out of them, and
+        // they are borrowed as long as `self` is.
         unsafe { core::slice::from_raw_parts(start, self.len) }
     }
 }
 
 /// Splits `count` uninitialized values of `T` off the front of `bytes`. None if they do not fit.
-pub(crate) fn carve<T>(bytes: &mut [u8], count: usize) -> Option<&mut [MaybeUninit<T>]> {
-    // SAFETY: `MaybeUninit<T>` may hold any bytes, and the bytes are not read as u8 again: the borrow of
-    // the whole slice goes into the result.
+pub(crate) fn carve<T>(
+    bytes: &mut [MaybeUninit<u8>],
+    count: usize,
+) -> Option<&mut [MaybeUninit<T>]> {
+    // SAFETY: both may hold any bytes, and none; the borrow of the whole slice goes into the result.
     let (_, values, _) = unsafe { bytes.align_to_mut::<MaybeUninit<T>>() };
     values.get_mut(..count)
 }

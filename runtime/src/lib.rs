@@ -16,7 +16,7 @@
 //! let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?; // `load` would link every operator's check
 //! let mut session = Session::<{ SIZES.operators }, _>::new(&model, ARENA.take(), Portable)?;
 //! session.set_image_u8(&pixels)?; // normalized as the file says
-//! let logits = session.run();
+//! let class = session.run().argmax();
 //! ```
 //!
 //! A host program can embed a model just so; its kernel set is found at run time, and may ask for a workspace:
@@ -56,26 +56,31 @@
 //! ```
 //! # #[cfg(feature = "std")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec, encode};
+//! use kinglet::model::{GraphSpec, InputSpec, NodeSpec, OutputSpec, encode};
+//! use kinglet::operator::{Layer, Linear};
 //! use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 //! use kinglet_kernels::{Activation, Portable, Shape};
 //!
 //! // Two pixels in, two classes out: which of them is brighter?
+//! let brightness = Linear {
+//!     activation: Activation::Identity,
+//!     layer: Layer {
+//!         weights: vec![1.0, -1.0, -1.0, 1.0],
+//!         bias: Some(vec![0.0, 0.0]),
+//!     },
+//! };
 //! let spec = GraphSpec {
 //!     name: "brighter".into(),
-//!     input: Shape::new(1, 2, 1),
+//!     inputs: vec![InputSpec::new("pixels", Shape::new(1, 2, 1))],
 //!     nodes: vec![NodeSpec {
-//!         operator: OperatorSpec::Linear {
-//!             out_features: 2,
-//!             activation: Activation::Identity,
-//!             weights: vec![1.0, -1.0, -1.0, 1.0],
-//!             bias: Some(vec![0.0, 0.0]),
-//!         },
+//!         operator: brightness.into(),
 //!         inputs: vec![0],
+//!         output: Shape::vector(2).into(),
 //!     }],
-//!     mean: vec![],
-//!     std: vec![],
-//!     labels: vec!["left".into(), "right".into()],
+//!     outputs: vec![OutputSpec {
+//!         labels: vec!["left".into(), "right".into()],
+//!         ..OutputSpec::new("side", 1)
+//!     }],
 //!     trainable_nodes: 1,
 //! };
 //! let (file, _plan) = encode(&spec)?;
@@ -85,7 +90,9 @@
 //! let mut memory = SessionMemory::new(&model, &Portable, 1);
 //! let mut session = memory.session(&model, Portable)?;
 //! session.set_image_u8(&[200, 10])?;
-//! assert_eq!(session.run(), [190.0 / 255.0, -190.0 / 255.0]);
+//! let found = session.run();
+//! assert_eq!(found.argmax(), Some(0));
+//! assert_eq!(found.as_f32(), Some(&[190.0 / 255.0, -190.0 / 255.0][..]));
 //!
 //! // Teach it the opposite.
 //! let mut training = HeapArena::new(model.sizes().training::<Sgd>());
@@ -117,12 +124,14 @@ mod arena;
 pub mod model;
 #[cfg(feature = "opencl")]
 pub mod opencl;
+pub mod operator;
 #[cfg(feature = "std")]
 pub mod plan;
 pub mod probe;
 mod record;
 pub mod session;
 pub mod train;
+mod values;
 
 pub use arena::{ARENA_ALIGN, Arena, ArenaMut};
 #[cfg(feature = "std")]
@@ -134,3 +143,4 @@ pub use probe::Probe;
 pub use session::SessionMemory;
 pub use session::{AnySession, InputError, Session, SessionError, workspace_len};
 pub use train::{Adam, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step};
+pub use values::{Values, ValuesMut};

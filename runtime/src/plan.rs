@@ -16,7 +16,7 @@ use crate::model::schema::{Node, TENSOR_ALIGN, Tensor};
 pub struct Lifetime {
     /// Bytes of one sample.
     pub bytes: usize,
-    /// The node that writes it; the input of the model counts as written by node 0.
+    /// The node that writes it; the inputs of the model count as written by node 0.
     pub first: usize,
     /// The last node that reads it.
     pub last: usize,
@@ -96,23 +96,33 @@ pub fn solve(tensors: &[Lifetime]) -> Plan {
 pub fn of_model(model: &Model<'_>) -> Plan {
     let tensors: Vec<Tensor> = model.tensors().iter().collect();
     let nodes: Vec<Node> = model.nodes().iter().collect();
+    let outputs = model.outputs();
+    let outputs: Vec<usize> = outputs.iter().map(|o| usize::from(o.tensor)).collect();
     Plan {
         offsets: tensors.iter().map(|t| t.offset as usize).collect(),
         peak: model.sizes().activations(),
-        lower_bound: solve(&lifetimes(&tensors, &nodes)).lower_bound,
+        lower_bound: solve(&lifetimes(model.inputs().len(), &tensors, &nodes, &outputs))
+            .lower_bound,
     }
 }
 
-/// What the solver needs to know of each tensor of a graph.
-pub(crate) fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Lifetime> {
+/// What the solver needs to know of each tensor of a graph, the first `inputs` of which are its inputs. Nothing takes
+/// the place of one of `outputs`.
+pub(crate) fn lifetimes(
+    inputs: usize,
+    tensors: &[Tensor],
+    nodes: &[Node],
+    outputs: &[usize],
+) -> Vec<Lifetime> {
     tensors
         .iter()
         .enumerate()
         .map(|(number, tensor)| {
-            let writer = number.checked_sub(1);
+            let writer = number.checked_sub(inputs);
             let replaces = writer.and_then(|writer| {
                 let input = usize::from(nodes[writer].replaces()?);
-                let released = usize::from(tensors[input].last_use) == writer;
+                let read_last = usize::from(tensors[input].last_use) == writer;
+                let released = read_last && !outputs.contains(&input);
                 released.then_some(input)
             });
             Lifetime {

@@ -1,13 +1,6 @@
 //! Looking at a run from outside: a [`Probe`] is called around each node, for timing, dumps or faults.
 
-/// What a node has written: the whole batch, NHWC.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Output<'a> {
-    /// Real numbers.
-    F32(&'a [f32]),
-    /// Quantized ones; what they mean is in the tensor's [`DType`](crate::model::schema::DType).
-    I8(&'a [i8]),
-}
+use crate::values::Values;
 
 /// Called around each node of [`Session::run_probed`](crate::Session::run_probed).
 pub trait Probe {
@@ -16,8 +9,8 @@ pub trait Probe {
         let _ = node;
     }
 
-    /// Node number `node` has written `output`.
-    fn after(&mut self, node: usize, output: Output<'_>) {
+    /// Node number `node` has written `output`, the whole batch.
+    fn after(&mut self, node: usize, output: Values<'_>) {
         let _ = (node, output);
     }
 }

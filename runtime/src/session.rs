@@ -1,19 +1,18 @@
 //! A model bound to its memory and a kernel set, ready to run.
 //!
-//! The arena is laid out as activations (the plan's peak, times the batch), scratch, records. Everything a
-//! run touches is there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run
-//! allocates nothing and cannot fail.
+//! The arena is laid out as activations (the plan's peak, times the batch), then records. Everything a run touches is
+//! there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run allocates nothing and cannot
+//! fail.
 
-mod int8;
-
-use bytemuck::Pod;
-use kinglet_kernels::{Kernels, StridedCopy, Unary};
+use kinglet_kernels::Kernels;
 
 use crate::arena::{ArenaMut, carve, initialize};
-use crate::model::schema::{TENSOR_ALIGN, bits, operator_name};
-use crate::model::{LoadError, Model};
-use crate::probe::{NoProbe, Output, Probe};
-use crate::record::{Inputs, Operation, Record, Region, Span, resolve};
+use crate::model::Model;
+use crate::model::schema::{Tensor, bits, operation_name};
+use crate::operator::{Memory, values, values_mut};
+use crate::probe::{NoProbe, Probe};
+use crate::record::{Record, Region, records};
+use crate::values::{Values, ValuesMut};
 
 /// Why a session could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,23 +65,31 @@ impl core::fmt::Display for SessionError {
 
 impl core::error::Error for SessionError {}
 
-/// An input of the wrong length was refused; nothing was changed.
+/// An input was refused; nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct InputError {
-    /// Elements of the whole batch's input.
-    pub expected: usize,
-    /// Elements given.
-    pub found: usize,
+#[non_exhaustive]
+pub enum InputError {
+    /// It is of another length.
+    Length {
+        /// Elements of the whole batch's input.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+    /// 8-bit numbers for an input of real ones.
+    Real,
 }
 
 impl core::fmt::Display for InputError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "the input has {} elements, the model takes {}",
-            self.found, self.expected
-        )
+        match self {
+            Self::Length { expected, found } => write!(
+                f,
+                "the input has {found} elements, the model takes {expected}"
+            ),
+            Self::Real => write!(f, "the model takes real numbers, these are of 8 bits"),
+        }
     }
 }
 
@@ -95,20 +102,12 @@ pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
 }
 
 /// The same, without linking operators outside of `OPS`.
-fn workspace_len_with<const OPS: u64>(model: &Model<'_>, kernels: &impl Kernels) -> usize {
-    let mut packed = 0usize;
-    let mut scratch = 0;
-    for mut record in records::<OPS>(model).flatten() {
-        if let Some((params, _, _)) = record.operation.convolution() {
-            packed = packed.saturating_add(kernels.conv2d_f32_packed_len(params));
-        }
-        scratch = scratch.max(match &record.operation {
-            Operation::Conv2d { params, .. } => kernels.conv2d_f32_scratch_len(params),
-            Operation::PooledConv2d { params, .. } => {
-                kernels.conv2d_max_pool2d_f32_scratch_len(params)
-            }
-            _ => 0,
-        });
+fn workspace_len_with<const OPS: u128>(model: &Model<'_>, kernels: &impl Kernels) -> usize {
+    let (mut packed, mut scratch) = (0usize, 0);
+    for record in records::<OPS>(model).flatten() {
+        let needed = record.operation.workspace::<OPS, _>(kernels);
+        packed = packed.saturating_add(needed.packed);
+        scratch = scratch.max(needed.scratch);
     }
     packed.saturating_add(scratch)
 }
@@ -154,34 +153,12 @@ impl SessionMemory {
     }
 }
 
-/// Resolves every node of a checked model. No item is an error if `OPS` has all of its operators.
-pub(crate) fn records<const OPS: u64>(
-    model: &Model<'_>,
-) -> impl Iterator<Item = Result<Record, LoadError>> {
-    let tensors = model.tensors();
-    let weights = model.weights().len();
-    model
-        .nodes()
-        .iter()
-        .zip(tensors.iter().skip(1))
-        .enumerate()
-        .map(move |(index, (node, output))| {
-            let mut inputs = Inputs::new();
-            for input in &node.inputs {
-                let tensor = tensors.iter().nth(usize::from(*input));
-                let tensor = tensor.ok_or(LoadError::Malformed)?;
-                inputs.push(tensor).map_err(|_| LoadError::Malformed)?;
-            }
-            resolve::<OPS>(index, &node, &inputs, &output, weights)
-        })
-}
-
 /// A model bound to an arena and a kernel set `K`, with the operators in the bitmap `OPS` linked in.
 ///
 /// Firmware names `OPS` from its model (`{ SIZES.operators }`), so that no other operator is linked; hosts
 /// use [`AnySession`].
 #[derive(Debug)]
-pub struct Session<'a, const OPS: u64, K> {
+pub struct Session<'a, const OPS: u128, K> {
     model: Model<'a>,
     kernels: K,
     batch: usize,
@@ -194,7 +171,7 @@ pub struct Session<'a, const OPS: u64, K> {
 /// A session with every operator, for hosts that load any model.
 pub type AnySession<'a, K> = Session<'a, { bits::ALL }, K>;
 
-impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
+impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
     /// A session for one sample at a time, with a kernel set that needs no workspace.
     ///
     /// # Errors
@@ -223,13 +200,13 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         let missing = sizes.operators & !OPS;
         if missing != 0 {
             return Err(SessionError::Operator {
-                name: operator_name(missing.trailing_zeros()),
+                name: operation_name(missing.trailing_zeros()),
             });
         }
         if batch == 0 {
             return Err(SessionError::EmptyBatch);
         }
-        let arena = arena.into().into_bytes();
+        let arena = arena.into();
         let too_small = SessionError::ArenaTooSmall {
             needed: sizes.arena_for_batch(batch),
             found: arena.len(),
@@ -240,12 +217,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             return Err(too_small);
         }
         let activations = sizes.activations().saturating_mul(batch);
-        let (activations, rest) = arena.split_at_mut_checked(activations).ok_or(too_small)?;
-        let (scratch, rest) = rest
-            .split_at_mut_checked(model.prefix().scratch_bytes)
-            .ok_or(too_small)?;
-        let scratch = bytemuck::try_cast_slice_mut(scratch).map_err(|_| too_small)?;
-
+        let (activations, rest) = arena.zeroed(activations).ok_or(too_small)?;
         let needed = workspace_len_with::<OPS>(model, &kernels);
         let found = workspace.len();
         let mut packer = Packer {
@@ -257,13 +229,13 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         let resolved = records::<OPS>(model).map(|record| {
             let mut record = record.map_err(|_| too_small)?;
             packer
-                .pack(&mut record, &kernels, model.weights())
+                .pack::<OPS>(&mut record, &kernels, model.weights())
                 .ok_or(SessionError::WorkspaceTooSmall { needed, found })?;
             Ok(record)
         });
         let records = initialize(slots, resolved)?.ok_or(too_small)?;
         let used = packer.used;
-        let (packed, host_scratch) = packer
+        let (packed, scratch) = packer
             .free
             .split_at_mut_checked(used)
             .ok_or(SessionError::WorkspaceTooSmall { needed, found })?;
@@ -275,11 +247,7 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
             kernels,
             batch,
             activations,
-            scratch: if host_scratch.len() > scratch.len() {
-                host_scratch
-            } else {
-                scratch
-            },
+            scratch,
             records,
             packed,
         })
@@ -300,68 +268,86 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         self.batch
     }
 
-    /// The input of the whole batch, NHWC, to be written in place before each run. A run may overwrite it:
-    /// its memory is used again once the input is no longer needed.
-    pub fn input_mut(&mut self) -> &mut [f32] {
-        let len = self.model.sizes().input_len.saturating_mul(4);
-        let region = Region {
-            offset: self.input_offset(),
-            len,
-        };
-        values_mut(self.activations, self.batch, region)
+    /// Input number `index` of the whole batch, NHWC, to be written in place before each run; None if there is no such
+    /// input. A run may overwrite it: its memory is used again once the input is no longer needed.
+    pub fn input_mut(&mut self, index: usize) -> Option<ValuesMut<'_>> {
+        let inputs = self.model.inputs().len();
+        let tensor = self.model.tensors().get(index).filter(|_| index < inputs)?;
+        let (region, dtype) = (Region::of(&tensor), tensor.dtype);
+        let activations = &mut *self.activations;
+        Some(ValuesMut::of(activations, self.batch, region, dtype))
     }
 
-    /// Copies `input`, the whole batch in NHWC, as it is.
+    /// The first input, which every model has.
+    fn first_input(&mut self) -> ValuesMut<'_> {
+        self.input_mut(0).unwrap_or(ValuesMut::F32(&mut []))
+    }
+
+    /// Sets the first input: copies `input`, the whole batch in NHWC, as it is, or quantizes it where the model takes
+    /// 8-bit numbers.
     ///
     /// # Errors
     /// [`InputError`] if it has another length.
     pub fn set_input_f32(&mut self, input: &[f32]) -> Result<(), InputError> {
-        let target = self.input_mut();
-        if input.len() != target.len() {
-            return Err(InputError {
-                expected: target.len(),
-                found: input.len(),
-            });
-        }
-        target.iter_mut().zip(input).for_each(|(t, x)| *t = *x);
-        Ok(())
+        self.first_input().set_f32(input)
     }
 
-    /// Sets the input from pictures, the whole batch in NHWC, and normalizes them as the model file says:
-    /// `(pixel / 255 - mean) / std` for each channel, as PyTorch's `ToTensor` and `Normalize` do.
+    /// Sets the first input, where the model takes 8-bit numbers.
+    ///
+    /// # Errors
+    /// [`InputError`] if it has another length, or is of real numbers.
+    pub fn set_input_i8(&mut self, input: &[i8]) -> Result<(), InputError> {
+        self.first_input().set_i8(input)
+    }
+
+    /// Sets the first input from pictures, the whole batch in NHWC, and normalizes them as the model file says:
+    /// `(pixel / 255 - mean) / std` for each channel, as PyTorch's `ToTensor` and `Normalize` do. Where the model takes
+    /// 8-bit numbers, the result is quantized.
     ///
     /// # Errors
     /// [`InputError`] if there are more or fewer pixels.
     pub fn set_image_u8(&mut self, pixels: &[u8]) -> Result<(), InputError> {
-        let model = self.model;
-        model.normalize_image_u8(pixels, self.input_mut())
+        let normalization = self.model.normalization();
+        match self.first_input() {
+            ValuesMut::F32(numbers) => normalization.apply(pixels, numbers, |x| x),
+            ValuesMut::I8 {
+                numbers,
+                quantization,
+            } => normalization.apply(pixels, numbers, |x| quantization.quantize(x)),
+        }
     }
 
-    /// Computes the output of the whole batch and returns it, NHWC: for a classifier the logits of each
+    /// Computes all outputs of the whole batch and returns the first, NHWC: for a classifier the logits of each
     /// sample (or probabilities, where the model ends in softmax).
-    pub fn run(&mut self) -> &[f32] {
+    pub fn run(&mut self) -> Values<'_> {
         self.run_probed(&mut NoProbe)
     }
 
     /// Like [`run`](Self::run), calling `probe` around each node.
-    pub fn run_probed(&mut self, probe: &mut impl Probe) -> &[f32] {
+    pub fn run_probed(&mut self, probe: &mut impl Probe) -> Values<'_> {
         self.run_nodes(self.records.len(), probe);
-        self.records.last().map_or(&[], |record| {
-            values(self.activations, self.batch, record.output)
-        })
+        self.output(0).unwrap_or(Values::F32(&[]))
+    }
+
+    /// Output number `index` as the last run has left it, until an input is set; None if there is no such output.
+    pub fn output(&self, index: usize) -> Option<Values<'_>> {
+        let tensor = self.model.output_tensors().nth(index)?;
+        Some(self.values(&tensor))
+    }
+
+    fn values(&self, tensor: &Tensor) -> Values<'_> {
+        let (region, dtype) = (Region::of(tensor), tensor.dtype);
+        Values::of(self.activations, self.batch, region, dtype)
     }
 
     /// Runs the first `count` nodes.
     pub(crate) fn run_nodes(&mut self, count: usize, probe: &mut impl Probe) {
-        for (index, record) in self.records.iter().enumerate().take(count) {
+        let outputs = self.model.tensors().iter().skip(self.model.inputs().len());
+        let records = self.records.iter().zip(outputs).enumerate();
+        for (index, (record, tensor)) in records.take(count) {
             probe.before(index);
             self.execute(record);
-            let (activations, batch, region) = (&*self.activations, self.batch, record.output);
-            let output = match record.operation.writes_i8() {
-                true => Output::I8(values(activations, batch, region)),
-                false => Output::F32(values(activations, batch, region)),
-            };
-            probe.after(index, output);
+            probe.after(index, self.values(&tensor));
         }
     }
 
@@ -379,178 +365,19 @@ impl<'a, const OPS: u64, K: Kernels> Session<'a, OPS, K> {
         values_mut(self.activations, self.batch, region)
     }
 
-    fn input_offset(&self) -> usize {
-        self.model
-            .tensors()
-            .iter()
-            .next()
-            .map_or(0, |tensor| tensor.offset as usize)
-    }
-
-    /// Runs one record. Each arm is behind its bit of `OPS`, so that operators outside of it are not linked.
+    /// Runs one record.
     fn execute(&mut self, record: &Record) {
-        let Record {
-            operation,
-            input,
-            output,
-        } = record;
-        match operation {
-            Operation::Conv2d {
-                params,
-                weights,
-                packed,
-                bias,
-            } if OPS & bits::CONV2D_F32 != 0 => {
-                let model_weights = self.model.weights();
-                let weights = weights.of(if *packed { self.packed } else { model_weights });
-                let bias = bias.map(|bias| bias.of(model_weights));
-                if let Some((input, output)) =
-                    input_output(self.activations, self.batch, *input, *output)
-                {
-                    self.kernels
-                        .conv2d_f32(params, input, weights, bias, self.scratch, output);
-                }
-            }
-            Operation::PooledConv2d {
-                params,
-                weights,
-                packed,
-                bias,
-            } if OPS & bits::CONV2D_MAX_POOL2D_F32 != 0 => {
-                let model_weights = self.model.weights();
-                let weights = weights.of(if *packed { self.packed } else { model_weights });
-                let bias = bias.map(|bias| bias.of(model_weights));
-                if let Some((input, output)) =
-                    input_output(self.activations, self.batch, *input, *output)
-                {
-                    let (kernels, scratch) = (&self.kernels, &mut *self.scratch);
-                    kernels.conv2d_max_pool2d_f32(params, input, weights, bias, scratch, output);
-                }
-            }
-            Operation::Linear {
-                params,
-                weights,
-                bias,
-            } if OPS & bits::LINEAR_F32 != 0 => {
-                let weights = weights.of(self.model.weights());
-                let bias = bias.map(|bias| bias.of(self.model.weights()));
-                if let Some((input, output)) =
-                    input_output(self.activations, self.batch, *input, *output)
-                {
-                    self.kernels
-                        .linear_f32(params, input, weights, bias, output);
-                }
-            }
-            Operation::MaxPool2d(params) if OPS & bits::MAX_POOL2D_F32 != 0 => {
-                if let Some((input, output)) =
-                    input_output(self.activations, self.batch, *input, *output)
-                {
-                    self.kernels.max_pool2d_f32(params, input, output);
-                }
-            }
-            Operation::AvgPool2d(params) if OPS & bits::AVG_POOL2D_F32 != 0 => {
-                if let Some((input, output)) =
-                    input_output(self.activations, self.batch, *input, *output)
-                {
-                    self.kernels.avg_pool2d_f32(params, input, output);
-                }
-            }
-            Operation::Unary(function) => {
-                let data = in_place(self.activations, self.batch, *input, *output);
-                unary::<OPS>(*function, |function| self.kernels.unary_f32(function, data));
-            }
-            Operation::Softmax { channels } if OPS & bits::SOFTMAX_F32 != 0 => {
-                let data = in_place(self.activations, self.batch, *input, *output);
-                self.kernels.softmax_f32(*channels, data);
-            }
-            Operation::LogSoftmax { channels } if OPS & bits::LOG_SOFTMAX_F32 != 0 => {
-                let data = in_place(self.activations, self.batch, *input, *output);
-                self.kernels.log_softmax_f32(*channels, data);
-            }
-            Operation::Binary { params, operand } if OPS & bits::BINARY_F32 != 0 => {
-                in_place::<f32>(self.activations, self.batch, *input, *output);
-                if let Some((operand, data)) =
-                    input_output(self.activations, self.batch, *operand, *output)
-                {
-                    self.kernels.binary_f32(params, operand, data);
-                }
-            }
-            Operation::BinaryConstant { params, operand }
-                if OPS & bits::BINARY_CONSTANT_F32 != 0 =>
-            {
-                let operand = operand.of(self.model.weights());
-                let data = in_place(self.activations, self.batch, *input, *output);
-                self.kernels.binary_f32(params, operand, data);
-            }
-            Operation::ChannelAffine {
-                activation,
-                scale,
-                shift,
-            } if OPS & bits::CHANNEL_AFFINE_F32 != 0 => {
-                let weights = self.model.weights();
-                let (scale, shift) = (scale.of(weights), shift.of(weights));
-                let data = in_place(self.activations, self.batch, *input, *output);
-                self.kernels
-                    .channel_affine_f32(*activation, scale, shift, data);
-            }
-            Operation::Concat { params, others } if OPS & bits::CONCAT_F32 != 0 => {
-                let inputs = core::iter::once(input).chain(others);
-                for (copy, input) in params.copies().zip(inputs) {
-                    self.strided_copy(&copy, *input, *output);
-                }
-            }
-            Operation::Slice(copy) if OPS & bits::SLICE_F32 != 0 => {
-                self.strided_copy(copy, *input, *output);
-            }
-            Operation::Transpose(copy) if OPS & bits::TRANSPOSE_F32 != 0 => {
-                self.strided_copy(copy, *input, *output);
-            }
-            Operation::Pad { copy, value } if OPS & bits::PAD_F32 != 0 => {
-                values_mut::<f32>(self.activations, self.batch, *output).fill(*value);
-                self.strided_copy(copy, *input, *output);
-            }
-            Operation::Upsample(params) if OPS & bits::UPSAMPLE_F32 != 0 => {
-                for copy in params.copies() {
-                    self.strided_copy(&copy, *input, *output);
-                }
-            }
-            Operation::Reshape if OPS & bits::RESHAPE_F32 != 0 => {
-                in_place::<f32>(self.activations, self.batch, *input, *output);
-            }
-            Operation::Int8(operation) if OPS & bits::INT8 != 0 => {
-                self.execute_int8(operation, *input, *output);
-            }
-            // An operator outside of `OPS`: refused when the session was made.
-            _ => {}
-        }
-    }
-
-    fn strided_copy(&mut self, copy: &StridedCopy, input: Region, output: Region) {
-        if let Some((input, output)) = input_output(self.activations, self.batch, input, output) {
-            self.kernels.strided_copy_f32(copy, input, output);
-        }
-    }
-}
-
-/// Calls `apply` with `function`, each variant behind its bit of `OPS` and as a constant, so that only the
-/// functions in use are linked.
-#[inline(always)]
-pub(crate) fn unary<const OPS: u64>(function: Unary, apply: impl FnOnce(Unary)) {
-    match function {
-        Unary::Relu if OPS & bits::RELU_F32 != 0 => apply(Unary::Relu),
-        Unary::Relu6 if OPS & bits::RELU6_F32 != 0 => apply(Unary::Relu6),
-        Unary::LeakyRelu { slope } if OPS & bits::LEAKY_RELU_F32 != 0 => {
-            apply(Unary::LeakyRelu { slope });
-        }
-        Unary::Sigmoid if OPS & bits::SIGMOID_F32 != 0 => apply(Unary::Sigmoid),
-        Unary::Tanh if OPS & bits::TANH_F32 != 0 => apply(Unary::Tanh),
-        Unary::Clip { low, high } if OPS & bits::CLIP_F32 != 0 => apply(Unary::Clip { low, high }),
-        Unary::Elu { alpha } if OPS & bits::ELU_F32 != 0 => apply(Unary::Elu { alpha }),
-        Unary::HardSigmoid { alpha, beta } if OPS & bits::HARD_SIGMOID_F32 != 0 => {
-            apply(Unary::HardSigmoid { alpha, beta });
-        }
-        Unary::HardSwish if OPS & bits::HARD_SWISH_F32 != 0 => apply(Unary::HardSwish),
-        _ => {}
+        let mut memory = Memory {
+            kernels: &self.kernels,
+            batch: self.batch,
+            activations: self.activations,
+            scratch: self.scratch,
+            file: self.model.weights(),
+            packed: self.packed,
+            input: record.input,
+            output: record.output,
+        };
+        record.operation.run::<OPS, K>(&mut memory);
     }
 }
 
@@ -562,88 +389,20 @@ struct Packer<'a> {
 
 impl Packer<'_> {
     /// Packs the weights of `record` if `kernels` wants them packed. None if the workspace is too small.
-    fn pack(&mut self, record: &mut Record, kernels: &impl Kernels, file: &[f32]) -> Option<()> {
-        if let Some((params, weights, packed)) = record.operation.convolution() {
-            let len = kernels.conv2d_f32_packed_len(params);
-            if len > 0 {
-                let end = self.used.checked_add(len)?;
-                let target = self.free.get_mut(self.used..end)?;
-                kernels.conv2d_f32_pack(params, weights.of(file), target);
-                *weights = Span {
-                    offset: self.used,
-                    len,
-                };
-                *packed = true;
-                self.used = end;
-            }
+    fn pack<const OPS: u128>(
+        &mut self,
+        record: &mut Record,
+        kernels: &impl Kernels,
+        file: &[f32],
+    ) -> Option<()> {
+        let len = record.operation.workspace::<OPS, _>(kernels).packed;
+        if len > 0 {
+            let end = self.used.checked_add(len)?;
+            let target = self.free.get_mut(self.used..end)?;
+            let operation = &mut record.operation;
+            operation.pack::<OPS, _>(kernels, file, target, self.used);
+            self.used = end;
         }
         Some(())
     }
-}
-
-/// The bytes of a region for a batch, as a range.
-fn range(batch: usize, region: Region) -> core::ops::Range<usize> {
-    let start = region.offset.saturating_mul(batch);
-    start..start.saturating_add(region.len.saturating_mul(batch))
-}
-
-// The check at load has found every region within the arena, a multiple of TENSOR_ALIGN, and of the element type
-// that its operators ask for, so the empty slices below are never taken.
-const _: () = assert!(TENSOR_ALIGN.is_multiple_of(align_of::<f32>()));
-
-fn values<T: Pod>(activations: &[u8], batch: usize, region: Region) -> &[T] {
-    activations
-        .get(range(batch, region))
-        .and_then(|bytes| bytemuck::try_cast_slice(bytes).ok())
-        .unwrap_or_default()
-}
-
-fn values_mut<T: Pod>(activations: &mut [u8], batch: usize, region: Region) -> &mut [T] {
-    activations
-        .get_mut(range(batch, region))
-        .and_then(|bytes| bytemuck::try_cast_slice_mut(bytes).ok())
-        .unwrap_or_default()
-}
-
-/// Two tensors that do not overlap: the first to read, the second to write.
-fn input_output<T: Pod, U: Pod>(
-    activations: &mut [u8],
-    batch: usize,
-    input: Region,
-    output: Region,
-) -> Option<(&[T], &mut [U])> {
-    let (input, output) = (range(batch, input), range(batch, output));
-    let (read, write) = if input.end <= output.start {
-        let (low, high) = activations.split_at_mut_checked(output.start)?;
-        (
-            low.get(input)?,
-            high.get_mut(..output.end.checked_sub(output.start)?)?,
-        )
-    } else {
-        let (low, high) = activations.split_at_mut_checked(input.start)?;
-        (
-            high.get(..input.end.checked_sub(input.start)?)? as &[u8],
-            low.get_mut(output)?,
-        )
-    };
-    Some((
-        bytemuck::try_cast_slice(read).ok()?,
-        bytemuck::try_cast_slice_mut(write).ok()?,
-    ))
-}
-
-/// The output of an operator that works in place, holding the input's values: copied there unless the plan
-/// has given both the same place.
-fn in_place<T: Pod>(
-    activations: &mut [u8],
-    batch: usize,
-    input: Region,
-    output: Region,
-) -> &mut [T] {
-    if input != output
-        && let Some((input, output)) = input_output::<T, T>(activations, batch, input, output)
-    {
-        output.iter_mut().zip(input).for_each(|(o, x)| *o = *x);
-    }
-    values_mut(activations, batch, output)
 }

@@ -8,13 +8,15 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use kinglet::model::{GraphSpec, OperatorSpec};
+use kinglet::model::GraphSpec;
+use kinglet::operator::{MaxPool2d, Operator, Owned};
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::{
     Activation, BackwardKernels, Conv2d, Linear, Padding, ParamsError, Rounding, Shape, Window,
     arch,
 };
 use kinglet_tests::graphs::{Bias, chain, conv2d, file, linear, numbers};
+use kinglet_tests::real_input;
 
 fn main() -> Result<(), ParamsError> {
     let mut criterion = Criterion::default()
@@ -53,7 +55,7 @@ fn measure(criterion: &mut Criterion, set: &'static dyn BackwardKernels, sample:
     group.throughput(Throughput::Elements(sample.macs));
     group.bench_function(id(), |bencher| {
         bencher.iter(|| {
-            session.input_mut().copy_from_slice(&input);
+            real_input(&mut session).copy_from_slice(&input);
             std::hint::black_box(session.run());
         });
     });
@@ -77,7 +79,7 @@ fn measure(criterion: &mut Criterion, set: &'static dyn BackwardKernels, sample:
 struct Layers {
     rng: fastrand::Rng,
     shape: Shape,
-    operators: Vec<OperatorSpec>,
+    operators: Vec<Operator<Owned>>,
     macs: u64,
 }
 
@@ -109,8 +111,7 @@ impl Layers {
         let window = Window::new(size, size).with_stride(size, size);
         let rounding = Rounding::Floor;
         let (height, width) = window.output_size(self.shape.height, self.shape.width, rounding)?;
-        self.operators
-            .push(OperatorSpec::MaxPool2d { window, rounding });
+        self.operators.push(MaxPool2d { window, rounding }.into());
         self.shape = Shape::new(height, width, self.shape.channels);
         Ok(())
     }

@@ -2,14 +2,19 @@
 
 use std::sync::{Arc, LazyLock};
 
-use kinglet::model::{GraphSpec, OperatorSpec};
+use kinglet::model::{GraphSpec, OutputSpec};
 use kinglet::opencl::{Comparison, Element, Executor, FallbackSession, OpenClError, Session};
+use kinglet::operator::{AvgPool2d, MaxPool2d, Softmax};
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Padding, Portable, Rounding, Shape, Unary, Window,
 };
 use kinglet_tests::branching::{branching, random_dag};
-use kinglet_tests::graphs::{Bias, chain, conv2d, every_operator, file, linear, numbers, pooled};
+use kinglet_tests::graphs::{
+    Bias, chain, conv2d, every_operator, file, input_len, linear, numbers, pooled,
+};
+use kinglet_tests::quantized::{ends_quantized, quantized, whole_i8};
+use kinglet_tests::real;
 
 use crate::device::{Folder, with_cache, with_variant};
 
@@ -40,7 +45,7 @@ fn both(
     let mut device = Session::new(executor, &model, batch, storage).expect("it can be made");
     device.set_input_f32(input).expect("the right length");
     let found = device.run().expect("it runs").to_vec();
-    (cpu.run().to_vec(), found)
+    (real(cpu.run()).to_vec(), found)
 }
 
 #[test]
@@ -48,7 +53,7 @@ fn every_operator_in_one_graph() {
     let spec = every_operator();
     let rng = &mut fastrand::Rng::with_seed(3);
     for batch in [1, 2, 5] {
-        let input = numbers(rng, batch * spec.input.len());
+        let input = numbers(rng, batch * input_len(&spec));
         let (expected, found) = both(&EXECUTOR, &spec, batch, Element::F32, &input);
         let worst = difference(&found, &expected);
         assert!(worst <= 1e-5, "batch {batch}: {worst:e}");
@@ -60,7 +65,7 @@ fn a_graph_that_branches() {
     let spec = branching();
     let rng = &mut fastrand::Rng::with_seed(3);
     for batch in [1, 2, 5] {
-        let input = numbers(rng, batch * spec.input.len());
+        let input = numbers(rng, batch * input_len(&spec));
         let (expected, found) = both(&EXECUTOR, &spec, batch, Element::F32, &input);
         let worst = difference(&found, &expected);
         assert!(worst <= 1e-5, "batch {batch}: {worst:e}");
@@ -78,7 +83,7 @@ fn random_graphs_are_within_1e_4() {
     let mut compared = 0;
     for round in 0..60 {
         let spec = random_dag(rng);
-        let input = numbers(rng, 2 * spec.input.len());
+        let input = numbers(rng, 2 * input_len(&spec));
         let (expected, found) = both(&EXECUTOR, &spec, 2, Element::F32, &input);
         if expected.iter().all(|x| x.is_finite()) {
             let difference = difference(&found, &expected);
@@ -95,7 +100,7 @@ fn random_graphs_are_within_1e_4() {
 #[test]
 fn storage_in_f16_is_good_to_three_digits() {
     let spec = every_operator();
-    let input = numbers(&mut fastrand::Rng::with_seed(4), 2 * spec.input.len());
+    let input = numbers(&mut fastrand::Rng::with_seed(4), 2 * input_len(&spec));
     let (expected, found) = both(&EXECUTOR, &spec, 2, Element::F16, &input);
     let worst = difference(&found, &expected);
     assert!(worst <= 5e-3, "{worst:e}");
@@ -105,7 +110,7 @@ fn storage_in_f16_is_good_to_three_digits() {
 #[test]
 fn a_sample_has_the_same_bits_in_any_batch() {
     let spec = every_operator();
-    let len = spec.input.len();
+    let len = input_len(&spec);
     let input = numbers(&mut fastrand::Rng::with_seed(5), 3 * len);
     let (_, together) = both(&EXECUTOR, &spec, 3, Element::F32, &input);
     for (sample, together) in input.chunks(len).zip(together.chunks(5)) {
@@ -172,13 +177,14 @@ fn random_chain(rng: &mut fastrand::Rng) -> GraphSpec {
                 let params = kinglet_kernels::Pool2d::new(shape, window, rounding, count_padding);
                 let Ok(params) = params else { continue };
                 shape = params.output();
+                let average = AvgPool2d {
+                    window,
+                    rounding,
+                    count_padding,
+                };
                 operators.push(match rng.bool() {
-                    true => OperatorSpec::MaxPool2d { window, rounding },
-                    false => OperatorSpec::AvgPool2d {
-                        window,
-                        rounding,
-                        count_padding,
-                    },
+                    true => MaxPool2d { window, rounding }.into(),
+                    false => average.into(),
                 });
             }
             5 | 6 => {
@@ -189,7 +195,7 @@ fn random_chain(rng: &mut fastrand::Rng) -> GraphSpec {
                     Unary::Sigmoid,
                     Unary::Tanh,
                 ];
-                operators.push(OperatorSpec::Unary(functions[rng.usize(0..5)]));
+                operators.push(functions[rng.usize(0..5)].into());
             }
             _ => {
                 let features = rng.usize(1..=40);
@@ -199,7 +205,7 @@ fn random_chain(rng: &mut fastrand::Rng) -> GraphSpec {
         }
     }
     if rng.bool() {
-        operators.push(OperatorSpec::Softmax);
+        operators.push(Softmax.into());
     }
     chain("random", input, operators)
 }
@@ -213,7 +219,7 @@ fn random_chains_are_within_1e_4() {
     for round in 0..200 {
         let spec = random_chain(rng);
         let batch = rng.usize(1..=4);
-        let input = numbers(rng, batch * spec.input.len());
+        let input = numbers(rng, batch * input_len(&spec));
         let executor = &executors[round % executors.len()];
         let (expected, found) = both(executor, &spec, batch, Element::F32, &input);
         let difference = difference(&found, &expected);
@@ -237,9 +243,9 @@ fn a_session_with_the_cpu_behind_it_gives_the_same_answers_and_checks_its_first(
     let device = Session::new(&EXECUTOR, &model, 2, Element::F32).expect("it can be made");
     let mut session = FallbackSession::new(cpu, device);
     for _ in 0..3 {
-        let input = numbers(rng, 2 * spec.input.len());
+        let input = numbers(rng, 2 * input_len(&spec));
         session.set_input_f32(&input).expect("the right length");
-        let found = session.run().to_vec();
+        let found = real(session.run()).to_vec();
         let (expected, _) = both(&EXECUTOR, &spec, 2, Element::F32, &input);
         assert!(difference(&found, &expected) <= 1e-5);
         assert_eq!(session.failure(), None);
@@ -274,7 +280,7 @@ fn the_frozen_body_on_the_device_feeds_the_fine_tuner() {
     let spec = every_operator();
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
-    let input = numbers(&mut fastrand::Rng::with_seed(8), spec.input.len());
+    let input = numbers(&mut fastrand::Rng::with_seed(8), input_len(&spec));
     let tune = |features: Option<&[f32]>| {
         let mut memory = SessionMemory::new(&model, &Portable, 1);
         let session = memory.session(&model, Portable).expect("it fits");
@@ -299,6 +305,20 @@ fn the_frozen_body_on_the_device_feeds_the_fine_tuner() {
     assert!(difference(&found, &expected) <= 1e-5);
     // What the features are is all that counts: the steps are canonical.
     assert_eq!(found, tune(Some(&features)));
+}
+
+/// Models of 8-bit numbers, at either end or within, and those of several outputs.
+#[test]
+fn what_devices_do_not_run_yet_is_refused() {
+    let mut two_outputs = every_operator();
+    two_outputs.outputs.push(OutputSpec::new("features", 9));
+    for spec in [quantized(), ends_quantized(), whole_i8(), two_outputs] {
+        let file = file(&spec);
+        let model = Model::load(&file).expect("a valid file");
+        let session = Session::new(&EXECUTOR, &model, 1, Element::F32).map(|_| ());
+        let unsupported = matches!(session, Err(OpenClError::Unsupported { .. }));
+        assert!(unsupported, "{}: {session:?}", spec.name);
+    }
 }
 
 #[test]

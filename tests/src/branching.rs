@@ -2,44 +2,20 @@
 //! random ones.
 
 use kinglet::model::schema::MAX_INPUTS;
-use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
+use kinglet::model::{GraphSpec, TensorSpec};
+use kinglet::operator::{
+    self, AvgPool2d, BinaryConstant, ChannelAffine, Concat, LogSoftmax, Operator, Owned, Pad,
+    Reshape, Slice, Transpose, Upsample,
+};
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Conv2d, CountPadding, Padding, Rounding, Shape, Unary, Window,
 };
 
-use crate::graphs::{Bias, chain, conv2d, linear, numbers};
-use crate::interpreter::{self, Value};
-
-/// A graph that grows node by node, and the tensors it makes of an input of zeros.
-pub(crate) struct Builder {
-    pub(crate) spec: GraphSpec,
-    pub(crate) tensors: Vec<Value>,
-}
+use crate::builder::{Builder, extents, shaped};
+use crate::graphs::{Bias, conv2d, linear, numbers};
+use crate::interpreter::each_axis;
 
 impl Builder {
-    pub(crate) fn new(name: &str, input: Shape) -> Self {
-        Self {
-            spec: chain(name, input, vec![]),
-            tensors: vec![Value::real(input, vec![0.0; input.len()])],
-        }
-    }
-
-    /// Adds a node; returns the number of the tensor that it writes.
-    pub(crate) fn add(&mut self, operator: OperatorSpec, inputs: &[usize]) -> usize {
-        let node = NodeSpec {
-            operator,
-            inputs: inputs.to_vec(),
-        };
-        let output = interpreter::output(&node, &interpreter::read(&node, &self.tensors));
-        self.tensors.push(output);
-        self.spec.nodes.push(node);
-        self.spec.nodes.len()
-    }
-
-    pub(crate) fn shape(&self, tensor: usize) -> Shape {
-        self.tensors[tensor].shape
-    }
-
     /// A convolution that keeps height and width.
     fn conv2d(
         &mut self,
@@ -67,21 +43,54 @@ impl Builder {
     /// The average of each channel.
     fn global_average(&mut self, input: usize) -> usize {
         let shape = self.shape(input);
-        let operator = OperatorSpec::AvgPool2d {
+        let operator = AvgPool2d {
             window: Window::new(shape.height, shape.width),
             rounding: Rounding::Floor,
             count_padding: CountPadding::Include,
         };
         self.add(operator, &[input])
     }
+
+    /// A node that moves elements about, and writes a tensor of the same kind of another shape.
+    pub(crate) fn moved(
+        &mut self,
+        operator: impl Into<Operator<Owned>>,
+        input: usize,
+        shape: Shape,
+    ) -> usize {
+        let output = TensorSpec {
+            shape,
+            ..self.tensor(input)
+        };
+        self.add_as(operator, &[input], output)
+    }
+
+    /// The same elements in another shape.
+    pub(crate) fn reshape(&mut self, input: usize, shape: Shape) -> usize {
+        self.moved(Reshape, input, shape)
+    }
+
+    /// The input within a larger tensor: so many rows, columns and channels before and after it.
+    pub(crate) fn pad(
+        &mut self,
+        input: usize,
+        before: [usize; 3],
+        after: [usize; 3],
+        value: f32,
+    ) -> usize {
+        let own = extents(self.shape(input));
+        let shape = shaped(each_axis(|axis| before[axis] + own[axis] + after[axis]));
+        self.moved(Pad { before, value }, input, shape)
+    }
 }
 
 /// A function of two tensors.
-pub fn binary(function: BinaryFunction, activation: Activation) -> OperatorSpec {
-    OperatorSpec::Binary {
+pub fn binary(function: BinaryFunction, activation: Activation) -> Operator<Owned> {
+    let binary = operator::Binary {
         function,
         activation,
-    }
+    };
+    binary.into()
 }
 
 /// A residual block, gates by channel and by position, and everything that moves elements about.
@@ -91,14 +100,14 @@ pub fn branching() -> GraphSpec {
     let rng = &mut fastrand::Rng::with_seed(31);
     let mut graph = Builder::new("branching", Shape::new(8, 8, 3));
     let first = graph.conv2d(rng, 0, 8, 3);
-    let slopes = OperatorSpec::BinaryConstant {
+    let slopes = BinaryConstant {
         function: PRelu,
         activation: Identity,
         shape: Shape::vector(8),
         operand: numbers(rng, 8),
     };
     let rectified = graph.add(slopes, &[first]);
-    let normalized = OperatorSpec::ChannelAffine {
+    let normalized = ChannelAffine {
         activation: Relu,
         scale: numbers(rng, 8),
         shift: numbers(rng, 8),
@@ -113,33 +122,27 @@ pub fn branching() -> GraphSpec {
         alpha: 0.2,
         beta: 0.5,
     };
-    let gate = graph.add(OperatorSpec::Unary(gate), &[excited]);
+    let gate = graph.add(gate, &[excited]);
     let gated = graph.add(binary(Multiply, Identity), &[sum, gate]);
     // Attention to positions.
     let attention = graph.conv2d(rng, gated, 1, 1);
-    let attention = graph.add(OperatorSpec::Unary(Unary::Sigmoid), &[attention]);
+    let attention = graph.add(Unary::Sigmoid, &[attention]);
     let masked = graph.add(binary(Multiply, Relu6), &[gated, attention]);
-    let padded = OperatorSpec::Pad {
-        before: [1, 1, 0],
-        after: [0, 2, 1],
-        value: -0.5,
-    };
-    let padded = graph.add(padded, &[masked]);
-    let sliced = OperatorSpec::Slice {
+    let padded = graph.pad(masked, [1, 1, 0], [0, 2, 1], -0.5);
+    let sliced = Slice {
         start: [0, 1, 1],
         step: [2, 1, 2],
-        output: Shape::new(4, 10, 4),
     };
-    let sliced = graph.add(sliced, &[padded]);
+    let sliced = graph.moved(sliced, padded, Shape::new(4, 10, 4));
     let order = [Axis::Width, Axis::Height, Axis::Channels];
-    let turned = graph.add(OperatorSpec::Transpose { order }, &[sliced]);
-    let elu = graph.add(OperatorSpec::Unary(Unary::Elu { alpha: 0.75 }), &[turned]);
-    let swish = graph.add(OperatorSpec::Unary(Unary::HardSwish), &[turned]);
-    let channels = OperatorSpec::Concat {
+    let turned = graph.add(Transpose { order }, &[sliced]);
+    let elu = graph.add(Unary::Elu { alpha: 0.75 }, &[turned]);
+    let swish = graph.add(Unary::HardSwish, &[turned]);
+    let channels = Concat {
         axis: Axis::Channels,
     };
     let joined = graph.add(channels, &[elu, swish, turned]);
-    let upsampled = OperatorSpec::Upsample {
+    let upsampled = Upsample {
         factor_h: 1,
         factor_w: 2,
     };
@@ -148,11 +151,11 @@ pub fn branching() -> GraphSpec {
         low: -0.25,
         high: 0.75,
     };
-    let clipped = graph.add(OperatorSpec::Unary(clip), &[upsampled]);
+    let clipped = graph.add(clip, &[upsampled]);
     let larger = graph.add(binary(Maximum, Identity), &[upsampled, clipped]);
-    let rows = OperatorSpec::Concat { axis: Axis::Height };
+    let rows = Concat { axis: Axis::Height };
     let stacked = graph.add(rows, &[clipped, larger]);
-    let subtracted = OperatorSpec::BinaryConstant {
+    let subtracted = BinaryConstant {
         function: ReverseSubtract,
         activation: Identity,
         shape: Shape::new(20, 1, 1),
@@ -160,11 +163,10 @@ pub fn branching() -> GraphSpec {
     };
     let subtracted = graph.add(subtracted, &[stacked]);
     let len = graph.shape(subtracted).len();
-    let output = Shape::vector(len);
-    let flat = graph.add(OperatorSpec::Reshape { output }, &[subtracted]);
+    let flat = graph.reshape(subtracted, Shape::vector(len));
     let logits = graph.add(linear(rng, len, 10, Identity, Bias::Yes), &[flat]);
-    graph.add(OperatorSpec::LogSoftmax, &[logits]);
-    graph.spec
+    graph.add(LogSoftmax, &[logits]);
+    graph.finish()
 }
 
 /// Most elements of a tensor of a random graph.
@@ -201,7 +203,7 @@ pub fn random_dag(rng: &mut fastrand::Rng) -> GraphSpec {
             18 => {
                 let mut order = [Axis::Height, Axis::Width, Axis::Channels];
                 rng.shuffle(&mut order);
-                graph.add(OperatorSpec::Transpose { order }, &[x])
+                graph.add(Transpose { order }, &[x])
             }
             _ => {
                 let Shape {
@@ -213,11 +215,11 @@ pub fn random_dag(rng: &mut fastrand::Rng) -> GraphSpec {
                     true => Shape::vector(shape.len()),
                     false => Shape::new(channels, height, width),
                 };
-                graph.add(OperatorSpec::Reshape { output }, &[x])
+                graph.reshape(x, output)
             }
         };
     }
-    graph.spec
+    graph.finish()
 }
 
 fn convolves(shape: Shape) -> bool {
@@ -226,7 +228,7 @@ fn convolves(shape: Shape) -> bool {
 
 /// One of the last few tensors.
 pub(crate) fn recent(rng: &mut fastrand::Rng, graph: &Builder) -> usize {
-    graph.tensors.len() - 1 - rng.usize(0..5.min(graph.tensors.len()))
+    graph.tensors() - 1 - rng.usize(0..5.min(graph.tensors()))
 }
 
 fn activation(rng: &mut fastrand::Rng) -> Activation {
@@ -239,7 +241,7 @@ fn combine(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     use BinaryFunction::*;
     let shape = graph.shape(x);
     let spreads = |own: usize, extent: usize| own == extent || own == 1;
-    let operands: Vec<usize> = (0..graph.tensors.len())
+    let operands: Vec<usize> = (0..graph.tensors())
         .filter(|o| {
             let operand = graph.shape(*o);
             spreads(operand.height, shape.height)
@@ -281,7 +283,7 @@ fn with_constant(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usiz
     use BinaryFunction::*;
     let shape = graph.shape(x);
     if rng.bool() {
-        let operator = OperatorSpec::ChannelAffine {
+        let operator = ChannelAffine {
             activation: activation(rng),
             scale: numbers(rng, shape.channels),
             shift: numbers(rng, shape.channels),
@@ -297,7 +299,7 @@ fn with_constant(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usiz
     let function = *rng
         .choice(&[Add, Subtract, ReverseSubtract, Multiply, Maximum, PRelu])
         .expect("some");
-    let operator = OperatorSpec::BinaryConstant {
+    let operator = BinaryConstant {
         function,
         activation: activation(rng),
         shape: spread,
@@ -313,15 +315,15 @@ pub(crate) fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> 
         .expect("some");
     let without = |tensor: usize| {
         let mut shape = graph.shape(tensor);
-        let quantization = graph.tensors[tensor].quantization;
+        let dtype = graph.tensor(tensor).dtype;
         match axis {
             Axis::Height => shape.height = 1,
             Axis::Width => shape.width = 1,
             Axis::Channels => shape.channels = 1,
         }
-        (shape, quantization)
+        (shape, dtype)
     };
-    let candidates: Vec<usize> = (0..graph.tensors.len())
+    let candidates: Vec<usize> = (0..graph.tensors())
         .filter(|other| without(*other) == without(x))
         .collect();
     let mut inputs = vec![x];
@@ -334,26 +336,26 @@ pub(crate) fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> 
         }
     }
     rng.shuffle(&mut inputs);
-    graph.add(OperatorSpec::Concat { axis }, &inputs)
+    graph.add(Concat { axis }, &inputs)
 }
 
 fn function(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
-    let functions = [
-        OperatorSpec::Unary(Unary::Relu),
-        OperatorSpec::Unary(Unary::Sigmoid),
-        OperatorSpec::Unary(Unary::Tanh),
-        OperatorSpec::Unary(Unary::Elu { alpha: 0.5 }),
-        OperatorSpec::Unary(Unary::HardSwish),
-        OperatorSpec::Unary(Unary::HardSigmoid {
+    let functions: [Operator<Owned>; 9] = [
+        Operator::Unary(Unary::Relu),
+        Operator::Unary(Unary::Sigmoid),
+        Operator::Unary(Unary::Tanh),
+        Operator::Unary(Unary::Elu { alpha: 0.5 }),
+        Operator::Unary(Unary::HardSwish),
+        Operator::Unary(Unary::HardSigmoid {
             alpha: 0.25,
             beta: 0.5,
         }),
-        OperatorSpec::Unary(Unary::Clip {
+        Operator::Unary(Unary::Clip {
             low: -0.5,
             high: 2.0,
         }),
-        OperatorSpec::Softmax,
-        OperatorSpec::LogSoftmax,
+        operator::Softmax.into(),
+        LogSoftmax.into(),
     ];
     let operator = rng.choice(&functions).expect("some").clone();
     graph.add(operator, &[x])
@@ -367,12 +369,11 @@ pub(crate) fn slice(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> u
         (start, step, rng.usize(1..=most))
     };
     let (height, width, channels) = (axis(shape.height), axis(shape.width), axis(shape.channels));
-    let operator = OperatorSpec::Slice {
+    let operator = Slice {
         start: [height.0, width.0, channels.0],
         step: [height.1, width.1, channels.1],
-        output: Shape::new(height.2, width.2, channels.2),
     };
-    graph.add(operator, &[x])
+    graph.moved(operator, x, Shape::new(height.2, width.2, channels.2))
 }
 
 pub(crate) fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
@@ -381,18 +382,14 @@ pub(crate) fn pad(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usi
         false => [0; 3],
     };
     let shape = graph.shape(x);
-    let operator = OperatorSpec::Pad {
-        before: some(shape),
-        after: some(shape),
-        value: -0.25,
-    };
-    graph.add(operator, &[x])
+    let (before, after) = (some(shape), some(shape));
+    graph.pad(x, before, after, -0.25)
 }
 
 pub(crate) fn upsample(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let (factor_h, factor_w) = match graph.shape(x).len() * 6 <= MAX_LEN {
-        true => (rng.usize(1..3), rng.usize(1..4)),
+        true => (rng.u32(1..3), rng.u32(1..4)),
         false => (1, 1),
     };
-    graph.add(OperatorSpec::Upsample { factor_h, factor_w }, &[x])
+    graph.add(Upsample { factor_h, factor_w }, &[x])
 }

@@ -3,7 +3,7 @@
 
 use kinglet::model::schema::Operator;
 use kinglet::{AlignedBytes, AnySession, FineTuner, HeapArena, LoadError, Model, Sgd};
-use kinglet_kernels::Portable;
+use kinglet_kernels::{Portable, Shape, Window};
 
 /// Largest arena that is made for a file of unknown origin.
 const MAX_ARENA: usize = 4 << 20;
@@ -48,7 +48,19 @@ pub fn exercise(bytes: &[u8]) -> Outcome {
         .expect("the arena has the size that it asks for");
     let pixels = vec![128; sizes.input_len];
     session.set_image_u8(&pixels).expect("as many as it says");
+    let inputs = model.tensors().iter().take(model.inputs().len());
+    for (index, tensor) in inputs.enumerate().skip(1) {
+        let input = session.input_mut(index).expect("as many as it says");
+        let numbers = vec![0.5; tensor.shape.len()];
+        input.set_f32(&numbers).expect("as many as it says");
+    }
     assert_eq!(session.run().len(), sizes.output_len);
+    for (index, tensor) in model.output_tensors().enumerate() {
+        let output = session.output(index).expect("as many as it says");
+        assert_eq!(output.iter().count(), tensor.shape.len());
+    }
+    assert_eq!(session.input_mut(model.inputs().len()), None);
+    assert_eq!(session.output(model.outputs().len()), None);
 
     let mut training = HeapArena::new(training);
     let Ok(mut tuner) = FineTuner::new(session, &mut training, Sgd::new(0.01, 0.9)) else {
@@ -69,26 +81,30 @@ pub fn exercise(bytes: &[u8]) -> Outcome {
 /// How long a model may take to run: for each node the elements of its output times those it reads for each.
 pub fn work(model: &Model<'_>) -> u64 {
     let tensors: Vec<_> = model.tensors().iter().collect();
+    let outputs = tensors.iter().skip(model.inputs().len());
     let mut work = 0u64;
-    for (index, node) in model.nodes().iter().enumerate() {
+    for (node, output) in model.nodes().iter().zip(outputs) {
         let input = tensors[usize::from(node.inputs[0])].shape;
-        let window = match node.operator {
-            Operator::Conv2dF32 { window, .. } | Operator::Conv2dI8 { window, .. } => {
-                window.kernel_h * window.kernel_w * input.channels
-            }
-            Operator::Conv2dMaxPool2dF32 { window, pool, .. } => {
-                (window.kernel_h * window.kernel_w * input.channels)
-                    .saturating_mul(pool.kernel_h * pool.kernel_w)
-            }
-            Operator::LinearF32 { .. } | Operator::LinearI8 { .. } => input.len(),
-            Operator::MaxPool2dF32 { window, .. }
-            | Operator::AvgPool2dF32 { window, .. }
-            | Operator::MaxPool2dI8 { window, .. }
-            | Operator::AvgPool2dI8 { window, .. } => window.kernel_h * window.kernel_w,
-            _ => 1,
-        };
-        let output = tensors[index + 1].shape.len() as u64;
-        work = work.saturating_add(output.saturating_mul(window as u64));
+        let reads = reads(&node.operator, input);
+        let output = output.shape.len() as u64;
+        work = work.saturating_add(output.saturating_mul(reads as u64));
     }
     work
+}
+
+/// How many elements of `input` an element of the output is computed from, at most.
+fn reads(operator: &Operator, input: Shape) -> usize {
+    let window = |window: &Window| window.kernel_h * window.kernel_w;
+    match operator {
+        Operator::Conv2d(conv) => window(&conv.window) * input.channels,
+        Operator::QuantizedConv2d(conv) => window(&conv.window) * input.channels,
+        Operator::Conv2dMaxPool2d(joined) => {
+            let conv = window(&joined.conv.window) * input.channels;
+            conv.saturating_mul(window(&joined.pool))
+        }
+        Operator::Linear(_) | Operator::QuantizedLinear(_) => input.len(),
+        Operator::MaxPool2d(pool) => window(&pool.window),
+        Operator::AvgPool2d(pool) => window(&pool.window),
+        _ => 1,
+    }
 }

@@ -1,10 +1,13 @@
 //! Sample graphs, small enough to be read, and the parts to build more of them.
 
 use kinglet::AlignedBytes;
-use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec, encode};
+use kinglet::model::{GraphSpec, TensorSpec, encode};
+use kinglet::operator::{self, AvgPool2d, Conv2dMaxPool2d, Layer, MaxPool2d, Operator, Owned};
 use kinglet_kernels::{
     Activation, Conv2d, CountPadding, Linear, Padding, Rounding, Shape, Unary, Window,
 };
+
+use crate::builder::Builder;
 
 /// Writes `spec` as a model file, aligned to be loaded.
 ///
@@ -15,23 +18,35 @@ pub fn file(spec: &GraphSpec) -> AlignedBytes {
     AlignedBytes::from(bytes.as_slice())
 }
 
-/// A graph whose nodes read each other in order, without normalization, labels and trainable nodes.
-pub fn chain(name: &str, input: Shape, operators: Vec<OperatorSpec>) -> GraphSpec {
-    let nodes = operators.into_iter().enumerate();
-    GraphSpec {
-        name: name.into(),
-        input,
-        nodes: nodes
-            .map(|(index, operator)| NodeSpec {
-                operator,
-                inputs: vec![index],
-            })
-            .collect(),
-        mean: vec![],
-        std: vec![],
-        labels: vec![],
-        trainable_nodes: 0,
+/// A graph whose nodes read each other in order, without normalization, labels and trainable nodes. What each writes
+/// must follow from what it reads.
+pub fn chain(
+    name: &str,
+    input: impl Into<TensorSpec>,
+    operators: Vec<Operator<Owned>>,
+) -> GraphSpec {
+    let mut graph = Builder::new(name, input);
+    for operator in operators {
+        let before = graph.last();
+        graph.add(operator, &[before]);
     }
+    graph.finish()
+}
+
+/// A graph of one node that reads the input and writes `output`.
+pub fn one(
+    operator: impl Into<Operator<Owned>>,
+    input: impl Into<TensorSpec>,
+    output: impl Into<TensorSpec>,
+) -> GraphSpec {
+    let mut graph = Builder::new("one", input);
+    graph.add_as(operator, &[0], output);
+    graph.finish()
+}
+
+/// Elements of one sample of the first input.
+pub fn input_len(spec: &GraphSpec) -> usize {
+    spec.inputs[0].tensor.shape.len()
 }
 
 /// `len` numbers between -1 and 1.
@@ -60,15 +75,28 @@ pub fn linear(
     out_features: usize,
     activation: Activation,
     bias: Bias,
-) -> OperatorSpec {
+) -> Operator<Owned> {
     let params = Linear::new(in_features, out_features, activation).expect("a sample layer");
     let scale = 1.7 / (in_features as f32).sqrt();
-    let weights = numbers(rng, params.weights_len());
-    OperatorSpec::Linear {
-        out_features,
+    let linear = operator::Linear {
         activation,
+        layer: layer(rng, params.weights_len(), scale, out_features, bias),
+    };
+    linear.into()
+}
+
+/// Random weights between `-scale` and `scale`, and a bias for each of `channels`.
+fn layer(
+    rng: &mut fastrand::Rng,
+    weights: usize,
+    scale: f32,
+    channels: usize,
+    bias: Bias,
+) -> Layer<Owned> {
+    let weights = numbers(rng, weights);
+    Layer {
         weights: weights.iter().map(|w| w * scale).collect(),
-        bias: (bias == Bias::Yes).then(|| numbers(rng, out_features)),
+        bias: (bias == Bias::Yes).then(|| numbers(rng, channels)),
     }
 }
 
@@ -78,46 +106,37 @@ pub fn conv2d(
     params: &Conv2d,
     activation: Activation,
     bias: Bias,
-) -> OperatorSpec {
+) -> Operator<Owned> {
     let scale = 1.7 / (params.taps() as f32).sqrt();
-    let weights = numbers(rng, params.weights_len());
-    let out_channels = params.output().channels;
-    OperatorSpec::Conv2d {
+    let convolution = operator::Conv2d {
         window: *params.window(),
-        groups: params.groups(),
-        out_channels,
+        groups: params.groups() as u32,
         activation,
-        weights: weights.iter().map(|w| w * scale).collect(),
-        bias: (bias == Bias::Yes).then(|| numbers(rng, out_channels)),
-    }
+        layer: layer(
+            rng,
+            params.weights_len(),
+            scale,
+            params.output().channels,
+            bias,
+        ),
+    };
+    convolution.into()
 }
 
 /// A convolution joined with a max pool of its output.
 ///
 /// # Panics
 /// If `convolution` is none.
-pub fn pooled(convolution: OperatorSpec, pool: Window) -> OperatorSpec {
-    let OperatorSpec::Conv2d {
-        window,
-        groups,
-        out_channels,
-        activation,
-        weights,
-        bias,
-    } = convolution
-    else {
+pub fn pooled(convolution: Operator<Owned>, pool: Window) -> Operator<Owned> {
+    let Operator::Conv2d(conv) = convolution else {
         panic!("{convolution:?} is no convolution");
     };
-    OperatorSpec::Conv2dMaxPool2d {
-        window,
-        groups,
-        out_channels,
-        activation,
-        weights,
-        bias,
+    let joined = Conv2dMaxPool2d {
+        conv,
         pool,
         rounding: Rounding::Floor,
-    }
+    };
+    joined.into()
 }
 
 /// The smallest graph with a convolution, a pool and a trainable layer. All of its numbers are exact: its
@@ -129,33 +148,33 @@ pub fn tiny() -> GraphSpec {
             .collect()
     };
     let window = Window::new(3, 3).with_padding(Padding::symmetric(1, 1));
-    let operators = vec![
-        OperatorSpec::Conv2d {
-            window,
-            groups: 1,
-            out_channels: 2,
-            activation: Activation::Relu,
+    let convolution = operator::Conv2d {
+        window,
+        groups: 1,
+        activation: Activation::Relu,
+        layer: Layer {
             weights: eighths(2 * 3 * 3, 5),
             bias: Some(vec![0.25, -0.5]),
         },
-        OperatorSpec::MaxPool2d {
-            window: Window::new(2, 2).with_stride(2, 2),
-            rounding: Rounding::Floor,
-        },
-        OperatorSpec::Linear {
-            out_features: 3,
-            activation: Activation::Identity,
+    };
+    let pool = MaxPool2d {
+        window: Window::new(2, 2).with_stride(2, 2),
+        rounding: Rounding::Floor,
+    };
+    let linear = operator::Linear {
+        activation: Activation::Identity,
+        layer: Layer {
             weights: eighths(3 * 8, 7),
             bias: Some(vec![0.0, 0.125, -0.125]),
         },
-    ];
-    GraphSpec {
-        mean: vec![0.5],
-        std: vec![0.25],
-        labels: vec!["circle".into(), "square".into(), "cross".into()],
-        trainable_nodes: 1,
-        ..chain("tiny", Shape::new(4, 4, 1), operators)
-    }
+    };
+    let operators = vec![convolution.into(), pool.into(), linear.into()];
+    let mut spec = chain("tiny", Shape::new(4, 4, 1), operators);
+    spec.inputs[0].mean = vec![0.5];
+    spec.inputs[0].std = vec![0.25];
+    spec.outputs[0].labels = vec!["circle".into(), "square".into(), "cross".into()];
+    spec.trainable_nodes = 1;
+    spec
 }
 
 /// A graph with every operator, with groups, dilation, padding of all kinds, and a branch, so that one
@@ -201,42 +220,42 @@ pub fn every_operator() -> GraphSpec {
         Activation::Relu,
     );
     let wide = wide.expect("a sample layer");
+    let max_pool = MaxPool2d {
+        window: Window::new(2, 3)
+            .with_stride(2, 2)
+            .with_padding(Padding::symmetric(0, 1)),
+        rounding: Rounding::Floor,
+    };
+    let average_pool = AvgPool2d {
+        window: Window::new(2, 2)
+            .with_stride(2, 2)
+            .with_padding(Padding::symmetric(1, 0)),
+        rounding: Rounding::Ceil,
+        count_padding: CountPadding::Exclude,
+    };
     let operators = vec![
         conv2d(rng, &first, Activation::Relu, Bias::Yes),
-        OperatorSpec::Unary(Unary::LeakyRelu { slope: 0.125 }),
+        Operator::Unary(Unary::LeakyRelu { slope: 0.125 }),
         conv2d(rng, &depthwise, Activation::Relu6, Bias::No),
-        OperatorSpec::MaxPool2d {
-            window: Window::new(2, 3)
-                .with_stride(2, 2)
-                .with_padding(Padding::symmetric(0, 1)),
-            rounding: Rounding::Floor,
-        },
+        max_pool.into(),
         conv2d(rng, &grouped, Activation::Identity, Bias::Yes),
-        OperatorSpec::Unary(Unary::Sigmoid),
-        OperatorSpec::Unary(Unary::Tanh),
-        OperatorSpec::AvgPool2d {
-            window: Window::new(2, 2)
-                .with_stride(2, 2)
-                .with_padding(Padding::symmetric(1, 0)),
-            rounding: Rounding::Ceil,
-            count_padding: CountPadding::Exclude,
-        },
+        Operator::Unary(Unary::Sigmoid),
+        Operator::Unary(Unary::Tanh),
+        average_pool.into(),
         pooled(
             conv2d(rng, &wide, Activation::Relu, Bias::Yes),
             Window::new(2, 2).with_stride(2, 2),
         ),
-        OperatorSpec::Unary(Unary::Relu),
+        Operator::Unary(Unary::Relu),
         linear(rng, 2 * 2 * 6, 10, Activation::Relu, Bias::Yes),
-        OperatorSpec::Unary(Unary::Relu6),
+        Operator::Unary(Unary::Relu6),
         linear(rng, 10, 5, Activation::Identity, Bias::No),
-        OperatorSpec::Softmax,
+        operator::Softmax.into(),
     ];
-    let mut spec = GraphSpec {
-        mean: vec![0.5, 0.25, 0.125],
-        std: vec![0.25, 0.5, 1.0],
-        trainable_nodes: 4,
-        ..chain("every operator", input, operators)
-    };
+    let mut spec = chain("every operator", input, operators);
+    spec.inputs[0].mean = vec![0.5, 0.25, 0.125];
+    spec.inputs[0].std = vec![0.25, 0.5, 1.0];
+    spec.trainable_nodes = 4;
     spec.nodes[6].inputs = vec![5];
     spec
 }

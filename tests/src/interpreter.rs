@@ -3,11 +3,14 @@
 
 mod int8;
 
-use kinglet::model::{GraphSpec, NodeSpec, OperatorSpec};
+use kinglet::model::{GraphSpec, NodeSpec, TensorSpec};
+use kinglet::operator::{self, BinaryConstant, Conv2dMaxPool2d, Layer, Operator, Owned};
 use kinglet_kernels::{
     Activation, Axis, BinaryFunction, Conv2d, CountPadding, Linear, Pool2d, Quantization, Shape,
     reference,
 };
+
+use crate::builder::{extents, shaped};
 
 /// A tensor's shape and values, one sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,13 +23,20 @@ pub struct Value {
     pub quantization: Option<Quantization>,
 }
 
-/// All tensors: the input, then the output of each node.
+/// All tensors of a graph of one input: the input, then the output of each node.
 pub fn run(spec: &GraphSpec, input: &[f32]) -> Vec<Value> {
-    let mut tensors = vec![Value {
-        shape: spec.input,
-        elements: input.to_vec(),
-        quantization: None,
-    }];
+    run_all(spec, &[input])
+}
+
+/// All tensors: the inputs, then the output of each node.
+///
+/// # Panics
+/// If there are more or fewer inputs, or one of another length.
+pub fn run_all(spec: &GraphSpec, inputs: &[&[f32]]) -> Vec<Value> {
+    assert_eq!(spec.inputs.len(), inputs.len());
+    let inputs = spec.inputs.iter().zip(inputs);
+    let inputs = inputs.map(|(input, elements)| Value::of(input.tensor, elements.to_vec()));
+    let mut tensors: Vec<Value> = inputs.collect();
     for node in &spec.nodes {
         tensors.push(output(node, &read(node, &tensors)));
     }
@@ -41,172 +51,113 @@ pub fn read<'t>(node: &NodeSpec, tensors: &'t [Value]) -> Vec<&'t Value> {
 /// What `node` makes of `inputs`.
 ///
 /// # Panics
-/// If its parameters are not possible: sample graphs are valid.
+/// If its parameters are not possible, or it says that it writes something else: sample graphs are valid.
 pub fn output(node: &NodeSpec, inputs: &[&Value]) -> Value {
-    if let OperatorSpec::Int8(spec) = &node.operator {
-        return int8::output(spec, inputs);
-    }
-    // What works on either element type moves numbers about or compares them.
-    Value {
+    let output = int8::output(node, inputs).unwrap_or_else(|| Value {
+        // What works on either element type moves numbers about or compares them.
         quantization: inputs[0].quantization,
         ..real_output(node, inputs)
-    }
+    });
+    assert_eq!(output.shape, node.output.shape, "{node:?}");
+    let quantization = node.output.dtype.quantization();
+    assert_eq!(output.quantization, quantization, "{node:?}");
+    output
 }
 
 fn real_output(node: &NodeSpec, inputs: &[&Value]) -> Value {
     let input = inputs[0];
-    let zeros = |shape: Shape| vec![0.0; shape.len()];
     let x = input.elements.as_slice();
     let valid = "sample graphs are valid";
+    let to = node.output.shape;
     match &node.operator {
-        OperatorSpec::Conv2d {
-            window,
-            groups,
-            out_channels,
-            activation,
-            weights,
-            bias,
-        } => {
-            let params = Conv2d::new(input.shape, *out_channels, *window, *groups, *activation);
-            let params = params.expect(valid);
-            let mut elements = zeros(params.output());
-            reference::conv2d_f32(&params, x, weights, bias.as_deref(), &mut elements);
-            Value::real(params.output(), elements)
-        }
-        OperatorSpec::Conv2dMaxPool2d {
-            window,
-            groups,
-            out_channels,
-            activation,
-            weights,
-            bias,
+        Operator::Conv2d(conv) => convolve(conv, input, to.channels),
+        Operator::Conv2dMaxPool2d(Conv2dMaxPool2d {
+            conv,
             pool,
             rounding,
-        } => {
+        }) => {
             // One after the other: that it is the same is the operator's meaning.
-            let convolved = NodeSpec {
-                operator: OperatorSpec::Conv2d {
-                    window: *window,
-                    groups: *groups,
-                    out_channels: *out_channels,
-                    activation: *activation,
-                    weights: weights.clone(),
-                    bias: bias.clone(),
-                },
-                inputs: vec![0],
+            let convolved = convolve(conv, input, to.channels);
+            let pool = operator::MaxPool2d {
+                window: *pool,
+                rounding: *rounding,
             };
-            let pooled = NodeSpec {
-                operator: OperatorSpec::MaxPool2d {
-                    window: *pool,
-                    rounding: *rounding,
-                },
-                inputs: vec![1],
-            };
-            output(&pooled, &[&output(&convolved, inputs)])
+            max_pool(&pool, &convolved)
         }
-        OperatorSpec::Linear {
-            out_features,
-            activation,
-            weights,
-            bias,
-        } => {
-            let params = Linear::new(input.shape.len(), *out_features, *activation).expect(valid);
-            let shape = Shape::vector(*out_features);
-            let mut elements = zeros(shape);
-            reference::linear_f32(&params, x, weights, bias.as_deref(), &mut elements);
-            Value::real(shape, elements)
+        Operator::Linear(operator::Linear { activation, layer }) => {
+            let params = Linear::new(input.shape.len(), to.len(), *activation).expect(valid);
+            let Layer { weights, bias } = layer;
+            Value::filled(Shape::vector(to.len()), |elements| {
+                reference::linear_f32(&params, x, weights, bias.as_deref(), elements);
+            })
         }
-        OperatorSpec::MaxPool2d { window, rounding } => {
-            let params = Pool2d::new(input.shape, *window, *rounding, CountPadding::default());
+        Operator::MaxPool2d(pool) => max_pool(pool, input),
+        Operator::AvgPool2d(pool) => {
+            let params = Pool2d::new(input.shape, pool.window, pool.rounding, pool.count_padding);
             let params = params.expect(valid);
-            let mut elements = zeros(params.output());
-            reference::max_pool2d_f32(&params, x, &mut elements);
-            Value::real(params.output(), elements)
+            Value::filled(params.output(), |elements| {
+                reference::avg_pool2d_f32(&params, x, elements);
+            })
         }
-        OperatorSpec::AvgPool2d {
-            window,
-            rounding,
-            count_padding,
-        } => {
-            let params = Pool2d::new(input.shape, *window, *rounding, *count_padding);
-            let params = params.expect(valid);
-            let mut elements = zeros(params.output());
-            reference::avg_pool2d_f32(&params, x, &mut elements);
-            Value::real(params.output(), elements)
-        }
-        OperatorSpec::Unary(function) => {
+        Operator::Unary(function) => {
             let mut output = input.clone();
             reference::unary_f32(*function, &mut output.elements);
             output
         }
-        OperatorSpec::Softmax => {
+        Operator::Softmax(operator::Softmax) => {
             let mut output = input.clone();
             reference::softmax_f32(input.shape.channels, &mut output.elements);
             output
         }
-        OperatorSpec::LogSoftmax => {
+        Operator::LogSoftmax(operator::LogSoftmax) => {
             let mut output = input.clone();
             reference::log_softmax_f32(input.shape.channels, &mut output.elements);
             output
         }
-        OperatorSpec::Binary {
-            function,
-            activation,
-        } => combine(*function, *activation, input, inputs[1]),
-        OperatorSpec::BinaryConstant {
+        Operator::Binary(binary) => combine(binary.function, binary.activation, input, inputs[1]),
+        Operator::BinaryConstant(BinaryConstant {
             function,
             activation,
             shape,
             operand,
-        } => {
+        }) => {
             let operand = Value::real(*shape, operand.clone());
             combine(*function, *activation, input, &operand)
         }
-        OperatorSpec::ChannelAffine {
-            activation,
-            scale,
-            shift,
-        } => Value::by_place(input.shape, |[y, x, c]| {
-            activation.apply(input.at([y, x, c]) * scale[c] + shift[c])
+        Operator::ChannelAffine(affine) => Value::by_place(input.shape, |[y, x, c]| {
+            let scaled = input.at([y, x, c]) * affine.scale[c];
+            affine.activation.apply(scaled + affine.shift[c])
         }),
-        OperatorSpec::Concat { axis } => concat(*axis, inputs),
-        OperatorSpec::Slice {
-            start,
-            step,
-            output,
-        } => Value::by_place(*output, |place| {
+        Operator::Concat(concat) => joined(concat.axis, inputs),
+        Operator::Slice(operator::Slice { start, step }) => Value::by_place(to, |place| {
             input.at(each_axis(|axis| start[axis] + place[axis] * step[axis]))
         }),
-        OperatorSpec::Pad {
-            before,
-            after,
-            value,
-        } => {
-            let extents = input.extents();
-            let [height, width, channels] =
-                each_axis(|axis| before[axis] + extents[axis] + after[axis]);
-            Value::by_place(Shape::new(height, width, channels), |place| {
+        Operator::Pad(operator::Pad { before, value }) => {
+            let extents = extents(input.shape);
+            let outside = match input.quantization {
+                None => *value,
+                Some(quantization) => int8::quantized(quantization, *value),
+            };
+            Value::by_place(to, |place| {
                 let inside = |axis: usize| {
                     (before[axis]..before[axis] + extents[axis]).contains(&place[axis])
                 };
                 match inside(0) && inside(1) && inside(2) {
                     true => input.at(each_axis(|axis| place[axis] - before[axis])),
-                    false => match input.quantization {
-                        None => *value,
-                        Some(quantization) => int8::quantized(quantization, *value),
-                    },
+                    false => outside,
                 }
             })
         }
-        OperatorSpec::Upsample { factor_h, factor_w } => {
-            let [height, width, channels] = input.extents();
+        Operator::Upsample(upsample) => {
+            let (factor_h, factor_w) = (upsample.factor_h as usize, upsample.factor_w as usize);
+            let [height, width, channels] = extents(input.shape);
             let shape = Shape::new(height * factor_h, width * factor_w, channels);
             Value::by_place(shape, |[y, x, c]| input.at([y / factor_h, x / factor_w, c]))
         }
-        OperatorSpec::Transpose { order } => {
-            let extents = input.extents();
-            let [height, width, channels] = order.map(|axis| extents[axis as usize]);
-            Value::by_place(Shape::new(height, width, channels), |place| {
+        Operator::Transpose(operator::Transpose { order }) => {
+            let extents = extents(input.shape);
+            let shape = shaped(order.map(|axis| extents[axis as usize]));
+            Value::by_place(shape, |place| {
                 let mut from = [0; 3];
                 for (axis, position) in order.iter().zip(place) {
                     from[*axis as usize] = position;
@@ -214,12 +165,34 @@ fn real_output(node: &NodeSpec, inputs: &[&Value]) -> Value {
                 input.at(from)
             })
         }
-        OperatorSpec::Reshape { output } => Value::real(*output, input.elements.clone()),
-        OperatorSpec::Int8(_) => unreachable!("those are written down elsewhere"),
+        Operator::Reshape(operator::Reshape) => {
+            assert_eq!(to.len(), input.shape.len());
+            Value::real(to, input.elements.clone())
+        }
+        other => unreachable!("{other:?} is written down elsewhere"),
     }
 }
 
-fn each_axis(f: impl Fn(usize) -> usize) -> [usize; 3] {
+fn convolve(conv: &operator::Conv2d<Owned>, input: &Value, out_channels: usize) -> Value {
+    let (groups, activation) = (conv.groups as usize, conv.activation);
+    let params = Conv2d::new(input.shape, out_channels, conv.window, groups, activation);
+    let params = params.expect("sample graphs are valid");
+    let Layer { weights, bias } = &conv.layer;
+    Value::filled(params.output(), |elements| {
+        reference::conv2d_f32(&params, &input.elements, weights, bias.as_deref(), elements);
+    })
+}
+
+fn max_pool(pool: &operator::MaxPool2d, input: &Value) -> Value {
+    let any = CountPadding::default();
+    let params = Pool2d::new(input.shape, pool.window, pool.rounding, any);
+    let params = params.expect("sample graphs are valid");
+    Value::filled(params.output(), |elements| {
+        reference::max_pool2d_f32(&params, &input.elements, elements);
+    })
+}
+
+pub(crate) fn each_axis(f: impl Fn(usize) -> usize) -> [usize; 3] {
     [f(0), f(1), f(2)]
 }
 
@@ -233,9 +206,24 @@ impl Value {
         }
     }
 
-    /// Height, width and channels.
-    fn extents(&self) -> [usize; 3] {
-        [self.shape.height, self.shape.width, self.shape.channels]
+    /// The tensor that `tensor` says, of these elements.
+    ///
+    /// # Panics
+    /// If it has another number of them.
+    pub fn of(tensor: TensorSpec, elements: Vec<f32>) -> Self {
+        assert_eq!(tensor.shape.len(), elements.len());
+        Self {
+            shape: tensor.shape,
+            elements,
+            quantization: tensor.dtype.quantization(),
+        }
+    }
+
+    /// A tensor of `f32` that `f` writes.
+    fn filled(shape: Shape, f: impl FnOnce(&mut [f32])) -> Self {
+        let mut elements = vec![0.0; shape.len()];
+        f(&mut elements);
+        Self::real(shape, elements)
     }
 
     /// The element at a row, column and channel.
@@ -261,25 +249,24 @@ fn combine(
     input: &Value,
     operand: &Value,
 ) -> Value {
-    let extents = operand.extents();
+    let extents = extents(operand.shape);
     Value::by_place(input.shape, |place| {
         let there = each_axis(|axis| if extents[axis] == 1 { 0 } else { place[axis] });
         activation.apply(function.apply(input.at(place), operand.at(there)))
     })
 }
 
-fn concat(axis: Axis, inputs: &[&Value]) -> Value {
+fn joined(axis: Axis, inputs: &[&Value]) -> Value {
     let axis = axis as usize;
-    let mut extents = inputs[0].extents();
-    extents[axis] = inputs.iter().map(|input| input.extents()[axis]).sum();
-    let [height, width, channels] = extents;
-    Value::by_place(Shape::new(height, width, channels), |mut place| {
+    let own = |input: &Value| extents(input.shape)[axis];
+    let mut all = extents(inputs[0].shape);
+    all[axis] = inputs.iter().map(|input| own(input)).sum();
+    Value::by_place(shaped(all), |mut place| {
         for input in inputs {
-            let own = input.extents()[axis];
-            if place[axis] < own {
+            if place[axis] < own(input) {
                 return input.at(place);
             }
-            place[axis] -= own;
+            place[axis] -= own(input);
         }
         unreachable!("the extents add up");
     })
@@ -292,43 +279,20 @@ pub fn bounds(node: &NodeSpec, inputs: &[&Value]) -> Vec<f32> {
     let input = inputs[0];
     let absolute = |values: &[f32]| -> Vec<f32> { values.iter().map(|x| x.abs()).collect() };
     let mut sums = node.clone();
-    let k = match &mut sums.operator {
-        OperatorSpec::Conv2d {
-            activation,
-            weights,
-            bias,
-            out_channels,
-            ..
-        }
-        | OperatorSpec::Conv2dMaxPool2d {
-            activation,
-            weights,
-            bias,
-            out_channels,
-            ..
-        } => {
-            *activation = Activation::Identity;
-            *weights = absolute(weights);
-            *bias = bias.as_deref().map(absolute);
-            weights.len() / *out_channels
-        }
-        OperatorSpec::Linear {
-            activation,
-            weights,
-            bias,
-            ..
-        } => {
-            *activation = Activation::Identity;
-            *weights = absolute(weights);
-            *bias = bias.as_deref().map(absolute);
-            input.elements.len()
-        }
+    let (activation, layer) = match &mut sums.operator {
+        Operator::Conv2d(conv) => (&mut conv.activation, &mut conv.layer),
+        Operator::Conv2dMaxPool2d(joined) => (&mut joined.conv.activation, &mut joined.conv.layer),
+        Operator::Linear(linear) => (&mut linear.activation, &mut linear.layer),
         _ => {
             let outputs = output(node, inputs).elements;
             let bound = |y: &f32| 4.0 * f32::EPSILON * y.abs().max(1.0);
             return outputs.iter().map(bound).collect();
         }
     };
+    let k = layer.weights.len() / node.output.shape.channels;
+    *activation = Activation::Identity;
+    layer.weights = absolute(&layer.weights);
+    layer.bias = layer.bias.as_deref().map(absolute);
     let input = Value::real(input.shape, absolute(&input.elements));
     let sums = output(&sums, &[&input]).elements;
     sums.iter()

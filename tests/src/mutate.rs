@@ -1,8 +1,15 @@
 //! Changes to a model file, chosen at random: to its bytes, or to its graph in ways that the schema can
 //! express. Most make no sense, some do.
 
-use kinglet::model::schema::{DType, Graph, Node, Operator, PREFIX_LEN};
-use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Window};
+use kinglet::model::schema::{
+    DType, Graph, Input, MAX_RANK, Node, Operator, Output, PREFIX_LEN, Source, Tensor,
+};
+use kinglet::operator::{
+    AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
+    Layer, LayerI8, Linear, LogSoftmax, MaxPool2d, Offset, Pad, Quantize, QuantizedAdd,
+    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose, Upsample,
+};
+use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Unary, Window};
 
 /// A change to one byte of a file, or the insertion or removal of one.
 ///
@@ -10,7 +17,7 @@ use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape,
 /// If the file is shorter than its prefix.
 pub fn bytes(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
     // Most of the file is weights, which may be anything: look at the rest.
-    let end = bytes.len().min(PREFIX_LEN + 400);
+    let end = bytes.len().min(PREFIX_LEN + 500);
     let position = match rng.u8(0..8) {
         0 => rng.usize(12..PREFIX_LEN),
         1 => rng.usize(PREFIX_LEN..bytes.len()),
@@ -57,123 +64,177 @@ fn any_window(rng: &mut fastrand::Rng) -> Window {
 
 fn any_position(rng: &mut fastrand::Rng) -> PerAxis {
     let mut number = || match rng.u8(0..12) {
-        0 => usize::MAX,
+        0 => u32::MAX as usize,
         1 => 1 << 31,
         _ => rng.usize(0..4),
     };
     [number(), number(), number()]
 }
 
-/// An operator that combines tensors or moves elements about.
-fn any_branch(rng: &mut fastrand::Rng, activation: Activation, offset: u32) -> Operator {
-    use BinaryFunction::{Add, Divide, Maximum, PRelu};
-    let function = *rng.choice(&[Add, Divide, Maximum, PRelu]).expect("some");
+fn any_order(rng: &mut fastrand::Rng) -> [Axis; 3] {
     let axes = [Axis::Height, Axis::Width, Axis::Channels];
     let mut axis = || *rng.choice(&axes).expect("some");
-    let order = [axis(), axis(), axis()];
-    let number = f32::from_bits(rng.u32(..));
-    match rng.u8(0..14) {
-        0 | 1 => Operator::BinaryF32 {
-            function,
-            activation,
+    [axis(), axis(), axis()]
+}
+
+/// Any 32 bits as a number: NaN and infinities among them.
+fn any_number(rng: &mut fastrand::Rng) -> f32 {
+    f32::from_bits(rng.u32(..))
+}
+
+fn any_function(rng: &mut fastrand::Rng) -> Unary {
+    match rng.u8(0..10) {
+        0 => Unary::LeakyRelu {
+            slope: any_number(rng),
         },
-        2 => {
-            let [height, width, channels] = any_position(rng);
-            Operator::BinaryConstantF32 {
-                function,
-                activation,
-                shape: Shape::new(height, width, channels),
-                operand: offset,
-            }
-        }
-        3 => Operator::ChannelAffineF32 {
-            activation,
-            scale: offset,
-            shift: 16,
-        },
-        4 => Operator::ClipF32 {
-            low: number,
+        1 => Unary::Sigmoid,
+        2 => Unary::Tanh,
+        3 => Unary::Clip {
+            low: any_number(rng),
             high: 6.0,
         },
-        5 => Operator::EluF32 { alpha: number },
-        6 => Operator::HardSigmoidF32 {
+        4 => Unary::Elu {
+            alpha: any_number(rng),
+        },
+        5 => Unary::HardSigmoid {
             alpha: 0.2,
-            beta: number,
+            beta: any_number(rng),
         },
-        7 => Operator::HardSwishF32,
-        8 => Operator::LogSoftmaxF32,
-        9 => Operator::ConcatF32 { axis: order[0] },
-        10 => Operator::SliceF32 {
-            start: any_position(rng),
-            step: any_position(rng),
-        },
-        11 => Operator::PadF32 {
-            before: any_position(rng),
-            value: number,
-        },
-        12 => Operator::UpsampleF32 {
-            factor_h: rng.u32(0..3),
-            factor_w: rng.u32(0..3),
-        },
-        _ if rng.bool() => Operator::TransposeF32 { order },
-        _ => Operator::ReshapeF32,
+        6 => Unary::HardSwish,
+        7 => Unary::Relu6,
+        _ => Unary::Relu,
     }
 }
 
-/// An operator that reads or writes 8-bit numbers.
-fn any_int8(rng: &mut fastrand::Rng, offset: u32) -> Operator {
+fn any_activation(rng: &mut fastrand::Rng) -> Activation {
+    *rng.choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
+        .expect("some")
+}
+
+/// Where parameters lie: often within the weights of the samples.
+fn any_offset<T>(rng: &mut fastrand::Rng) -> Offset<T> {
+    let far = if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
+    Offset::new((16 * rng.u32(0..40)).wrapping_add(far))
+}
+
+fn any_layer(rng: &mut fastrand::Rng) -> Layer {
+    Layer {
+        weights: any_offset(rng),
+        bias: rng.bool().then(|| any_offset(rng)),
+    }
+}
+
+fn any_conv2d(rng: &mut fastrand::Rng) -> Conv2d {
+    Conv2d {
+        window: any_window(rng),
+        groups: rng.u32(0..4),
+        activation: any_activation(rng),
+        layer: any_layer(rng),
+    }
+}
+
+/// A layer, a pool or a function of one tensor.
+fn any_layered(rng: &mut fastrand::Rng) -> Operator {
+    let (rounding, count_padding) = Default::default();
+    let window = any_window(rng);
+    match rng.u8(0..12) {
+        0 | 1 => {
+            let (activation, layer) = (any_activation(rng), any_layer(rng));
+            Linear { activation, layer }.into()
+        }
+        2 | 3 => any_conv2d(rng).into(),
+        4 => MaxPool2d { window, rounding }.into(),
+        5 => Operator::AvgPool2d(AvgPool2d {
+            window,
+            rounding,
+            count_padding,
+        }),
+        6 => Softmax.into(),
+        7 => LogSoftmax.into(),
+        8 => Operator::Conv2dMaxPool2d(Conv2dMaxPool2d {
+            conv: any_conv2d(rng),
+            pool: window,
+            rounding,
+        }),
+        _ => any_function(rng).into(),
+    }
+}
+
+/// An operator that combines tensors or moves elements about.
+fn any_branch(rng: &mut fastrand::Rng) -> Operator {
+    use BinaryFunction::{Add, Divide, Maximum, PRelu};
+    let function = *rng.choice(&[Add, Divide, Maximum, PRelu]).expect("some");
+    let activation = any_activation(rng);
+    let order = any_order(rng);
+    match rng.u8(0..11) {
+        0 | 1 => Operator::Binary(Binary {
+            function,
+            activation,
+        }),
+        2 => {
+            let [height, width, channels] = any_position(rng);
+            Operator::BinaryConstant(BinaryConstant {
+                function,
+                activation,
+                shape: Shape::new(height, width, channels),
+                operand: any_offset(rng),
+            })
+        }
+        3 => Operator::ChannelAffine(ChannelAffine {
+            activation,
+            scale: any_offset(rng),
+            shift: any_offset(rng),
+        }),
+        4 | 5 => Concat { axis: order[0] }.into(),
+        6 => Operator::Slice(Slice {
+            start: any_position(rng),
+            step: any_position(rng),
+        }),
+        7 => Operator::Pad(Pad {
+            before: any_position(rng),
+            value: any_number(rng),
+        }),
+        8 => Operator::Upsample(Upsample {
+            factor_h: rng.u32(0..3),
+            factor_w: rng.u32(0..3),
+        }),
+        9 => Transpose { order }.into(),
+        _ => Reshape.into(),
+    }
+}
+
+/// An operator that computes with 8-bit numbers.
+fn any_int8(rng: &mut fastrand::Rng) -> Operator {
     let (low, high) = match rng.bool() {
         true => (i8::MIN, i8::MAX),
         false => (rng.i8(..), rng.i8(..)),
     };
-    let (rounding, count_padding) = Default::default();
-    let window = any_window(rng);
-    let bias = rng.bool().then_some(offset);
-    let scale = 16 * rng.u32(0..40);
-    let order = [Axis::Height, Axis::Width, Axis::Channels];
-    match rng.u8(0..15) {
-        0 => Operator::QuantizeI8,
-        1 => Operator::DequantizeI8,
-        2 => Operator::Conv2dI8 {
-            window,
+    let layer = LayerI8 {
+        weights: any_offset(rng),
+        bias: rng.bool().then(|| any_offset(rng)),
+        scale: any_offset(rng),
+    };
+    match rng.u8(0..6) {
+        0 => Quantize.into(),
+        1 => Dequantize.into(),
+        2 => Operator::QuantizedConv2d(QuantizedConv2d {
+            window: any_window(rng),
             groups: rng.u32(0..4),
             low,
             high,
-            weights: offset,
-            bias,
-            scale,
-        },
-        3 => Operator::LinearI8 {
-            low,
-            high,
-            weights: offset,
-            bias,
-            scale,
-        },
-        4 => Operator::MaxPool2dI8 { window, rounding },
-        5 => Operator::AvgPool2dI8 {
-            window,
-            rounding,
-            count_padding,
-        },
-        6 => Operator::AddI8 { low, high },
-        7 => Operator::SoftmaxI8,
-        8 => Operator::RequantizeI8 { low, high },
-        9 => Operator::ReshapeI8,
-        10 => Operator::PadI8 {
-            before: any_position(rng),
-            value: low,
-        },
-        11 => Operator::ConcatI8 { axis: order[0] },
-        12 => Operator::SliceI8 {
-            start: any_position(rng),
-            step: any_position(rng),
-        },
-        13 => Operator::TransposeI8 { order },
-        _ => Operator::UpsampleI8 {
-            factor_h: rng.u32(0..3),
-            factor_w: rng.u32(0..3),
-        },
+            layer,
+        }),
+        3 => Operator::QuantizedLinear(QuantizedLinear { low, high, layer }),
+        4 => QuantizedAdd { low, high }.into(),
+        _ => Requantize { low, high }.into(),
+    }
+}
+
+fn any_operator(rng: &mut fastrand::Rng) -> Operator {
+    match rng.u8(0..8) {
+        0..4 => any_layered(rng),
+        4..6 => any_branch(rng),
+        _ => any_int8(rng),
     }
 }
 
@@ -181,7 +242,7 @@ fn any_dtype(rng: &mut fastrand::Rng) -> DType {
     match rng.u8(0..4) {
         0 => DType::F32,
         1 => DType::I8 {
-            scale: f32::from_bits(rng.u32(..)),
+            scale: any_number(rng),
             zero_point: 0,
         },
         _ => DType::I8 {
@@ -193,126 +254,214 @@ fn any_dtype(rng: &mut fastrand::Rng) -> DType {
 
 /// A change to the graph that the schema can express, often one that makes no sense.
 pub fn graph(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
-    let offset = 16 * rng.u32(0..40) + if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
-    let (rounding, count_padding) = Default::default();
-    let activation = *rng
-        .choice(&[Activation::Identity, Activation::Relu, Activation::Relu6])
-        .expect("some");
-    let kind = rng.u8(0..15);
-    let operator = match rng.u8(0..32) {
-        0 | 1 => Operator::LinearF32 {
-            activation,
-            weights: offset,
-            bias: rng.bool().then_some(16),
-        },
-        2 | 3 => Operator::Conv2dF32 {
-            window: any_window(rng),
-            groups: rng.u32(0..4),
-            activation,
-            weights: offset,
-            bias: rng.bool().then_some(offset),
-        },
-        4 => Operator::MaxPool2dF32 {
-            window: any_window(rng),
-            rounding,
-        },
-        5 => Operator::AvgPool2dF32 {
-            window: any_window(rng),
-            rounding,
-            count_padding,
-        },
-        6 => Operator::LeakyReluF32 {
-            slope: f32::from_bits(rng.u32(..)),
-        },
-        7 => Operator::SigmoidF32,
-        8 => Operator::TanhF32,
-        9 => Operator::SoftmaxF32,
-        10 => Operator::Conv2dMaxPool2dF32 {
-            window: any_window(rng),
-            groups: rng.u32(0..4),
-            activation,
-            weights: offset,
-            bias: rng.bool().then_some(offset),
-            pool: any_window(rng),
-            rounding,
-        },
-        11 | 12 => Operator::ReluF32,
-        26.. => any_int8(rng, offset),
-        _ => any_branch(rng, activation, offset),
-    };
+    match rng.u8(0..16) {
+        0..6 => tensor(rng, graph),
+        6..12 => node(rng, graph),
+        12 => graph.trainable_nodes = rng.u16(0..8),
+        13 => input(rng, graph),
+        _ => output(rng, graph),
+    }
+}
+
+/// A change to what a tensor is, or where it lies.
+fn tensor(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
     let nodes = graph.nodes.len();
-    match kind {
-        0 | 1 => {
-            if let Some(tensor) = some(rng, &mut graph.tensors) {
-                tensor.offset = offset;
-            }
-        }
-        2 => {
-            let last_use = rng.usize(0..nodes + 2) as u16;
-            if let Some(tensor) = some(rng, &mut graph.tensors) {
-                tensor.last_use = last_use;
-            }
-        }
-        3 | 4 => {
-            let shape = Shape::new(rng.usize(0..10), rng.usize(0..10), rng.usize(0..10));
-            if let Some(tensor) = some(rng, &mut graph.tensors) {
-                tensor.shape = shape;
-            }
-        }
-        5 => {
-            let extent = 1 << rng.u8(0..40);
-            if let Some(tensor) = some(rng, &mut graph.tensors) {
-                tensor.shape.channels = extent;
-            }
-        }
-        6 | 7 => {
+    let Some(tensor) = some(rng, &mut graph.tensors) else {
+        return;
+    };
+    match rng.u8(0..8) {
+        0..2 => tensor.offset = any_offset::<f32>(rng).bytes(),
+        2 | 3 => tensor.last_use = rng.usize(0..nodes + 2) as u16,
+        4 | 5 => tensor.shape = Shape::new(rng.usize(0..10), rng.usize(0..10), rng.usize(0..10)),
+        6 => tensor.shape.channels = 1 << rng.u8(0..32),
+        _ => tensor.dtype = any_dtype(rng),
+    }
+}
+
+/// A change to a node, or one more or less.
+fn node(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
+    let operator = any_operator(rng);
+    let inputs: Vec<u16> = (0..rng.usize(0..5)).map(|_| rng.u16(0..14)).collect();
+    match rng.u8(0..6) {
+        0..3 => {
             if let Some(node) = some(rng, &mut graph.nodes) {
                 node.operator = operator;
             }
         }
-        8 => {
-            let inputs: Vec<u16> = (0..rng.usize(0..5)).map(|_| rng.u16(0..14)).collect();
+        3 => {
             if let Some(node) = some(rng, &mut graph.nodes) {
                 node.inputs = inputs.into_iter().collect();
             }
         }
-        9 => {
-            // One more node that works in place on the output.
-            if let Some(last) = graph.tensors.last_mut() {
-                last.last_use = nodes as u16;
-                let last = *last;
-                graph.nodes.push(Node {
-                    operator,
-                    inputs: [nodes as u16].into_iter().collect(),
-                });
-                graph.tensors.push(last);
+        4 => append(graph, operator),
+        _ => remove_last(graph),
+    }
+}
+
+/// One more node that works in place on the last tensor, and writes what that one was an output of.
+fn append(graph: &mut Graph<'_>, operator: Operator) {
+    let nodes = graph.nodes.len() as u16;
+    let written = graph.tensors.len() as u16;
+    let Some(last) = graph.tensors.last_mut() else {
+        return;
+    };
+    last.last_use = nodes;
+    let last = *last;
+    graph.tensors.push(last);
+    graph.nodes.push(Node {
+        operator,
+        inputs: [written - 1].into_iter().collect(),
+    });
+    let outputs = graph.outputs.iter_mut();
+    for output in outputs.filter(|output| output.tensor == written - 1) {
+        output.tensor = written;
+    }
+    keep_outputs(graph);
+}
+
+/// The last node goes; what it wrote is what the node before it writes.
+fn remove_last(graph: &mut Graph<'_>) {
+    graph.nodes.pop();
+    graph.tensors.pop();
+    let last_tensor = graph.tensors.len().saturating_sub(1) as u16;
+    for output in &mut graph.outputs {
+        output.tensor = output.tensor.min(last_tensor);
+        output.labels = "";
+    }
+    let last = graph.nodes.len().saturating_sub(1) as u16;
+    for tensor in &mut graph.tensors {
+        tensor.last_use = tensor.last_use.min(last);
+    }
+    keep_outputs(graph);
+}
+
+/// Outputs live to the end.
+fn keep_outputs(graph: &mut Graph<'_>) {
+    let last = graph.nodes.len().saturating_sub(1) as u16;
+    for output in &graph.outputs {
+        if let Some(tensor) = graph.tensors.get_mut(usize::from(output.tensor)) {
+            tensor.last_use = last;
+        }
+    }
+}
+
+/// 8 numbers: a mean and a standard deviation for up to four channels.
+static NORMALIZATION: [u8; 32] =
+    *b"\0\0\x80\x3f\0\0\0\x3f\0\0\x80\x3f\0\0\0\x3f\0\0\x80\x3f\0\0\0\x3f\0\0\xc0\x7f\0\0\0\0";
+
+/// A change to an input of the model, or one more or less.
+fn input(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
+    match rng.u8(0..7) {
+        0 | 1 => insert_input(rng, graph),
+        2 if graph.inputs.len() > 1 || rng.u8(0..4) == 0 => drop(graph.inputs.pop()),
+        2 | 3 => {
+            let source = any_source(rng, graph.tensors.first());
+            if let Some(input) = some(rng, &mut graph.inputs) {
+                input.source = source;
             }
         }
-        10 => {
-            // The last node goes.
-            graph.nodes.pop();
-            graph.tensors.pop();
-            let last = graph.nodes.len().saturating_sub(1) as u16;
-            for tensor in &mut graph.tensors {
-                tensor.last_use = tensor.last_use.min(last);
-            }
-            if let Some(output) = graph.tensors.last_mut() {
-                output.last_use = last;
-            }
-            graph.labels.clear();
-        }
-        13 => {
-            let dtype = any_dtype(rng);
-            if let Some(tensor) = some(rng, &mut graph.tensors) {
-                tensor.dtype = dtype;
+        4 => {
+            // Their numbers go on being those of the tensors.
+            let (a, b) = (rng.usize(0..4), rng.usize(0..4));
+            if a.max(b) < graph.inputs.len() {
+                graph.inputs.swap(a, b);
             }
         }
-        11 => graph.trainable_nodes = rng.u16(0..8),
-        12 => {
-            graph.mean = (0..rng.u8(0..4))
-                .map(|_| f32::from_bits(rng.u32(..)))
-                .collect()
+        _ => {
+            let len = match rng.bool() {
+                true => 8 * rng.usize(0..4),
+                false => rng.usize(0..NORMALIZATION.len()),
+            };
+            if let Some(input) = some(rng, &mut graph.inputs) {
+                input.normalization = &NORMALIZATION[..len];
+            }
         }
-        _ => graph.labels.truncate(rng.usize(0..4)),
+    }
+}
+
+/// One more input, in a place of its own, and now and then all tensors behind it under the numbers they had.
+fn insert_input(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
+    let number = graph.inputs.len() as u16;
+    let ends = graph.tensors.iter().map(|t| t.offset as usize + t.bytes());
+    let end = ends.max().unwrap_or(0).next_multiple_of(16);
+    let tensor = Tensor {
+        shape: Shape::new(1, rng.usize(1..4), rng.usize(1..4)),
+        dtype: any_dtype(rng),
+        offset: u32::try_from(end).unwrap_or(0),
+        last_use: rng.u16(0..2),
+    };
+    let at = usize::from(number).min(graph.tensors.len());
+    graph.tensors.insert(at, tensor);
+    graph.inputs.push(Input {
+        name: "another",
+        source: any_source(rng, Some(&tensor)),
+        normalization: &[],
+    });
+    if rng.u8(0..8) == 0 {
+        return;
+    }
+    let read = graph.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+    let named = graph.outputs.iter_mut().map(|output| &mut output.tensor);
+    for tensor in read.chain(named).filter(|tensor| **tensor >= number) {
+        *tensor += 1;
+    }
+}
+
+/// Where `tensor` came from, with another shape or order now and then.
+fn any_source(rng: &mut fastrand::Rng, tensor: Option<&Tensor>) -> Option<Source> {
+    let shape = tensor?.shape;
+    let mut extents = vec![
+        shape.channels as u32,
+        shape.height as u32,
+        shape.width as u32,
+    ];
+    match rng.u8(0..6) {
+        0 => return None,
+        1 => extents = (0..rng.usize(0..=MAX_RANK)).map(|_| rng.u32(..)).collect(),
+        2 => extents.push(rng.u32(0..3)),
+        _ => {}
+    }
+    let order = match rng.bool() {
+        true => [Axis::Channels, Axis::Height, Axis::Width],
+        false => any_order(rng),
+    };
+    Some(Source {
+        shape: extents.into_iter().collect(),
+        order,
+    })
+}
+
+/// A change to an output of the model, or one more or less.
+fn output(rng: &mut fastrand::Rng, graph: &mut Graph<'_>) {
+    let number = rng.usize(0..graph.tensors.len() + 2);
+    match rng.u8(0..6) {
+        0 => graph.outputs.push(Output {
+            name: "another",
+            tensor: number as u16,
+            source: None,
+            labels: "",
+        }),
+        1 if graph.outputs.len() > 1 || rng.u8(0..4) == 0 => drop(graph.outputs.pop()),
+        1 | 2 => {
+            let tensor = graph.tensors.get(number);
+            let source = any_source(rng, tensor.or(graph.tensors.last()));
+            if let Some(output) = some(rng, &mut graph.outputs) {
+                output.source = source;
+            }
+        }
+        3 => {
+            if let Some(output) = some(rng, &mut graph.outputs) {
+                output.tensor = number as u16;
+            }
+        }
+        _ => {
+            let labels = ["", "a\n", "a\nb\n", "a\nb\nc\n", "\n\n\n", "a\nb\nc", "a"];
+            if let Some(output) = some(rng, &mut graph.outputs) {
+                output.labels = *rng.choice(&labels).expect("some");
+            }
+        }
+    }
+    if rng.u8(0..4) > 0 {
+        keep_outputs(graph);
     }
 }

@@ -2,7 +2,8 @@
 //! gradient is stored, in f32 in the canonical order and in f64.
 
 use kinglet::Adam;
-use kinglet::model::{GraphSpec, OperatorSpec};
+use kinglet::model::GraphSpec;
+use kinglet::operator::Operator;
 use kinglet_kernels::{Activation, Unary};
 
 #[derive(Debug, Clone)]
@@ -28,19 +29,14 @@ impl Naive {
     pub fn of(spec: &GraphSpec) -> Self {
         let first = spec.nodes.len() - spec.trainable_nodes;
         let layers = spec.nodes[first..].iter().map(|node| match &node.operator {
-            OperatorSpec::Linear {
-                out_features,
-                activation,
-                weights,
-                bias,
-            } => Layer::Linear {
-                outputs: *out_features,
-                activation: *activation,
-                weights: weights.clone(),
-                bias: bias.clone(),
+            Operator::Linear(linear) => Layer::Linear {
+                outputs: node.output.shape.len(),
+                activation: linear.activation,
+                weights: linear.layer.weights.clone(),
+                bias: linear.layer.bias.clone(),
             },
-            OperatorSpec::Unary(function) => Layer::Unary(*function),
-            OperatorSpec::Softmax => Layer::Softmax,
+            Operator::Unary(function) => Layer::Unary(*function),
+            Operator::Softmax(_) => Layer::Softmax,
             other => panic!("{other:?} cannot be trained"),
         });
         Self {

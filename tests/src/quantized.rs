@@ -1,13 +1,19 @@
 //! Graphs of 8-bit numbers: one with every operator on them, a body in front of a layer that can be trained, and
 //! random ones.
 
-use kinglet::model::{GraphSpec, Int8Spec, LayerI8, NodeSpec, OperatorSpec};
+use kinglet::model::schema::DType;
+use kinglet::model::{GraphSpec, TensorSpec};
+use kinglet::operator::{
+    AvgPool2d, Concat, Dequantize, LayerI8, MaxPool2d, Operator, Owned, Quantize, QuantizedAdd,
+    QuantizedConv2d, QuantizedLinear, Requantize, Slice, Softmax, Transpose, Upsample,
+};
 use kinglet_kernels::{
-    Activation, Axis, CountPadding, Padding, Quantization, Rounding, Shape, Window,
+    Activation, Axis, Conv2d, CountPadding, Padding, Pool2d, Quantization, Rounding, Shape, Window,
 };
 
-use crate::branching::{Builder, MAX_LEN, concat, pad, recent, slice, upsample};
-use crate::graphs::{Bias, chain, linear};
+use crate::branching::{MAX_LEN, concat, pad, recent, slice, upsample};
+use crate::builder::Builder;
+use crate::graphs::{Bias, chain, linear, one};
 
 /// Any quantization whose numbers are worth something for values about 1.
 fn quantization(rng: &mut fastrand::Rng) -> Quantization {
@@ -33,7 +39,7 @@ pub fn layer(
     from: Quantization,
     to: Quantization,
     bias: Bias,
-) -> LayerI8 {
+) -> LayerI8<Owned> {
     let weights = (0..terms * channels).map(|_| rng.i8(..)).collect();
     // A weight of 127 is 1.7 over the root of the terms.
     let mut scale_of_weights = || (0.5 + rng.f32()) * 1.7 / (terms as f32).sqrt() / 127.0;
@@ -44,17 +50,23 @@ pub fn layer(
         bias: (bias == Bias::Yes).then(|| numbers.collect()),
         scale: scales.iter().map(|w| (from.scale * w) / to.scale).collect(),
         weights,
-        bounds: bounds(rng),
     }
 }
 
 impl Builder {
-    fn int8(&mut self, spec: Int8Spec, inputs: &[usize]) -> usize {
-        self.add(OperatorSpec::Int8(spec), inputs)
+    /// A node that writes numbers of `output` in the shape of its first input.
+    fn requantized(
+        &mut self,
+        operator: impl Into<Operator<Owned>>,
+        inputs: &[usize],
+        output: Quantization,
+    ) -> usize {
+        let output = TensorSpec::quantized(self.shape(inputs[0]), output);
+        self.add_as(operator, inputs, output)
     }
 
     fn meaning(&self, tensor: usize) -> Quantization {
-        let quantization = self.tensors[tensor].quantization;
+        let quantization = self.tensor(tensor).dtype.quantization();
         quantization.expect("a tensor of 8-bit numbers")
     }
 
@@ -64,24 +76,23 @@ impl Builder {
         input: usize,
         (window, groups, out_channels): (Window, usize, usize),
     ) -> usize {
-        let terms = window.kernel_h * window.kernel_w * self.shape(input).channels / groups;
+        let shape = self.shape(input);
+        let params = Conv2d::new(shape, out_channels, window, groups, Activation::Identity);
+        let params = params.expect("a sample layer");
         let output = quantization(rng);
         let bias = any_bias(rng);
-        let layer = layer(
-            rng,
-            (terms, out_channels),
-            self.meaning(input),
-            output,
-            bias,
-        );
-        let spec = Int8Spec::Conv2d {
+        let sizes = (params.taps(), out_channels);
+        let layer = layer(rng, sizes, self.meaning(input), output, bias);
+        let (low, high) = bounds(rng);
+        let operator = QuantizedConv2d {
             window,
-            groups,
-            out_channels,
+            groups: groups as u32,
+            low,
+            high,
             layer,
-            output,
         };
-        self.int8(spec, &[input])
+        let output = TensorSpec::quantized(params.output(), output);
+        self.add_as(operator, &[input], output)
     }
 
     fn linear_i8(&mut self, rng: &mut fastrand::Rng, input: usize, out_features: usize) -> usize {
@@ -89,12 +100,20 @@ impl Builder {
         let sizes = (self.shape(input).len(), out_features);
         let bias = any_bias(rng);
         let layer = layer(rng, sizes, self.meaning(input), output, bias);
-        let spec = Int8Spec::Linear {
-            out_features,
-            layer,
-            output,
-        };
-        self.int8(spec, &[input])
+        let (low, high) = bounds(rng);
+        let output = TensorSpec::quantized(Shape::vector(out_features), output);
+        self.add_as(QuantizedLinear { low, high, layer }, &[input], output)
+    }
+
+    fn average_i8(&mut self, pool: AvgPool2d, input: usize, output: Quantization) -> usize {
+        let AvgPool2d {
+            window,
+            rounding,
+            count_padding,
+        } = pool;
+        let params = Pool2d::new(self.shape(input), window, rounding, count_padding);
+        let shape = params.expect("a sample pool").output();
+        self.add_as(pool, &[input], TensorSpec::quantized(shape, output))
     }
 }
 
@@ -114,94 +133,116 @@ pub fn quantized() -> GraphSpec {
     let rng = &mut fastrand::Rng::with_seed(61);
     let mut graph = Builder::new("quantized", Shape::new(8, 8, 3));
     let q = Quantization::new(0.015625, -3);
-    let input = graph.int8(Int8Spec::Quantize { output: q }, &[0]);
+    let input = graph.requantized(Quantize, &[0], q);
     let first = graph.conv2d_i8(rng, input, (same_3x3(), 1, 8));
-    let pooled = OperatorSpec::MaxPool2d {
+    let pooled = MaxPool2d {
         window: Window::new(2, 2).with_stride(2, 2),
         rounding: Rounding::Floor,
     };
     let pooled = graph.add(pooled, &[first]);
     let depthwise = graph.conv2d_i8(rng, pooled, (same_3x3(), 8, 8));
-    let sum = Int8Spec::Add {
-        bounds: (-100, 127),
-        output: Quantization::new(0.03, 7),
+    let sum = QuantizedAdd {
+        low: -100,
+        high: 127,
     };
-    let sum = graph.int8(sum, &[depthwise, pooled]);
-    let rescaled = Int8Spec::Requantize {
-        bounds: (7, 120),
-        output: q,
-    };
-    let rescaled = graph.int8(rescaled, &[sum]);
-    let padded = OperatorSpec::Pad {
-        before: [1, 0, 0],
-        after: [0, 1, 2],
-        value: 0.4,
-    };
-    let padded = graph.add(padded, &[rescaled]);
-    let turned = OperatorSpec::Transpose {
+    let sum = graph.requantized(sum, &[depthwise, pooled], Quantization::new(0.03, 7));
+    let rescaled = graph.requantized(Requantize { low: 7, high: 120 }, &[sum], q);
+    let padded = graph.pad(rescaled, [1, 0, 0], [0, 1, 2], 0.4);
+    let turned = Transpose {
         order: [Axis::Width, Axis::Height, Axis::Channels],
     };
     let turned = graph.add(turned, &[padded]);
-    let sliced = OperatorSpec::Slice {
+    let sliced = Slice {
         start: [0, 1, 1],
         step: [1, 2, 3],
-        output: Shape::new(5, 2, 3),
     };
-    let sliced = graph.add(sliced, &[turned]);
-    let upsampled = OperatorSpec::Upsample {
+    let sliced = graph.moved(sliced, turned, Shape::new(5, 2, 3));
+    let upsampled = Upsample {
         factor_h: 1,
         factor_w: 2,
     };
     let upsampled = graph.add(upsampled, &[sliced]);
-    let joined = OperatorSpec::Concat { axis: Axis::Width };
-    let joined = graph.add(joined, &[upsampled, sliced]);
-    let averaged = Int8Spec::AvgPool2d {
+    let joined = graph.add(Concat { axis: Axis::Width }, &[upsampled, sliced]);
+    let averaged = AvgPool2d {
         window: Window::new(2, 2)
             .with_stride(2, 1)
             .with_padding(Padding::symmetric(1, 0)),
         rounding: Rounding::Ceil,
         count_padding: CountPadding::Include,
-        output: Quantization::new(0.0125, 11),
     };
-    let averaged = graph.int8(averaged, &[joined]);
-    let output = Shape::vector(graph.shape(averaged).len());
-    let flat = graph.add(OperatorSpec::Reshape { output }, &[averaged]);
+    let averaged = graph.average_i8(averaged, joined, Quantization::new(0.0125, 11));
+    let flat = graph.reshape(averaged, Shape::vector(graph.shape(averaged).len()));
     let features = graph.linear_i8(rng, flat, 12);
-    let probabilities = Int8Spec::Softmax {
-        output: Quantization::new(1.0 / 256.0, -128),
-    };
-    let probabilities = graph.int8(probabilities, &[features]);
-    let real = graph.int8(Int8Spec::Dequantize, &[probabilities]);
+    let of_256 = Quantization::new(1.0 / 256.0, -128);
+    let probabilities = graph.requantized(Softmax, &[features], of_256);
+    let real = graph.add(Dequantize, &[probabilities]);
     graph.add(linear(rng, 12, 4, Activation::Identity, Bias::Yes), &[real]);
     GraphSpec {
         trainable_nodes: 1,
-        ..graph.spec
+        ..graph.finish()
     }
 }
 
-/// Quantize, a convolution of two channels, dequantize: small enough to be read byte by byte.
-pub fn tiny_i8() -> GraphSpec {
-    let output = Quantization::new(0.5, 3);
-    let layer = LayerI8 {
-        weights: vec![1, -2, 127, -128],
-        bias: Some(vec![-300, 70000]),
-        scale: vec![0.25, 0.125],
-        bounds: (3, 127),
-    };
-    let conv2d = Int8Spec::Conv2d {
+/// A convolution to two channels: small enough to be read byte by byte.
+pub fn tiny_conv2d() -> QuantizedConv2d<Owned> {
+    QuantizedConv2d {
         window: Window::new(1, 2),
         groups: 1,
-        out_channels: 2,
-        layer,
-        output,
-    };
-    let input = Quantization::new(0.25, -1);
-    let operators = vec![
-        OperatorSpec::Int8(Int8Spec::Quantize { output: input }),
-        OperatorSpec::Int8(conv2d),
-        OperatorSpec::Int8(Int8Spec::Dequantize),
-    ];
-    chain("i8", Shape::new(1, 2, 1), operators)
+        low: 3,
+        high: 127,
+        layer: LayerI8 {
+            weights: vec![1, -2, 127, -128],
+            bias: Some(vec![-300, 70000]),
+            scale: vec![0.25, 0.125],
+        },
+    }
+}
+
+/// What [`tiny_conv2d`] reads and writes.
+pub fn tiny_ends() -> (TensorSpec, TensorSpec) {
+    let input = TensorSpec::quantized(Shape::new(1, 2, 1), Quantization::new(0.25, -1));
+    let output = TensorSpec::quantized(Shape::vector(2), Quantization::new(0.5, 3));
+    (input, output)
+}
+
+/// Quantize, the convolution, dequantize.
+pub fn tiny_i8() -> GraphSpec {
+    let (input, output) = tiny_ends();
+    let mut graph = Builder::new("i8", input.shape);
+    graph.add_as(Quantize, &[0], input);
+    graph.add_as(tiny_conv2d(), &[1], output);
+    graph.add(Dequantize, &[2]);
+    graph.finish()
+}
+
+/// The convolution alone: 8-bit numbers in, 8-bit numbers out.
+pub fn whole_i8() -> GraphSpec {
+    let (input, output) = tiny_ends();
+    one(tiny_conv2d(), input, output)
+}
+
+/// A layer on 8-bit numbers from the first node on, in front of one that can be trained.
+pub fn begins_quantized() -> GraphSpec {
+    let rng = &mut fastrand::Rng::with_seed(71);
+    let input = TensorSpec::quantized(Shape::new(3, 2, 2), Quantization::new(0.0078125, -7));
+    let mut graph = Builder::new("begins quantized", input);
+    let features = graph.linear_i8(rng, 0, 6);
+    let real = graph.add(Dequantize, &[features]);
+    graph.add(linear(rng, 6, 4, Activation::Identity, Bias::Yes), &[real]);
+    GraphSpec {
+        trainable_nodes: 1,
+        ..graph.finish()
+    }
+}
+
+/// Real numbers in, the probabilities of classes in 8 bits out.
+pub fn ends_quantized() -> GraphSpec {
+    let rng = &mut fastrand::Rng::with_seed(72);
+    let mut graph = Builder::new("ends quantized", Shape::new(3, 2, 2));
+    let input = graph.requantized(Quantize, &[0], Quantization::new(0.0078125, 3));
+    let classes = graph.linear_i8(rng, input, 5);
+    graph.requantized(Softmax, &[classes], Quantization::new(1.0 / 256.0, -128));
+    graph.finish()
 }
 
 /// A graph of up to 16 nodes on 8-bit numbers of a handful of quantizations, that reads what came before in all ways
@@ -209,17 +250,15 @@ pub fn tiny_i8() -> GraphSpec {
 pub fn random_quantized(rng: &mut fastrand::Rng) -> GraphSpec {
     let input = Shape::new(rng.usize(1..8), rng.usize(1..8), rng.usize(1..6));
     let mut graph = Builder::new("random", input);
-    let output = quantization(rng);
-    graph.int8(Int8Spec::Quantize { output }, &[0]);
+    graph.requantized(Quantize, &[0], quantization(rng));
     for _ in 0..rng.usize(1..=16) {
         // The one before is quantized where this one is not.
         let x = recent(rng, &graph).max(1);
-        let x = x - usize::from(graph.tensors[x].quantization.is_none());
+        let x = x - usize::from(graph.tensor(x).dtype == DType::F32);
         grow(rng, &mut graph, x);
     }
-    let last = graph.tensors.len() - 1;
-    graph.int8(Int8Spec::Dequantize, &[last]);
-    graph.spec
+    graph.add(Dequantize, &[graph.last()]);
+    graph.finish()
 }
 
 /// Adds any operator that reads `x`.
@@ -243,16 +282,14 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
         6 => graph.linear_i8(rng, x, 9),
         7..10 => {
             let alike = |tensor: &usize| {
-                let tensor = &graph.tensors[*tensor];
-                tensor.shape == shape && tensor.quantization.is_some()
+                let tensor = graph.tensor(*tensor);
+                tensor.shape == shape && tensor.dtype != DType::F32
             };
-            let others: Vec<usize> = (1..graph.tensors.len()).filter(alike).collect();
+            let others: Vec<usize> = (1..graph.tensors()).filter(alike).collect();
             let other = *rng.choice(&others).expect("x at least");
-            let spec = Int8Spec::Add {
-                bounds: bounds(rng),
-                output: quantization(rng),
-            };
-            graph.int8(spec, &[x, other])
+            let (low, high) = bounds(rng);
+            let output = quantization(rng);
+            graph.requantized(QuantizedAdd { low, high }, &[x, other], output)
         }
         10 => concat(rng, graph, x),
         11 => slice(rng, graph, x),
@@ -261,32 +298,29 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
         14 => {
             let mut order = [Axis::Height, Axis::Width, Axis::Channels];
             rng.shuffle(&mut order);
-            graph.add(OperatorSpec::Transpose { order }, &[x])
+            graph.add(Transpose { order }, &[x])
         }
         15 => {
             let output = match rng.bool() {
                 true => Shape::vector(shape.len()),
                 false => Shape::new(channels, shape.height, shape.width),
             };
-            graph.add(OperatorSpec::Reshape { output }, &[x])
+            graph.reshape(x, output)
         }
         16 => pool(rng, graph, x),
         17 => {
             let output = quantization(rng);
-            graph.int8(Int8Spec::Softmax { output }, &[x])
+            graph.requantized(Softmax, &[x], output)
         }
         18 => {
             // Back and forth.
-            let real = graph.int8(Int8Spec::Dequantize, &[x]);
-            let output = quantization(rng);
-            graph.int8(Int8Spec::Quantize { output }, &[real])
+            let real = graph.add(Dequantize, &[x]);
+            graph.requantized(Quantize, &[real], quantization(rng))
         }
         _ => {
-            let spec = Int8Spec::Requantize {
-                bounds: bounds(rng),
-                output: quantization(rng),
-            };
-            graph.int8(spec, &[x])
+            let (low, high) = bounds(rng);
+            let output = quantization(rng);
+            graph.requantized(Requantize { low, high }, &[x], output)
         }
     }
 }
@@ -316,40 +350,29 @@ fn pool(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
         .choice(&[Rounding::Floor, Rounding::Ceil])
         .expect("some");
     if rng.bool() {
-        return graph.add(OperatorSpec::MaxPool2d { window, rounding }, &[x]);
+        return graph.add(MaxPool2d { window, rounding }, &[x]);
     }
     let count_padding = *rng
         .choice(&[CountPadding::Include, CountPadding::Exclude])
         .expect("some");
-    let spec = Int8Spec::AvgPool2d {
+    let pool = AvgPool2d {
         window,
         rounding,
         count_padding,
-        output: quantization(rng),
     };
-    graph.int8(spec, &[x])
+    graph.average_i8(pool, x, quantization(rng))
 }
 
 /// The spec of the trainable layer alone: what the features of [`quantized`] go through.
 pub fn head_of(spec: &GraphSpec) -> GraphSpec {
     let node = spec.nodes.last().expect("a node").clone();
-    let OperatorSpec::Linear {
-        ref weights,
-        ref bias,
-        ..
-    } = node.operator
-    else {
+    let Operator::Linear(linear) = &node.operator else {
         panic!("the last node is not a linear layer");
     };
-    let outputs = bias.as_ref().map_or(1, Vec::len);
-    let input = Shape::vector(weights.len() / outputs);
-    let nodes = vec![NodeSpec {
-        inputs: vec![0],
-        operator: node.operator,
-    }];
+    let features = linear.layer.weights.len() / node.output.shape.len();
+    let input = Shape::vector(features);
     GraphSpec {
-        nodes,
         trainable_nodes: 1,
-        ..chain("head", input, vec![])
+        ..chain("head", input, vec![node.operator])
     }
 }

@@ -8,7 +8,8 @@ use kinglet::model::GraphSpec;
 use kinglet::model::schema::{
     FORMAT_VERSION, File, Graph, MAGIC, Node, Operator, PREFIX_LEN, Prefix, Tensor, WEIGHTS_ALIGN,
 };
-use kinglet_kernels::Shape;
+use kinglet::operator::{Element, Layer};
+use kinglet_kernels::{Shape, Unary, Window};
 
 use crate::graphs::{file, tiny};
 
@@ -27,12 +28,12 @@ pub const PREFIX_FIELDS: [(&str, usize, usize); 17] = [
     ("input_len", 60, 4),
     ("output_len", 64, 4),
     ("activation_bytes", 68, 4),
-    ("scratch_bytes", 72, 4),
+    ("sum_terms", 72, 4),
     ("records", 76, 4),
     ("trainable_parameters", 80, 4),
     ("suffix_values", 84, 4),
-    ("operators", 88, 8),
-    ("prefix_crc", 96, 4),
+    ("operators", 88, 16),
+    ("prefix_crc", 104, 4),
 ];
 
 /// The file as the schema has it.
@@ -47,7 +48,7 @@ pub fn open(bytes: &[u8]) -> File<'_> {
 /// Whatever else its prefix says is left as it is.
 ///
 /// # Panics
-/// Never: whatever the schema can hold can be written.
+/// If an extent has more than 32 bits: whatever else the schema can hold can be written.
 pub fn seal(file: &File<'_>) -> Vec<u8> {
     let encoded = "the schema can be written";
     let graph = postcard::to_stdvec(&file.graph).expect(encoded);
@@ -81,13 +82,87 @@ pub fn repair_crcs(bytes: &mut [u8]) {
     crc.copy_from_slice(&CRC.checksum(covered).to_le_bytes());
 }
 
+/// The bit of what `operator` computes of elements of one type, from the table of `FORMAT.md`; none if there is no
+/// such row.
+pub fn bit(operator: &Operator, element: Element) -> Option<u32> {
+    use Element::{F32, I8};
+    Some(match (operator, element) {
+        (Operator::Conv2d(_), F32) => 0,
+        (Operator::Linear(_), F32) => 1,
+        (Operator::Conv2dMaxPool2d(_), F32) => 2,
+        (Operator::MaxPool2d(_), F32) => 3,
+        (Operator::AvgPool2d(_), F32) => 4,
+        (Operator::Unary(function), F32) => match function {
+            Unary::Relu => 5,
+            Unary::Relu6 => 6,
+            Unary::LeakyRelu { .. } => 7,
+            Unary::Sigmoid => 8,
+            Unary::Tanh => 9,
+            Unary::Clip { .. } => 10,
+            Unary::Elu { .. } => 11,
+            Unary::HardSigmoid { .. } => 12,
+            Unary::HardSwish => 13,
+        },
+        (Operator::Softmax(_), F32) => 14,
+        (Operator::LogSoftmax(_), F32) => 15,
+        (Operator::Binary(_), F32) => 16,
+        (Operator::BinaryConstant(_), F32) => 17,
+        (Operator::ChannelAffine(_), F32) => 18,
+        (Operator::Concat(_), F32) => 19,
+        (Operator::Slice(_), F32) => 20,
+        (Operator::Pad(_), F32) => 21,
+        (Operator::Upsample(_), F32) => 22,
+        (Operator::Transpose(_), F32) => 23,
+        (Operator::Reshape(_), F32) => 24,
+        (Operator::Quantize(_), F32) => 25,
+        (Operator::Dequantize(_), I8) => 26,
+        (Operator::Requantize(_), I8) => 27,
+        (Operator::MaxPool2d(_), I8) => 28,
+        (Operator::AvgPool2d(_), I8) => 29,
+        (Operator::Softmax(_), I8) => 30,
+        (Operator::Concat(_), I8) => 31,
+        (Operator::Slice(_), I8) => 32,
+        (Operator::Pad(_), I8) => 33,
+        (Operator::Upsample(_), I8) => 34,
+        (Operator::Transpose(_), I8) => 35,
+        (Operator::Reshape(_), I8) => 36,
+        (Operator::QuantizedConv2d(_), I8) => 37,
+        (Operator::QuantizedLinear(_), I8) => 38,
+        (Operator::QuantizedAdd(_), I8) => 39,
+        _ => return None,
+    })
+}
+
+/// Products of one sum that `operator` computes of `input`.
+fn terms(operator: &Operator, input: Shape) -> usize {
+    let taps = |window: &Window, groups: u32| {
+        let channels = input.channels / (groups as usize).max(1);
+        window
+            .kernel_h
+            .saturating_mul(window.kernel_w)
+            .saturating_mul(channels)
+    };
+    match operator {
+        Operator::Conv2d(conv) => taps(&conv.window, conv.groups),
+        Operator::Conv2dMaxPool2d(joined) => taps(&joined.conv.window, joined.conv.groups),
+        Operator::QuantizedConv2d(conv) => taps(&conv.window, conv.groups),
+        Operator::Linear(_) | Operator::QuantizedLinear(_) => input.len(),
+        _ => 0,
+    }
+}
+
+/// Parameters of a linear layer from `input` to `output`, in elements.
+fn parameters(layer: &Layer, input: Shape, output: Shape) -> usize {
+    let row = input.len().saturating_add(layer.bias.iter().count());
+    output.len().saturating_mul(row)
+}
+
 /// The prefix that tells the truth about `graph`, however senseless that is. Ids, and what [`seal`] fills
 /// in, are zeros.
 pub fn honest_prefix(graph: &Graph<'_>) -> Prefix {
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-    let len = |tensor: Option<&kinglet::model::schema::Tensor>| {
-        word(tensor.map_or(0, |tensor| tensor.shape.len()))
-    };
+    let tensor = |number: usize| graph.tensors.get(number);
+    let len = |tensor: Option<&Tensor>| word(tensor.map_or(0, |tensor| tensor.shape.len()));
     let ends = graph.tensors.iter().map(|tensor| {
         let end = u64::from(tensor.offset).saturating_add(tensor.bytes() as u64);
         usize::try_from(end).unwrap_or(usize::MAX)
@@ -97,29 +172,30 @@ pub fn honest_prefix(graph: &Graph<'_>) -> Prefix {
         .max()
         .unwrap_or(0);
 
-    let mut parameters = 0usize;
-    let mut values = 0usize;
-    let first = graph
-        .nodes
-        .len()
-        .saturating_sub(usize::from(graph.trainable_nodes));
-    for (index, node) in graph.nodes.iter().enumerate().skip(first) {
+    let (mut trainable, mut values) = (0usize, 0usize);
+    let (mut sum_terms, mut operators) = (0, 0u128);
+    let trainable_nodes = usize::from(graph.trainable_nodes);
+    let first = graph.nodes.len().saturating_sub(trainable_nodes);
+    for (index, node) in graph.nodes.iter().enumerate() {
         let input = node.inputs.first();
-        let input = input.and_then(|input| graph.tensors.get(usize::from(*input)));
-        let (Some(input), Some(output)) = (input, graph.tensors.get(index + 1)) else {
+        let input = input.and_then(|input| tensor(usize::from(*input)));
+        let output = tensor(graph.inputs.len() + index);
+        let (Some(input), Some(output)) = (input, output) else {
             continue;
         };
+        let bit = bit(&node.operator, input.dtype.element());
+        operators |= bit.map_or(0, |bit| 1 << bit);
+        sum_terms = sum_terms.max(terms(&node.operator, input.shape));
+        if index < first {
+            continue;
+        }
         values = values.saturating_add(output.shape.len());
-        if let Operator::LinearF32 { bias, .. } = node.operator {
-            let rows = output.shape.len();
-            let row = input.shape.len() + usize::from(bias.is_some());
-            parameters = parameters.saturating_add(rows.saturating_mul(row));
+        if let Operator::Linear(linear) = &node.operator {
+            let parameters = parameters(&linear.layer, input.shape, output.shape);
+            trainable = trainable.saturating_add(parameters);
         }
     }
-    let operators = graph
-        .nodes
-        .iter()
-        .fold(0, |all, node| all | node.operator.bit());
+    let output = graph.outputs.first();
     Prefix {
         magic: MAGIC,
         format_version: FORMAT_VERSION.to_le_bytes(),
@@ -129,12 +205,12 @@ pub fn honest_prefix(graph: &Graph<'_>) -> Prefix {
         file_len: [0; 4],
         weights_offset: [0; 4],
         weights_len: [0; 4],
-        input_len: len(graph.tensors.first()),
-        output_len: len(graph.tensors.last()),
+        input_len: len(tensor(0)),
+        output_len: len(output.and_then(|output| tensor(usize::from(output.tensor)))),
         activation_bytes: word(activation_bytes),
-        scratch_bytes: word(0),
+        sum_terms: word(sum_terms),
         records: word(graph.nodes.len()),
-        trainable_parameters: word(parameters),
+        trainable_parameters: word(trainable),
         suffix_values: word(values),
         operators: operators.to_le_bytes(),
         prefix_crc: [0; 4],
@@ -178,7 +254,7 @@ pub fn unaries(nodes: usize, change: impl FnOnce(&mut File<'_>)) -> Vec<u8> {
     changed(&tiny(), |file| {
         file.graph.nodes = (0..nodes)
             .map(|index| Node {
-                operator: Operator::ReluF32,
+                operator: Unary::Relu.into(),
                 inputs: [index as u16].into_iter().collect(),
             })
             .collect();
@@ -190,9 +266,9 @@ pub fn unaries(nodes: usize, change: impl FnOnce(&mut File<'_>)) -> Vec<u8> {
                 ..file.graph.tensors[0]
             })
             .collect();
-        file.graph.mean.clear();
-        file.graph.std.clear();
-        file.graph.labels.clear();
+        file.graph.inputs[0].normalization = &[];
+        file.graph.outputs[0].labels = "";
+        file.graph.outputs[0].tensor = nodes as u16;
         file.graph.trainable_nodes = 0;
         change(file);
     })

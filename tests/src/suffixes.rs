@@ -1,6 +1,7 @@
 //! Models with every kind of trainable suffix, and tuners of them.
 
-use kinglet::model::{GraphSpec, OperatorSpec};
+use kinglet::model::GraphSpec;
+use kinglet::operator::{Operator, Owned, Softmax};
 use kinglet::{AnySession, FineTuner, HeapArena, Model, Optimizer};
 use kinglet_kernels::{Activation, Conv2d, Padding, Portable, Shape, Unary, Window};
 
@@ -11,7 +12,10 @@ use crate::interpreter;
 pub type Tuner<'a, O> = FineTuner<'a, { kinglet::model::schema::bits::ALL }, Portable, O>;
 
 /// A small body with `suffix` behind it, all of it trainable. The features are 2 x 2 x 3 values.
-fn with_suffix(seed: u64, suffix: impl Fn(&mut fastrand::Rng) -> Vec<OperatorSpec>) -> GraphSpec {
+fn with_suffix(
+    seed: u64,
+    suffix: impl Fn(&mut fastrand::Rng) -> Vec<Operator<Owned>>,
+) -> GraphSpec {
     let rng = &mut fastrand::Rng::with_seed(seed);
     let input = Shape::new(4, 4, 1);
     let window = Window::new(3, 3)
@@ -31,8 +35,7 @@ const FEATURES: usize = 12;
 /// Every kind of suffix that can be trained, by name.
 pub fn suffixes() -> Vec<(&'static str, GraphSpec)> {
     use Activation::{Identity, Relu, Relu6};
-    use OperatorSpec::Softmax;
-    let unary = OperatorSpec::Unary;
+    let unary = Operator::Unary;
     let between = |function: Unary| {
         with_suffix(21, |rng| {
             vec![
@@ -93,7 +96,7 @@ pub fn suffixes() -> Vec<(&'static str, GraphSpec)> {
                 vec![
                     linear(rng, FEATURES, 6, Relu, Bias::Yes),
                     linear(rng, 6, 4, Identity, Bias::Yes),
-                    Softmax,
+                    Softmax.into(),
                 ]
             }),
         ),

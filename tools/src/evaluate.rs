@@ -1,6 +1,6 @@
 //! How good a model is on labelled pictures: accuracy in all and for each class, and the mean loss.
 
-use kinglet::model::schema::{DType, Node, bits};
+use kinglet::model::schema::{DType, Operator};
 use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory};
 use kinglet_kernels::{BackwardKernels, Kernels};
 use rayon::prelude::*;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::dataset::{Dataset, Sample};
 use crate::device::HostSession;
 use crate::fine_tune::{Features, set_sample_or_features};
+use crate::meaning::stores;
 
 /// The data do not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -60,7 +61,7 @@ pub(crate) trait Input {
     fn input(&mut self, values: &[f32]) -> Result<(), InputError>;
 }
 
-impl<const OPS: u64, K: Kernels> Input for Session<'_, OPS, K> {
+impl<const OPS: u128, K: Kernels> Input for Session<'_, OPS, K> {
     fn image(&mut self, pixels: &[u8]) -> Result<(), InputError> {
         self.set_image_u8(pixels)
     }
@@ -70,7 +71,7 @@ impl<const OPS: u64, K: Kernels> Input for Session<'_, OPS, K> {
     }
 }
 
-impl<const OPS: u64, K: Kernels, O: Optimizer> Input for FineTuner<'_, OPS, K, O> {
+impl<const OPS: u128, K: Kernels, O: Optimizer> Input for FineTuner<'_, OPS, K, O> {
     fn image(&mut self, pixels: &[u8]) -> Result<(), InputError> {
         self.set_image_u8(pixels)
     }
@@ -94,7 +95,8 @@ pub(crate) fn set_sample(target: &mut impl Input, model: &Model<'_>, sample: Sam
 
 /// `(x - mean) / std`, channel by channel.
 pub(crate) fn normalized(model: &Model<'_>, features: &[f32]) -> Vec<f32> {
-    let statistics: Vec<(f32, f32)> = model.mean().iter().zip(model.std().iter()).collect();
+    let normalization = model.normalization();
+    let statistics: Vec<(f32, f32)> = normalization.mean().zip(normalization.std()).collect();
     if statistics.is_empty() {
         return features.to_vec();
     }
@@ -236,14 +238,12 @@ pub fn argmax(values: &[f32]) -> usize {
 
 /// Where the model's outputs are probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
 pub(crate) fn least_probability(model: &Model<'_>) -> Option<f32> {
-    const COPIES: u64 = bits::DEQUANTIZE_I8 | bits::RESHAPE_I8 | bits::RESHAPE_F32;
-    let nodes: Vec<Node> = model.nodes().iter().collect();
-    let is_copy = |node: &Node| node.operator.bit() & COPIES != 0;
-    let last = nodes.iter().rposition(|node| !is_copy(node))?;
-    let output = model.tensors().iter().nth(last + 1)?;
-    match (nodes[last].operator.bit(), output.dtype) {
-        (bits::SOFTMAX_F32, _) => Some(f32::MIN_POSITIVE),
-        (bits::SOFTMAX_I8, DType::I8 { scale, .. }) => Some(scale / 2.0),
+    let nodes = model.nodes().iter();
+    let nodes = nodes.zip(model.tensors().iter().skip(model.inputs().len()));
+    let (last, output) = nodes.filter(|(node, _)| !stores(&node.operator)).last()?;
+    match (last.operator, output.dtype) {
+        (Operator::Softmax(_), DType::F32) => Some(f32::MIN_POSITIVE),
+        (Operator::Softmax(_), DType::I8 { scale, .. }) => Some(scale / 2.0),
         _ => None,
     }
 }
@@ -323,7 +323,7 @@ fn run_stretches<T: Send>(
             let mut found = new();
             for &index in stretch {
                 set_sample(&mut session, model, data.sample(index));
-                add(&mut found, index, session.run());
+                add(&mut found, index, &session.run().to_f32());
             }
             found
         },
@@ -350,8 +350,8 @@ pub fn evaluate_in_batches(
     let mut found = Evaluation::new(classes);
     for batch in indices.chunks(session.batch()) {
         set_batch(session, model, data, batch);
-        let outputs = session.run().chunks_exact(classes);
-        for (outputs, &index) in outputs.zip(batch) {
+        let outputs = session.run().to_f32();
+        for (outputs, &index) in outputs.chunks_exact(classes).zip(batch) {
             found.count(usize::from(data.label(index)), outputs, least);
         }
     }
@@ -386,7 +386,7 @@ fn set_batch(session: &mut HostSession<'_>, model: &Model<'_>, data: &Dataset, b
 ///
 /// # Errors
 /// [`EvaluateError`] if the pictures do not fit.
-pub fn evaluate_tuned<const OPS: u64, K: Kernels, O: Optimizer>(
+pub fn evaluate_tuned<const OPS: u128, K: Kernels, O: Optimizer>(
     tuner: &mut FineTuner<'_, OPS, K, O>,
     data: &Dataset,
     features: Option<&Features>,

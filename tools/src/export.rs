@@ -1,10 +1,15 @@
 //! From an optimized graph to a model file.
 
-use kinglet::kernels::Shape;
-use kinglet::model::{EncodeError, GraphSpec, Int8Spec, NodeSpec, OperatorSpec, encode};
+use kinglet::kernels::{Pool2d, Quantization};
+use kinglet::model::{EncodeError, GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec, encode};
+use kinglet::operator::{
+    AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
+    Layer, Linear, LogSoftmax, MaxPool2d, Operator, Owned, Pad, Quantize, QuantizedAdd,
+    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose, Upsample,
+};
 use kinglet::plan::Plan;
 
-use crate::graph::{Graph, Operation};
+use crate::graph::{Graph, Int8Operation, Operation};
 use crate::optimize::optimize;
 use crate::recipe::Normalize;
 
@@ -63,22 +68,56 @@ pub(crate) fn write(
     settings: &ExportSettings,
 ) -> Result<(Vec<u8>, Plan), ExportError> {
     let trainable_nodes = trainable_nodes(&graph, settings.fine_tune_last)?;
+    let input = match graph.quantized_input {
+        Some(quantization) => TensorSpec::quantized(graph.input, quantization),
+        None => graph.input.into(),
+    };
+    let mut tensors = vec![input];
     let shapes = graph.shapes();
-    let nodes = graph.nodes.into_iter().zip(&shapes[1..]);
-    let nodes = nodes.map(|(node, output)| NodeSpec {
-        operator: operator(node.operation, *output),
-        inputs: node.inputs,
-    });
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for (node, shape) in graph.nodes.into_iter().zip(&shapes[1..]) {
+        let output = match quantization(&node.operation, &tensors[node.inputs[0]]) {
+            Some(quantization) => TensorSpec::quantized(*shape, quantization),
+            None => (*shape).into(),
+        };
+        tensors.push(output);
+        nodes.push(NodeSpec {
+            operator: operator(node.operation),
+            inputs: node.inputs,
+            output,
+        });
+    }
     let spec = GraphSpec {
         name: graph.name,
-        input: graph.input,
-        nodes: nodes.collect(),
-        mean: settings.normalize.mean.clone(),
-        std: settings.normalize.std.clone(),
-        labels: settings.labels.clone(),
+        inputs: vec![InputSpec {
+            mean: settings.normalize.mean.clone(),
+            std: settings.normalize.std.clone(),
+            ..InputSpec::new("input", input)
+        }],
+        outputs: vec![OutputSpec {
+            labels: settings.labels.clone(),
+            ..OutputSpec::new("output", nodes.len())
+        }],
+        nodes,
         trainable_nodes,
     };
     Ok(encode(&spec)?)
+}
+
+/// What the numbers of an operation's output mean, if it is quantized; `input` is the first tensor it reads.
+fn quantization(operation: &Operation, input: &TensorSpec) -> Option<Quantization> {
+    match operation {
+        Operation::Quantize(output) | Operation::Int8 { output, .. } => Some(*output),
+        Operation::MaxPool2d(_)
+        | Operation::Concat { .. }
+        | Operation::Slice { .. }
+        | Operation::Pad { .. }
+        | Operation::Upsample { .. }
+        | Operation::Transpose { .. }
+        | Operation::Reshape { .. }
+        | Operation::Identity => input.dtype.quantization(),
+        _ => None,
+    }
 }
 
 /// How many nodes the suffix with the last `wanted` linear layers has.
@@ -112,115 +151,132 @@ fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
     Ok(graph.nodes.len() - first)
 }
 
-/// The runtime's operator for an operation whose output has the shape `output`.
-fn operator(operation: Operation, output: Shape) -> OperatorSpec {
+/// The runtime's operator for an operation.
+fn operator(operation: Operation) -> Operator<Owned> {
     match operation {
         Operation::Conv2d {
             params,
             weights,
             bias,
-            pool: Some(pool),
+            pool,
             ..
-        } => OperatorSpec::Conv2dMaxPool2d {
-            window: *params.window(),
-            groups: params.groups(),
-            out_channels: params.output().channels,
-            activation: params.activation(),
-            weights,
-            bias,
-            pool: *pool.window(),
-            rounding: pool.rounding(),
-        },
-        Operation::Conv2d {
-            params,
-            weights,
-            bias,
-            pool: None,
-            ..
-        } => OperatorSpec::Conv2d {
-            window: *params.window(),
-            groups: params.groups(),
-            out_channels: params.output().channels,
-            activation: params.activation(),
-            weights,
-            bias,
-        },
+        } => {
+            let conv = Conv2d {
+                window: *params.window(),
+                groups: params.groups() as u32,
+                activation: params.activation(),
+                layer: Layer { weights, bias },
+            };
+            match pool {
+                Some(pool) => Conv2dMaxPool2d {
+                    conv,
+                    pool: *pool.window(),
+                    rounding: pool.rounding(),
+                }
+                .into(),
+                None => conv.into(),
+            }
+        }
         Operation::Linear {
             params,
             weights,
             bias,
             ..
-        } => OperatorSpec::Linear {
-            out_features: params.out_features(),
+        } => Linear {
             activation: params.activation(),
-            weights,
-            bias,
-        },
-        Operation::MaxPool2d(params) => OperatorSpec::MaxPool2d {
+            layer: Layer { weights, bias },
+        }
+        .into(),
+        Operation::MaxPool2d(params) => MaxPool2d {
             window: *params.window(),
             rounding: params.rounding(),
-        },
-        Operation::AvgPool2d(params) => OperatorSpec::AvgPool2d {
-            window: *params.window(),
-            rounding: params.rounding(),
-            count_padding: params.count_padding(),
-        },
-        Operation::Unary(function) => OperatorSpec::Unary(function),
-        Operation::Softmax => OperatorSpec::Softmax,
-        Operation::LogSoftmax => OperatorSpec::LogSoftmax,
+        }
+        .into(),
+        Operation::AvgPool2d(params) => average(&params).into(),
+        Operation::Unary(function) => function.into(),
+        Operation::Softmax => Softmax.into(),
+        Operation::LogSoftmax => LogSoftmax.into(),
         Operation::ChannelAffine {
             activation,
             scale,
             shift,
-        } => OperatorSpec::ChannelAffine {
+        } => ChannelAffine {
             activation,
             scale,
             shift,
-        },
+        }
+        .into(),
         Operation::Binary {
             function,
             activation,
-        } => OperatorSpec::Binary {
+        } => Binary {
             function,
             activation,
-        },
+        }
+        .into(),
         Operation::BinaryConstant {
             function,
             activation,
             shape,
             operand,
-        } => OperatorSpec::BinaryConstant {
+        } => BinaryConstant {
             function,
             activation,
             shape,
             operand,
-        },
-        Operation::Concat { axis } => OperatorSpec::Concat { axis },
-        Operation::Slice {
-            start,
-            step,
-            output,
-        } => OperatorSpec::Slice {
-            start,
-            step,
-            output,
-        },
-        Operation::Pad {
-            before,
-            after,
-            value,
-        } => OperatorSpec::Pad {
-            before,
-            after,
-            value,
-        },
-        Operation::Upsample { factor_h, factor_w } => OperatorSpec::Upsample { factor_h, factor_w },
-        Operation::Transpose { order } => OperatorSpec::Transpose { order },
-        Operation::Reshape { output } => OperatorSpec::Reshape { output },
-        Operation::Quantize(output) => OperatorSpec::Int8(Int8Spec::Quantize { output }),
-        Operation::Dequantize(_) => OperatorSpec::Int8(Int8Spec::Dequantize),
-        Operation::Int8 { operation, output } => OperatorSpec::Int8(operation.spec(output)),
+        }
+        .into(),
+        Operation::Concat { axis } => Concat { axis }.into(),
+        Operation::Slice { start, step, .. } => Slice { start, step }.into(),
+        Operation::Pad { before, value, .. } => Pad { before, value }.into(),
+        Operation::Upsample { factor_h, factor_w } => {
+            let (factor_h, factor_w) = (factor_h as u32, factor_w as u32);
+            Upsample { factor_h, factor_w }.into()
+        }
+        Operation::Transpose { order } => Transpose { order }.into(),
         // In place, a reshape to the shape it has costs nothing.
-        Operation::Identity => OperatorSpec::Reshape { output },
+        Operation::Reshape { .. } | Operation::Identity => Reshape.into(),
+        Operation::Quantize(_) => Quantize.into(),
+        Operation::Dequantize(_) => Dequantize.into(),
+        Operation::Int8 { operation, .. } => operator_i8(operation),
+    }
+}
+
+/// The runtime's operator for an operation on 8-bit numbers.
+fn operator_i8(operation: Int8Operation) -> Operator<Owned> {
+    match operation {
+        Int8Operation::Conv2d {
+            params,
+            layer,
+            bounds: (low, high),
+        } => QuantizedConv2d {
+            window: *params.window(),
+            groups: params.groups() as u32,
+            low,
+            high,
+            layer,
+        }
+        .into(),
+        Int8Operation::Linear {
+            layer,
+            bounds: (low, high),
+            ..
+        } => QuantizedLinear { low, high, layer }.into(),
+        Int8Operation::AvgPool2d(params) => average(&params).into(),
+        Int8Operation::Add {
+            bounds: (low, high),
+        } => QuantizedAdd { low, high }.into(),
+        Int8Operation::Softmax => Softmax.into(),
+        Int8Operation::Requantize {
+            bounds: (low, high),
+        } => Requantize { low, high }.into(),
+    }
+}
+
+fn average(params: &Pool2d) -> AvgPool2d {
+    AvgPool2d {
+        window: *params.window(),
+        rounding: params.rounding(),
+        count_padding: params.count_padding(),
     }
 }

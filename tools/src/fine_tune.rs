@@ -34,7 +34,7 @@ impl Features {
 }
 
 /// Hands over the sample at `index`: its features where they are known.
-pub(crate) fn set_sample_or_features<const OPS: u64, K: Kernels, O: Optimizer>(
+pub(crate) fn set_sample_or_features<const OPS: u128, K: Kernels, O: Optimizer>(
     tuner: &mut FineTuner<'_, OPS, K, O>,
     data: &Dataset,
     features: Option<&Features>,
@@ -90,7 +90,7 @@ pub struct Epoch {
 ///
 /// # Errors
 /// [`FineTuneRunError`] if the pictures do not fit, or the loss is not finite.
-pub fn fine_tune<const OPS: u64, K: Kernels, O: Optimizer>(
+pub fn fine_tune<const OPS: u128, K: Kernels, O: Optimizer>(
     tuner: &mut FineTuner<'_, OPS, K, O>,
     data: &Dataset,
     features: Option<&Features>,

@@ -2,7 +2,8 @@
 //! of another kind.
 
 use kinglet::Model;
-use kinglet::model::schema::bits;
+use kinglet::operator::Operator;
+use kinglet_kernels::Unary;
 use serde::Serialize;
 
 use crate::evaluate::least_probability;
@@ -56,13 +57,19 @@ impl Meaning {
     }
 }
 
+/// Whether an operator only stores numbers in another way.
+pub(crate) fn stores(operator: &Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Quantize(_) | Operator::Dequantize(_) | Operator::Reshape(_)
+    )
+}
+
 /// Whether the last function of the model, behind which numbers are only stored in another way, is a sigmoid.
 fn ends_in_sigmoid(model: &Model<'_>) -> bool {
-    const STORED: u64 =
-        bits::QUANTIZE_I8 | bits::DEQUANTIZE_I8 | bits::RESHAPE_I8 | bits::RESHAPE_F32;
-    let operators = model.nodes().iter().map(|node| node.operator.bit());
-    let last = operators.filter(|operator| operator & STORED == 0).last();
-    last == Some(bits::SIGMOID_F32)
+    let operators = model.nodes().iter().map(|node| node.operator);
+    let last = operators.filter(|operator| !stores(operator)).last();
+    last == Some(Unary::Sigmoid.into())
 }
 
 fn softmax(logits: &[f32]) -> Vec<f32> {
@@ -75,7 +82,7 @@ fn softmax(logits: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use kinglet_kernels::{Shape, Unary};
+    use kinglet_kernels::Shape;
 
     use super::*;
     use crate::export::{ExportSettings, export};

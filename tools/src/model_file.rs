@@ -96,7 +96,7 @@ mod tests {
             let mut memory = SessionMemory::new(&model, &detect(), 1);
             let mut session = memory.session(&model, detect()).unwrap();
             session.set_image_u8(pixels).unwrap();
-            session.run().to_vec()
+            session.run().to_f32().into_owned()
         };
         let pixels: Vec<u8> = (0..16).map(|i| i * 15).collect();
         let expected = run(&pixels);

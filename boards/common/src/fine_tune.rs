@@ -1,10 +1,9 @@
 //! The second program of a board: the last layers learn from the training samples.
 
 use kinglet::kernels::Kernels;
-use kinglet::{ArenaMut, FineTuner, Model, Optimizer, Session, Sgd};
+use kinglet::{ArenaMut, FineTuner, Model, Optimizer, Session, Sgd, Values};
 
 use crate::digest;
-use crate::infer::largest;
 use crate::{Board, Failure, Samples};
 
 /// The memory of [`fine_tune`].
@@ -27,7 +26,7 @@ pub struct Memory<'a> {
 ///
 /// # Errors
 /// [`Failure`] if model and samples do not fit, or a step was refused.
-pub fn fine_tune<'a, const OPS: u64, K: Kernels>(
+pub fn fine_tune<'a, const OPS: u128, K: Kernels>(
     board: &mut impl Board,
     file: &'a [u8],
     samples: &Samples<'_>,
@@ -85,14 +84,14 @@ pub fn fine_tune<'a, const OPS: u64, K: Kernels>(
 }
 
 /// How many evaluation samples the tuner classifies rightly, as `N of M`.
-fn evaluate<const OPS: u64, K: Kernels, O: Optimizer>(
+fn evaluate<const OPS: u128, K: Kernels, O: Optimizer>(
     tuner: &mut FineTuner<'_, OPS, K, O>,
     samples: &Samples<'_>,
 ) -> Result<Score, Failure> {
     let mut score = Score { right: 0, total: 0 };
     for sample in samples.evaluation() {
         tuner.set_image_u8(sample.pixels)?;
-        score.right += u32::from(largest(tuner.run()) == sample.class);
+        score.right += u32::from(Values::F32(tuner.run()).argmax() == Some(sample.class));
         score.total += 1;
     }
     Ok(score)

@@ -18,7 +18,7 @@ const SHOWN: usize = 4;
 ///
 /// # Errors
 /// [`Failure`] if the model or the samples do not fit.
-pub fn infer<'a, const OPS: u64, K: Kernels>(
+pub fn infer<'a, const OPS: u128, K: Kernels>(
     board: &mut impl Board,
     file: &'a [u8],
     samples: &Samples<'_>,
@@ -46,8 +46,8 @@ pub fn infer<'a, const OPS: u64, K: Kernels>(
         if index == 0 {
             run = board.instructions();
         }
-        digest.add(output);
-        let class = largest(output);
+        output.iter().for_each(|value| digest.add(&[value]));
+        let class = output.argmax().unwrap_or(0);
         total += 1;
         right += u32::from(class == sample.class);
         if index < SHOWN {
@@ -66,27 +66,4 @@ pub fn infer<'a, const OPS: u64, K: Kernels>(
     board.measured("instructions.load", load);
     board.measured("instructions.run", run);
     Ok(())
-}
-
-/// The index of the largest value; the first of equals.
-pub(crate) fn largest(values: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, value) in values.iter().enumerate() {
-        if *value > best.1 {
-            best = (index, *value);
-        }
-    }
-    best.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::largest;
-
-    #[test]
-    fn the_first_of_equals_wins() {
-        assert_eq!(largest(&[1.0, 3.0, 3.0, 2.0]), 1);
-        assert_eq!(largest(&[-5.0, -4.0]), 1);
-        assert_eq!(largest(&[]), 0);
-    }
 }

@@ -5,7 +5,6 @@ use super::ParamsError;
 /// What is applied to each output of a convolution or linear layer on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Activation {
     /// Nothing.
     #[default]

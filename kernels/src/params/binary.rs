@@ -7,7 +7,6 @@ use crate::Shape;
 /// A function of an element `x` and the operand `o` at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BinaryFunction {
     /// `x + o`.
     Add,

@@ -1,5 +1,6 @@
 //! Convolution.
 
+use super::window::check_elements;
 use super::{Activation, MAX_EXTENT, ParamsError, Rounding, Window};
 use crate::Shape;
 
@@ -23,7 +24,8 @@ impl Conv2d {
     /// A convolution of `input` to `out_channels`.
     ///
     /// # Errors
-    /// [`ParamsError`] if the window does not fit or `groups` does not divide both channel counts.
+    /// [`ParamsError`] if the window does not fit, `groups` does not divide both channel counts, or a sample has more than
+    /// [`MAX_ELEMENTS`](super::MAX_ELEMENTS).
     pub const fn new(
         input: Shape,
         out_channels: usize,
@@ -48,9 +50,13 @@ impl Conv2d {
             Ok(size) => size,
             Err(e) => return Err(e),
         };
+        let output = Shape::new(height, width, out_channels);
+        if let Err(error) = check_elements(input, &window, output) {
+            return Err(error);
+        }
         Ok(Self {
             input,
-            output: Shape::new(height, width, out_channels),
+            output,
             window,
             groups,
             activation,

@@ -9,7 +9,7 @@ use crate::Shape;
 pub enum ParamsError {
     /// An extent, kernel, stride, dilation, channel or group count is 0.
     Zero,
-    /// A number is above what it may be: [`MAX_EXTENT`](super::MAX_EXTENT),
+    /// A number is above what it may be: [`MAX_EXTENT`](super::MAX_EXTENT), [`MAX_ELEMENTS`](super::MAX_ELEMENTS),
     /// [`Linear::MAX_FEATURES`](super::Linear::MAX_FEATURES) or [`Concat::MAX_INPUTS`](super::Concat::MAX_INPUTS).
     TooLarge {
         /// The number.

@@ -33,5 +33,9 @@ pub use window::{Padding, Rounding, Window};
 /// of them within 32 bits, so that the formulas below cannot overflow on a microcontroller.
 pub const MAX_EXTENT: usize = 1 << 15;
 
+/// Most elements of one sample of a tensor, padding included: where an element lies, as a product of extents, is a
+/// number of 32 bits.
+pub const MAX_ELEMENTS: usize = 1 << 28;
+
 #[cfg(test)]
 mod tests;

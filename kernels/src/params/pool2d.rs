@@ -1,5 +1,6 @@
 //! Pools.
 
+use super::window::check_elements;
 use super::{MAX_EXTENT, ParamsError, Rounding, Window};
 use crate::Shape;
 
@@ -19,7 +20,6 @@ pub struct Pool2d {
 /// Whether an average divides by the padded positions too (`count_include_pad`). A maximum ignores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum CountPadding {
     /// Divide by all positions within the padded input: PyTorch's default. What hangs over the padding
     /// in [`Rounding::Ceil`] is not counted.
@@ -33,8 +33,8 @@ impl Pool2d {
     /// A pool over `input`.
     ///
     /// # Errors
-    /// [`ParamsError`] if the window does not fit, or if the padding exceeds half of the window: then
-    /// some output would see padding alone.
+    /// [`ParamsError`] if the window does not fit, if the padding exceeds half of the window: then some output would see
+    /// padding alone; or if a sample has more than [`MAX_ELEMENTS`](super::MAX_ELEMENTS).
     pub const fn new(
         input: Shape,
         window: Window,
@@ -59,9 +59,13 @@ impl Pool2d {
             Ok(size) => size,
             Err(e) => return Err(e),
         };
+        let output = Shape::new(height, width, input.channels);
+        if let Err(error) = check_elements(input, &window, output) {
+            return Err(error);
+        }
         Ok(Self {
             input,
-            output: Shape::new(height, width, input.channels),
+            output,
             window,
             rounding,
             count_padding,

@@ -217,3 +217,43 @@ fn only_functions_whose_output_tells_the_derivative_have_a_way_back() {
     assert!(!Unary::LeakyRelu { slope: f32::NAN }.has_backward());
     assert!(Unary::Tanh.has_backward() && !Unary::HardSwish.has_backward());
 }
+
+/// An index is a product of extents: on a machine of 32 bits none of them may overflow.
+#[test]
+fn samples_of_more_elements_than_32_bits_can_point_at_are_refused() {
+    let large = Shape::new(1 << 15, 1 << 15, 1 << 15);
+    let window = Window::new(1, 1).with_stride(1 << 15, 1 << 15);
+    let found = large.len();
+    let limit = MAX_ELEMENTS;
+    let refused = Err(ParamsError::TooLarge { found, limit });
+    let conv = Conv2d::new(large, 1, window, 1, Activation::Identity);
+    assert_eq!(conv.map(|_| ()), refused);
+    let pool = Pool2d::new(large, window, Rounding::Floor, CountPadding::Include);
+    assert_eq!(pool.map(|_| ()), refused);
+    // Small, but not with its padding.
+    let around = Padding::symmetric(1 << 14, 1 << 14);
+    let padded = Window::new(1, 1)
+        .with_stride(1 << 14, 1 << 14)
+        .with_padding(around);
+    let conv = Conv2d::new(Shape::new(1, 1, 8), 1, padded, 1, Activation::Identity);
+    assert!(
+        matches!(conv, Err(ParamsError::TooLarge { .. })),
+        "{conv:?}"
+    );
+}
+
+/// Steps that are never taken are no reason to refuse.
+#[test]
+fn a_stride_may_be_longer_than_the_input() {
+    let window = Window::new(1, 1)
+        .with_stride(1 << 15, 1 << 15)
+        .with_dilation(1 << 15, 1 << 15);
+    let conv = Conv2d::new(
+        Shape::new(3, 3, 1 << 15),
+        2,
+        window,
+        1,
+        Activation::Identity,
+    );
+    assert_eq!(conv.map(|conv| conv.output()), Ok(Shape::new(1, 1, 2)));
+}

@@ -1,11 +1,11 @@
 //! A window that slides over an input, and the formula of the output size.
 
-use super::{MAX_EXTENT, ParamsError};
+use super::{MAX_ELEMENTS, MAX_EXTENT, ParamsError};
+use crate::Shape;
 
 /// Zeros (for a convolution), nothing at all (for a pool) around the input, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Padding {
     /// Rows above.
     pub top: usize,
@@ -37,7 +37,6 @@ impl Padding {
 /// Which way a pool rounds the number of windows that fit (`ceil_mode` of PyTorch and ONNX).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rounding {
     /// Windows that do not fit whole are dropped.
     #[default]
@@ -49,7 +48,6 @@ pub enum Rounding {
 /// A sliding window: extent, step, spread and the padding it slides over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Window {
     /// Rows of the window.
     pub kernel_h: usize,
@@ -141,6 +139,21 @@ impl Window {
             (Err(e), _) | (_, Err(e)) => Err(e),
         }
     }
+}
+
+/// Refuses an input whose padded sample, or an output whose sample, has more than [`MAX_ELEMENTS`].
+pub(super) const fn check_elements(
+    input: Shape,
+    window: &Window,
+    output: Shape,
+) -> Result<(), ParamsError> {
+    let p = &window.padding;
+    let padded = Shape::new(
+        input.height.saturating_add(p.top).saturating_add(p.bottom),
+        input.width.saturating_add(p.left).saturating_add(p.right),
+        input.channels,
+    );
+    ParamsError::within(&[padded.len(), output.len()], MAX_ELEMENTS)
 }
 
 const fn axis_output(

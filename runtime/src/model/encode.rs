@@ -4,18 +4,21 @@
 use std::string::String;
 use std::vec::Vec;
 
-use kinglet_kernels::Shape;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::parameters::Weights;
+use super::check::Totals;
 use super::schema::{
-    DType, FORMAT_VERSION, File, Graph, MAGIC, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node,
-    Operator, PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
+    FORMAT_VERSION, File, Graph, Input, MAGIC, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node, Output,
+    PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
 };
-use super::spec::GraphSpec;
+use super::spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
 use super::{CRC, LoadError, Model, ModelId};
+use crate::operator::{
+    Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, resolve,
+};
 use crate::plan::{Plan, lifetimes, solve};
-use crate::record::{Inputs, Record, resolve};
+use crate::record::Inputs;
 
 /// Why a graph could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,16 @@ pub enum EncodeError {
     Input {
         /// The node's number.
         node: usize,
+    },
+    /// An output of the model is a tensor that there is not.
+    Output {
+        /// Its position among the outputs.
+        output: usize,
+    },
+    /// A class name contains a line feed, which would end it.
+    Label {
+        /// Its number.
+        label: usize,
     },
     /// A parameter has another number of elements than its operator needs.
     Parameters {
@@ -47,7 +60,7 @@ pub enum EncodeError {
 
 impl EncodeError {
     /// A number of bytes as the file has it.
-    pub(super) fn word(found: usize) -> Result<u32, Self> {
+    fn word(found: usize) -> Result<u32, Self> {
         u32::try_from(found).map_err(|_| Self::TooLarge { found })
     }
 }
@@ -59,6 +72,8 @@ impl core::fmt::Display for EncodeError {
                 f,
                 "node {node} reads a tensor that is not there yet, or none, or more than {MAX_INPUTS}"
             ),
+            Self::Output { output } => write!(f, "output {output} is a tensor that there is not"),
+            Self::Label { label } => write!(f, "the name of class {label} contains a line feed"),
             Self::Parameters {
                 node,
                 expected,
@@ -90,53 +105,7 @@ impl From<LoadError> for EncodeError {
 /// # Errors
 /// [`EncodeError`] if the graph is not one that a runtime would load.
 pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
-    // What no reader would take is refused before the plan is solved, whose time grows with it.
-    let found = spec.nodes.len().saturating_add(1);
-    if found > MAX_TENSORS {
-        return Err(LoadError::TensorCount { found }.into());
-    }
-    let mut weights = Weights::default();
-    let mut tensors = std::vec![new_tensor(spec.input, DType::F32, 0)];
-    let mut nodes = Vec::new();
-    for (index, node) in spec.nodes.iter().enumerate() {
-        let refused = EncodeError::Input { node: index };
-        let mut inputs = Inputs::new();
-        let mut numbers = heapless::Vec::new();
-        for read in &node.inputs {
-            let tensor = tensors.get_mut(*read).ok_or(refused)?;
-            tensor.last_use = narrow(index)?;
-            inputs.push(*tensor).map_err(|_| refused)?;
-            numbers.push(narrow(*read)?).map_err(|_| refused)?;
-        }
-        let (operator, output, dtype) = weights.write(index, &node.operator, &inputs)?;
-        nodes.push(Node {
-            operator,
-            inputs: numbers,
-        });
-        tensors.push(new_tensor(output, dtype, narrow(index)?));
-    }
-
-    if let Some(tensor) = tensors.iter().position(|t| t.shape.len() > MAX_ELEMENTS) {
-        return Err(LoadError::Tensor { tensor }.into());
-    }
-    exchange_operands(&mut nodes, &tensors);
-    let plan = solve(&lifetimes(&tensors, &nodes));
-    for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
-        tensor.offset = EncodeError::word(*offset)?;
-    }
-    let labels: Vec<&str> = spec.labels.iter().map(String::as_str).collect();
-    let graph = Graph {
-        name: &spec.name,
-        tensors,
-        nodes,
-        mean: spec.mean.clone(),
-        std: spec.std.clone(),
-        labels,
-        trainable_nodes: narrow(spec.trainable_nodes)?,
-        extensions: Vec::new(),
-    };
-    let file = assemble(&graph, &weights.bytes, None)?;
-    Ok((file, plan))
+    write(spec, None)
 }
 
 /// Writes `model` again with other parameters in its trainable suffix, as a fine-tuned model whose parent
@@ -145,8 +114,9 @@ pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
 /// # Errors
 /// [`EncodeError::Parameters`] if `head` has another length.
 pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError> {
+    let mut spec = GraphSpec::of(model)?;
+    let first = spec.nodes.len() - spec.trainable_nodes;
     let expected = model.sizes().trainable_parameters;
-    let first = model.nodes().len() - model.trainable_nodes();
     if head.len() != expected {
         return Err(EncodeError::Parameters {
             node: first,
@@ -154,73 +124,231 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             found: head.len(),
         });
     }
-    // Words that hold 8-bit numbers are no floats, so they stay bytes.
-    let mut weights: Vec<u8> = bytemuck::cast_slice(model.weights()).to_vec();
-    let tensors: Vec<Tensor> = model.tensors().iter().collect();
-    let mut head = head;
-    for (index, node) in model.nodes().iter().enumerate().skip(first) {
-        if let Operator::LinearF32 {
-            weights: offset,
-            bias,
-            ..
-        } = node.operator
-        {
-            let input = tensors[usize::from(node.inputs[0])].shape.len();
-            let outputs = tensors[index + 1].shape.len();
-            let mut write = |offset: u32, len: usize| {
-                let (part, rest) = head.split_at(len);
-                let bytes: &[u8] = bytemuck::cast_slice(part);
-                weights[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-                head = rest;
-            };
-            write(offset, input * outputs);
-            if let Some(offset) = bias {
-                write(offset, outputs);
+    let mut head = head.iter();
+    for node in &mut spec.nodes[first..] {
+        if let Operator::Linear(linear) = &mut node.operator {
+            let bias = linear.layer.bias.iter_mut().flatten();
+            let parameters = linear.layer.weights.iter_mut().chain(bias);
+            parameters.zip(&mut head).for_each(|(to, from)| *to = *from);
+        }
+    }
+    Ok(write(&spec, Some(model.id()))?.0)
+}
+
+impl GraphSpec {
+    /// The graph of a model, to be written again.
+    ///
+    /// # Errors
+    /// None that a loaded model could cause.
+    pub fn of(model: &Model<'_>) -> Result<Self, EncodeError> {
+        let tensors: Vec<Tensor> = model.tensors().iter().collect();
+        let of = |tensor: &Tensor| TensorSpec {
+            shape: tensor.shape,
+            dtype: tensor.dtype,
+        };
+        let inputs = model.inputs().iter().zip(&tensors).map(|(input, tensor)| {
+            let normalization = super::Normalization::new(input.normalization);
+            InputSpec {
+                name: input.name.into(),
+                tensor: of(tensor),
+                source: input.source,
+                mean: normalization.mean().collect(),
+                std: normalization.std().collect(),
             }
+        });
+        let outputs = model.outputs().iter().map(|output| OutputSpec {
+            name: output.name.into(),
+            tensor: usize::from(output.tensor),
+            source: output.source,
+            labels: super::Labels::new(output.labels)
+                .iter()
+                .map(String::from)
+                .collect(),
+        });
+        let words = model.weights();
+        let nodes = model.graph().nodes_with_outputs().enumerate();
+        let nodes = nodes.map(|(index, (node, output))| {
+            let numbers = node.inputs.iter().map(|number| usize::from(*number));
+            let numbers: Vec<usize> = numbers.collect();
+            let inputs: Vec<Tensor> = numbers.iter().map(|number| tensors[*number]).collect();
+            let site = Site::new(index, &inputs, &output, words.len())?;
+            let (operation, _) = resolve::<{ bits::ALL }>(&node.operator, &site)?;
+            let mut fetch = Fetch {
+                node: index,
+                lens: operation.lens().into_iter().flatten(),
+                words,
+            };
+            Ok(NodeSpec {
+                operator: node.operator.map(&mut fetch)?,
+                inputs: numbers,
+                output: of(&output),
+            })
+        });
+        Ok(Self {
+            name: model.name().into(),
+            inputs: inputs.collect(),
+            nodes: nodes.collect::<Result<_, LoadError>>()?,
+            outputs: outputs.collect(),
+            trainable_nodes: model.trainable_nodes(),
+        })
+    }
+}
+
+/// Takes parameters out of a file: of each operator in the order of their declaration.
+struct Fetch<'w, L> {
+    node: usize,
+    lens: L,
+    words: &'w [f32],
+}
+
+impl<L: Iterator<Item = usize>> Convert<InFile, Owned> for Fetch<'_, L> {
+    type Error = LoadError;
+
+    fn convert<T: Parameter>(&mut self, from: &Offset<T>) -> Result<Vec<T>, LoadError> {
+        let len = self.lens.next().unwrap_or(0);
+        let span = from.span(self.node, len, self.words.len())?;
+        Ok(span.of(self.words).to_vec())
+    }
+}
+
+/// Puts parameters one after the other into the weights, each at a multiple of [`TENSOR_ALIGN`], and counts those of
+/// a node. The last are never 8-bit weights, which scales follow: they end with a whole word.
+#[derive(Default)]
+struct Store {
+    bytes: Vec<u8>,
+    lens: Vec<usize>,
+}
+
+impl Convert<Owned, InFile> for Store {
+    type Error = EncodeError;
+
+    fn convert<T: Parameter>(&mut self, from: &Vec<T>) -> Result<Offset<T>, EncodeError> {
+        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
+        self.bytes.resize(start, 0);
+        // As they lie in memory: this crate is for little-endian machines.
+        self.bytes.extend_from_slice(bytemuck::cast_slice(from));
+        self.lens.push(from.len());
+        Ok(Offset::new(EncodeError::word(start)?))
+    }
+}
+
+fn write(spec: &GraphSpec, parent: Option<ModelId>) -> Result<(Vec<u8>, Plan), EncodeError> {
+    // What no reader would take is refused before the plan is solved, whose time grows with it.
+    let found = spec.inputs.len().saturating_add(spec.nodes.len());
+    if found > MAX_TENSORS {
+        return Err(LoadError::TensorCount { found }.into());
+    }
+    let mut tensors = tensors_of(spec)?;
+    if let Some(tensor) = tensors.iter().position(|t| t.shape.len() > MAX_ELEMENTS) {
+        return Err(LoadError::Tensor { tensor }.into());
+    }
+    let reads: Vec<Vec<usize>> = (0..spec.nodes.len())
+        .map(|index| reads_of(spec, index, &tensors))
+        .collect();
+    let mut store = Store::default();
+    let mut nodes = Vec::with_capacity(spec.nodes.len());
+    let mut totals = Totals::default();
+    let suffix = spec.nodes.len().saturating_sub(spec.trainable_nodes);
+    for (index, (node, reads)) in spec.nodes.iter().zip(&reads).enumerate() {
+        let refused = EncodeError::Input { node: index };
+        let mut inputs = Inputs::new();
+        let mut numbers = heapless::Vec::new();
+        for read in reads {
+            inputs.push(tensors[*read]).map_err(|_| refused)?;
+            numbers.push(narrow(*read)?).map_err(|_| refused)?;
+        }
+        let output = tensors[spec.inputs.len() + index];
+        store.lens.clear();
+        let operator = node.operator.map(&mut store)?;
+        let site = Site::new(index, &inputs, &output, usize::MAX / 4)?;
+        let (operation, shape) = resolve::<{ bits::ALL }>(&operator, &site)?;
+        if shape != output.shape {
+            return Err(LoadError::Shape { node: index }.into());
+        }
+        check_lens(index, &operation, &store.lens)?;
+        totals.add(&operation, &output, index >= suffix);
+        nodes.push(Node {
+            operator,
+            inputs: numbers,
+        });
+    }
+    let outputs: Vec<usize> = spec.outputs.iter().map(|output| output.tensor).collect();
+    let plan = solve(&lifetimes(spec.inputs.len(), &tensors, &nodes, &outputs));
+    for (tensor, offset) in tensors.iter_mut().zip(&plan.offsets) {
+        tensor.offset = EncodeError::word(*offset)?;
+    }
+    let id = id_of(spec, &reads)?;
+    let file = assemble(spec, tensors, nodes, &store.bytes, &totals, (id, parent))?;
+    Ok((file, plan))
+}
+
+/// The tensors of a graph, with their last uses.
+fn tensors_of(spec: &GraphSpec) -> Result<Vec<Tensor>, EncodeError> {
+    let (inputs, last) = (spec.inputs.len(), spec.nodes.len().saturating_sub(1));
+    let written = spec.nodes.iter().map(|node| node.output);
+    let first_uses = (0..inputs).map(|_| 0).chain(0..spec.nodes.len());
+    let all = spec.inputs.iter().map(|input| input.tensor).chain(written);
+    let mut tensors = Vec::with_capacity(inputs + spec.nodes.len());
+    for (TensorSpec { shape, dtype }, first_use) in all.zip(first_uses) {
+        tensors.push(Tensor {
+            shape,
+            dtype,
+            offset: 0,
+            last_use: narrow(first_use)?,
+        });
+    }
+    for (index, node) in spec.nodes.iter().enumerate() {
+        if !(1..=MAX_INPUTS).contains(&node.inputs.len()) {
+            return Err(EncodeError::Input { node: index });
+        }
+        for read in &node.inputs {
+            let earlier = tensors.get_mut(..inputs + index);
+            let tensor = earlier.and_then(|earlier| earlier.get_mut(*read));
+            let tensor = tensor.ok_or(EncodeError::Input { node: index })?;
+            tensor.last_use = tensor.last_use.max(narrow(index)?);
         }
     }
-    let graph = Graph {
-        name: model.name(),
-        tensors,
-        nodes: model.nodes().iter().collect(),
-        mean: model.mean().iter().collect(),
-        std: model.std().iter().collect(),
-        labels: model.labels().iter().collect(),
-        trainable_nodes: narrow(model.trainable_nodes())?,
-        extensions: model.extensions().iter().collect(),
+    for (index, output) in spec.outputs.iter().enumerate() {
+        let tensor = tensors.get_mut(output.tensor);
+        tensor
+            .ok_or(EncodeError::Output { output: index })?
+            .last_use = narrow(last)?;
+    }
+    Ok(tensors)
+}
+
+/// The tensors that node number `index` reads: first what a function of two tensors may write over, where it is the
+/// same either way round.
+fn reads_of(spec: &GraphSpec, index: usize, tensors: &[Tensor]) -> Vec<usize> {
+    let node = &spec.nodes[index];
+    let commutes = match &node.operator {
+        Operator::Binary(binary) => binary.function.commutes(),
+        Operator::QuantizedAdd(_) => true,
+        _ => false,
     };
-    assemble(&graph, &weights, Some(model.id()))
-}
-
-/// Puts first what a function of two tensors may write over, where it is the same either way round.
-fn exchange_operands(nodes: &mut [Node], tensors: &[Tensor]) {
-    for (index, node) in nodes.iter_mut().enumerate() {
-        let commutes = match node.operator {
-            Operator::BinaryF32 { function, .. } => function.commutes(),
-            Operator::AddI8 { .. } => true,
-            _ => continue,
-        };
-        let [first, second] = node.inputs.as_mut_slice() else {
-            continue;
-        };
-        let (x, o) = (
-            &tensors[usize::from(*first)],
-            &tensors[usize::from(*second)],
-        );
-        let dies_here = |tensor: &Tensor| usize::from(tensor.last_use) == index;
-        if commutes && x.shape == o.shape && !dies_here(x) && dies_here(o) {
-            core::mem::swap(first, second);
+    let dies_here = |tensor: &Tensor| usize::from(tensor.last_use) == index;
+    if let (true, [first, second]) = (commutes, node.inputs.as_slice()) {
+        let (x, o) = (&tensors[*first], &tensors[*second]);
+        if x.shape == o.shape && !dies_here(x) && dies_here(o) {
+            return std::vec![*second, *first];
         }
     }
+    node.inputs.clone()
 }
 
-fn new_tensor(shape: Shape, dtype: DType, last_use: u16) -> Tensor {
-    Tensor {
-        shape,
-        dtype,
-        offset: 0,
-        last_use,
+/// `Ok` if a node has as many parameters of each kind as it needs.
+fn check_lens(node: usize, operation: &Operation, given: &[usize]) -> Result<(), EncodeError> {
+    let needed = operation.lens().into_iter().flatten();
+    for (expected, found) in needed.zip(given.iter().copied()) {
+        if expected != found {
+            return Err(EncodeError::Parameters {
+                node,
+                expected,
+                found,
+            });
+        }
     }
+    Ok(())
 }
 
 fn narrow(number: usize) -> Result<u16, EncodeError> {
@@ -228,47 +356,115 @@ fn narrow(number: usize) -> Result<u16, EncodeError> {
         .map_err(|_| EncodeError::Refused(LoadError::TensorCount { found: number }))
 }
 
-/// Puts graph and weights together, computes the prefix, and loads the result.
-fn assemble(
-    graph: &Graph<'_>,
-    weights: &[u8],
-    parent: Option<ModelId>,
-) -> Result<Vec<u8>, EncodeError> {
-    let malformed = |_| EncodeError::Refused(LoadError::Malformed);
-    let graph_bytes = postcard::to_stdvec(graph).map_err(malformed)?;
-    let digest = Sha256::new()
-        .chain_update(&graph_bytes)
-        .chain_update(weights)
-        .finalize();
+fn malformed(_: postcard::Error) -> EncodeError {
+    EncodeError::Refused(LoadError::Malformed)
+}
+
+/// What a model computes, whatever it is called and wherever its tensors and parameters lie.
+#[derive(Serialize)]
+struct Computed<'s> {
+    inputs: Vec<(Tensor, &'s [f32], &'s [f32])>,
+    nodes: Vec<(&'s Operator<Owned>, &'s [usize], Tensor)>,
+    outputs: Vec<usize>,
+}
+
+/// The id of a model whose nodes read `reads`.
+fn id_of(spec: &GraphSpec, reads: &[Vec<usize>]) -> Result<ModelId, EncodeError> {
+    let anywhere = |TensorSpec { shape, dtype }| Tensor {
+        shape,
+        dtype,
+        offset: 0,
+        last_use: 0,
+    };
+    let inputs = spec.inputs.iter();
+    let inputs = inputs.map(|i| (anywhere(i.tensor), i.mean.as_slice(), i.std.as_slice()));
+    let nodes = spec.nodes.iter().zip(reads);
+    let nodes = nodes.map(|(n, reads)| (&n.operator, reads.as_slice(), anywhere(n.output)));
+    let computed = Computed {
+        inputs: inputs.collect(),
+        nodes: nodes.collect(),
+        outputs: spec.outputs.iter().map(|output| output.tensor).collect(),
+    };
+    let digest = Sha256::digest(postcard::to_stdvec(&computed).map_err(malformed)?);
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
+    Ok(ModelId(id))
+}
 
-    let padding = padding_for(graph_bytes.len(), weights.len());
-    let padding_bytes = std::vec![0; padding];
-    let body =
-        postcard::to_stdvec(&(graph, padding_bytes.as_slice(), weights)).map_err(malformed)?;
+/// Puts graph and weights together, computes the prefix, and loads the result.
+fn assemble(
+    spec: &GraphSpec,
+    tensors: Vec<Tensor>,
+    nodes: Vec<Node>,
+    weights: &[u8],
+    totals: &Totals,
+    (id, parent): (ModelId, Option<ModelId>),
+) -> Result<Vec<u8>, EncodeError> {
+    let ends = tensors.iter().map(|t| t.offset as usize + t.bytes());
+    let activation_bytes = ends.max().unwrap_or(0).next_multiple_of(TENSOR_ALIGN);
+    let len_of = |number: Option<usize>| {
+        let tensor = number.and_then(|number| tensors.get(number));
+        tensor.map_or(0, |tensor| tensor.shape.len())
+    };
+    let (input_len, output_len) = (
+        len_of(Some(0)),
+        len_of(spec.outputs.first().map(|output| output.tensor)),
+    );
+    if spec.inputs.iter().any(|i| i.mean.len() != i.std.len()) {
+        return Err(LoadError::Normalization.into());
+    }
+    let normalizations: Vec<Vec<u8>> = spec.inputs.iter().map(normalization).collect();
+    let inputs = spec.inputs.iter().zip(&normalizations);
+    let labels = spec.outputs.iter().map(labels);
+    let labels = labels.collect::<Result<Vec<String>, EncodeError>>()?;
+    let mut outputs = Vec::with_capacity(spec.outputs.len());
+    for (output, labels) in spec.outputs.iter().zip(&labels) {
+        outputs.push(Output {
+            name: &output.name,
+            tensor: narrow(output.tensor)?,
+            source: output.source.clone(),
+            labels,
+        });
+    }
+    let graph = Graph {
+        name: &spec.name,
+        tensors,
+        nodes,
+        inputs: inputs
+            .map(|(input, normalization)| Input {
+                name: &input.name,
+                source: input.source.clone(),
+                normalization,
+            })
+            .collect(),
+        outputs,
+        trainable_nodes: narrow(spec.trainable_nodes)?,
+        extensions: Vec::new(),
+    };
+    let graph_len = postcard::to_stdvec(&graph).map_err(malformed)?.len();
+    let padding = std::vec![0; padding_for(graph_len, weights.len())];
+    let body = postcard::to_stdvec(&(&graph, padding.as_slice(), weights)).map_err(malformed)?;
     let file_len = PREFIX_LEN + body.len();
 
     let word = |number: usize| -> Result<[u8; 4], EncodeError> {
         Ok(EncodeError::word(number)?.to_le_bytes())
     };
-    let totals = Totals::of(graph, weights.len() / 4)?;
     let mut prefix = Prefix {
         magic: MAGIC,
         format_version: FORMAT_VERSION.to_le_bytes(),
-        model_id: id,
+        model_id: id.0,
         parent_id: parent.map_or([0; 16], |parent| parent.0),
         body_crc: CRC.checksum(&body).to_le_bytes(),
         file_len: word(file_len)?,
         weights_offset: word(file_len - weights.len())?,
         weights_len: word(weights.len())?,
-        input_len: word(graph.tensors.first().map_or(0, |t| t.shape.len()))?,
-        output_len: word(graph.tensors.last().map_or(0, |t| t.shape.len()))?,
-        activation_bytes: word(totals.activation_bytes)?,
-        scratch_bytes: word(totals.scratch_bytes)?,
+        input_len: word(input_len)?,
+        output_len: word(output_len)?,
+        activation_bytes: word(activation_bytes)?,
+        sum_terms: word(totals.terms)?,
         records: word(graph.nodes.len())?,
-        trainable_parameters: word(totals.trainable_parameters)?,
-        suffix_values: word(totals.suffix_values)?,
+        trainable_parameters: word(totals.parameters)?,
+        suffix_values: word(totals.values)?,
         operators: totals.operators.to_le_bytes(),
         prefix_crc: [0; 4],
     };
@@ -285,6 +481,24 @@ fn assemble(
     Ok(file)
 }
 
+/// Mean and standard deviation as the file has them.
+fn normalization(input: &InputSpec) -> Vec<u8> {
+    let numbers = input.mean.iter().chain(&input.std);
+    numbers.flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Class names as the file has them.
+fn labels(output: &OutputSpec) -> Result<String, EncodeError> {
+    if let Some(label) = output.labels.iter().position(|label| label.contains('\n')) {
+        return Err(EncodeError::Label { label });
+    }
+    Ok(output
+        .labels
+        .iter()
+        .flat_map(|label| [label, "\n"])
+        .collect())
+}
+
 /// Bytes of padding that bring the weights to a multiple of [`WEIGHTS_ALIGN`]: the lengths of both byte
 /// strings are varints before them.
 fn padding_for(graph: usize, weights: usize) -> usize {
@@ -295,48 +509,4 @@ fn padding_for(graph: usize, weights: usize) -> usize {
             offset.is_multiple_of(WEIGHTS_ALIGN)
         })
         .unwrap_or(0)
-}
-
-/// The prefix's numbers that follow from the graph.
-struct Totals {
-    activation_bytes: usize,
-    scratch_bytes: usize,
-    trainable_parameters: usize,
-    suffix_values: usize,
-    operators: u64,
-}
-
-impl Totals {
-    fn of(graph: &Graph<'_>, weights: usize) -> Result<Self, EncodeError> {
-        let mut totals = Self {
-            activation_bytes: 0,
-            scratch_bytes: 0,
-            trainable_parameters: 0,
-            suffix_values: 0,
-            operators: 0,
-        };
-        for tensor in &graph.tensors {
-            let end = tensor.offset as usize + tensor.bytes();
-            totals.activation_bytes = totals
-                .activation_bytes
-                .max(end.next_multiple_of(TENSOR_ALIGN));
-        }
-        let suffix = graph
-            .nodes
-            .len()
-            .saturating_sub(usize::from(graph.trainable_nodes));
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let inputs = node.inputs.iter();
-            let inputs: Vec<Tensor> = inputs.map(|t| graph.tensors[usize::from(*t)]).collect();
-            let output = &graph.tensors[index + 1];
-            let record: Record = resolve::<{ bits::ALL }>(index, node, &inputs, output, weights)?;
-            totals.scratch_bytes = totals.scratch_bytes.max(record.operation.scratch_bytes());
-            totals.operators |= node.operator.bit();
-            if index >= suffix {
-                totals.trainable_parameters += record.operation.parameters();
-                totals.suffix_values += output.shape.len();
-            }
-        }
-        Ok(totals)
-    }
 }

@@ -31,7 +31,7 @@ pub enum LoadError {
     Misaligned,
     /// The body is not a valid postcard message of the schema.
     Malformed,
-    /// More tensors than [`MAX_TENSORS`](super::schema::MAX_TENSORS), or not one more than nodes.
+    /// More tensors than [`MAX_TENSORS`](super::schema::MAX_TENSORS), or not one for each input and node.
     TensorCount {
         /// The number of tensors.
         found: usize,
@@ -95,8 +95,18 @@ pub enum LoadError {
         /// The tensor's number.
         tensor: usize,
     },
-    /// The input or the output of the model is not `F32`.
-    Ends,
+    /// The model has no input or no output, or more than [`MAX_ENDS`](super::schema::MAX_ENDS).
+    Ends {
+        /// How many of them.
+        found: usize,
+    },
+    /// An output of the model is not there when the last node has run, or is not what its trainable suffix writes.
+    Output {
+        /// Its position among the outputs.
+        output: usize,
+    },
+    /// The array that an input or output is in its source has another number of elements, or axes twice.
+    Source,
     /// The element types of a node's tensors, or what their numbers mean, do not fit its operator.
     DType {
         /// The node's number.
@@ -144,7 +154,7 @@ impl core::fmt::Display for LoadError {
             Self::Malformed => write!(f, "the body of the model file is not of the format"),
             Self::TensorCount { found } => write!(
                 f,
-                "{found} tensors: there must be one more than nodes, and at most {}",
+                "{found} tensors: there must be one for each input and node, and at most {}",
                 super::schema::MAX_TENSORS
             ),
             Self::WeightsPlace => write!(f, "the weights are not where the prefix says"),
@@ -191,7 +201,19 @@ impl core::fmt::Display for LoadError {
             Self::Scale { tensor } => {
                 write!(f, "the scale of tensor {tensor} is not finite and positive")
             }
-            Self::Ends => write!(f, "the input and the output of a model must be F32"),
+            Self::Ends { found } => write!(
+                f,
+                "{found} inputs or outputs: a model has at least one of each, and at most {}",
+                super::schema::MAX_ENDS
+            ),
+            Self::Output { output } => write!(
+                f,
+                "output {output} is not there when the model has run, or not what its trainable layers write"
+            ),
+            Self::Source => write!(
+                f,
+                "the array of an input or output in its source does not have the tensor's elements"
+            ),
             Self::DType { node } => write!(
                 f,
                 "the element types of the tensors of node {node} do not fit its operator"

@@ -8,8 +8,6 @@ mod check;
 #[cfg(feature = "std")]
 mod encode;
 mod error;
-#[cfg(feature = "std")]
-mod parameters;
 mod prefix;
 pub mod schema;
 #[cfg(feature = "std")]
@@ -18,17 +16,17 @@ mod view;
 
 pub use error::LoadError;
 pub use prefix::{ModelId, Sizes};
-pub use view::List;
+pub use view::{Labels, List, Normalization, Tensors};
 
 #[cfg(feature = "std")]
 pub use encode::{EncodeError, encode, with_head};
 #[cfg(feature = "std")]
-pub use spec::{GraphSpec, Int8Spec, LayerI8, NodeSpec, OperatorSpec};
+pub use spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;
 pub(crate) use prefix::{CRC, Prefix};
-use schema::{Extension, Node, Tensor, bits};
+use schema::{Extension, Input, Node, Output, Tensor, bits};
 use view::GraphView;
 
 /// Bytes at a multiple of 64, as [`include_model!`](crate::include_model) makes them.
@@ -81,7 +79,7 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// As [`load`](Self::load), and [`LoadError::Operator`] if the graph has another one.
-    pub fn load_with<const OPS: u64>(file: &'a [u8]) -> Result<Self, LoadError> {
+    pub fn load_with<const OPS: u128>(file: &'a [u8]) -> Result<Self, LoadError> {
         let prefix = Prefix::read(file)?;
         if prefix.file_len != file.len() {
             return Err(LoadError::Length {
@@ -124,71 +122,63 @@ impl<'a> Model<'a> {
         Sizes::from_prefix(&self.prefix)
     }
 
-    /// Shape of one input sample.
+    /// Shape of one sample of the first input.
     pub fn input(&self) -> Shape {
-        self.graph.tensor(0).shape
+        let input = self.graph.tensors.get(0);
+        input.map_or(Shape::new(0, 0, 0), |tensor| tensor.shape)
     }
 
-    /// Shape of one output sample.
+    /// Shape of one sample of the first output.
     pub fn output(&self) -> Shape {
-        self.graph
-            .tensor(self.graph.tensors.len().saturating_sub(1))
-            .shape
+        let output = self.output_tensors().next();
+        output.map_or(Shape::new(0, 0, 0), |tensor| tensor.shape)
     }
 
-    /// Class names in the order of the outputs; empty if the file has none.
-    pub fn labels(&self) -> List<'a, &'a str> {
-        self.graph.labels
+    /// The inputs: the first tensors of the model.
+    pub fn inputs(&self) -> List<'a, Input<'a>> {
+        self.graph.inputs
+    }
+
+    /// The outputs.
+    pub fn outputs(&self) -> List<'a, Output<'a>> {
+        self.graph.outputs
+    }
+
+    /// The tensor of each output.
+    pub fn output_tensors(&self) -> impl Iterator<Item = Tensor> + use<'a> {
+        let tensors = self.graph.tensors;
+        let outputs = self.graph.outputs.iter();
+        outputs.filter_map(move |output| tensors.get(usize::from(output.tensor)))
+    }
+
+    /// Class names of the first output; empty if the file has none.
+    pub fn labels(&self) -> Labels<'a> {
+        let output = self.graph.outputs.iter().next();
+        Labels::new(output.map_or("", |output| output.labels))
     }
 
     /// The name of one class.
     pub fn label(&self, class: usize) -> Option<&'a str> {
-        self.graph.labels.iter().nth(class)
+        self.labels().get(class)
     }
 
-    /// Mean of each input channel, for pictures with values from 0 to 1; empty if they are not normalized.
-    pub fn mean(&self) -> List<'a, f32> {
-        self.graph.mean
+    /// How pictures become numbers for the first input.
+    pub fn normalization(&self) -> Normalization<'a> {
+        let input = self.graph.inputs.iter().next();
+        Normalization::new(input.map_or(&[], |input| input.normalization))
     }
 
-    /// Standard deviation of each input channel.
-    pub fn std(&self) -> List<'a, f32> {
-        self.graph.std
-    }
-
-    /// Normalizes pictures as the file says: writes `(pixel / 255 - mean) / std` for each channel to `target`, NHWC, any
-    /// number of whole samples.
+    /// Normalizes pictures as the file says for the first input: writes `(pixel / 255 - mean) / std` for each channel to
+    /// `target`, NHWC, any number of whole samples.
     ///
     /// # Errors
     /// [`InputError`] if the lengths differ.
     pub fn normalize_image_u8(&self, pixels: &[u8], target: &mut [f32]) -> Result<(), InputError> {
-        let (mean, std) = (self.mean(), self.std());
-        if pixels.len() != target.len() {
-            return Err(InputError {
-                expected: target.len(),
-                found: pixels.len(),
-            });
-        }
-        let mut pairs = target.iter_mut().zip(pixels);
-        if mean.is_empty() {
-            pairs.for_each(|(t, pixel)| *t = f32::from(*pixel) / 255.0);
-            return Ok(());
-        }
-        // One round per position: as many pairs as the input has channels. Lengths agree by the check at
-        // load, so the outer loop ends exactly when the pixels do.
-        let mut left = pixels.len();
-        while left > 0 {
-            for ((mean, std), (t, pixel)) in mean.words().iter().zip(std.words()).zip(&mut pairs) {
-                let (mean, std) = (f32::from_le_bytes(*mean), f32::from_le_bytes(*std));
-                *t = (f32::from(*pixel) / 255.0 - mean) / std;
-                left = left.saturating_sub(1);
-            }
-        }
-        Ok(())
+        self.normalization().apply(pixels, target, |x| x)
     }
 
-    /// Tensors: 0 is the input, `n + 1` the output of node `n`.
-    pub fn tensors(&self) -> List<'a, Tensor> {
+    /// Tensors: the inputs, then the output of each node.
+    pub fn tensors(&self) -> Tensors<'a> {
         self.graph.tensors
     }
 
@@ -214,5 +204,9 @@ impl<'a> Model<'a> {
 
     pub(crate) fn prefix(&self) -> &Prefix {
         &self.prefix
+    }
+
+    pub(crate) fn graph(&self) -> &GraphView<'a> {
+        &self.graph
     }
 }

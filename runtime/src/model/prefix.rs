@@ -8,7 +8,7 @@ use crate::train::Optimizer;
 /// CRC-32/ISO-HDLC (the one of zlib and Ethernet).
 pub(crate) const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
-/// What a model is called: 16 bytes of the SHA-256 over its graph and factory weights.
+/// What a model is called: 16 bytes of the SHA-256 over what it computes, its factory weights included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ModelId(pub [u8; 16]);
@@ -31,11 +31,11 @@ pub(crate) struct Prefix {
     pub(crate) input_len: usize,
     pub(crate) output_len: usize,
     pub(crate) activation_bytes: usize,
-    pub(crate) scratch_bytes: usize,
+    pub(crate) sum_terms: usize,
     pub(crate) records: usize,
     pub(crate) trainable_parameters: usize,
     pub(crate) suffix_values: usize,
-    pub(crate) operators: u64,
+    pub(crate) operators: u128,
 }
 
 /// Reads fixed-size fields one after the other. Reading past the end gives zeros; the caller has checked
@@ -108,11 +108,11 @@ impl Prefix {
             input_len: fields.size(),
             output_len: fields.size(),
             activation_bytes: fields.size(),
-            scratch_bytes: fields.size(),
+            sum_terms: fields.size(),
             records: fields.size(),
             trainable_parameters: fields.size(),
             suffix_values: fields.size(),
-            operators: u64::from_le_bytes(fields.array()),
+            operators: u128::from_le_bytes(fields.array()),
         };
         let Some((covered, _)) = prefix.split_at_checked(fields.position) else {
             return Err(LoadError::Truncated);
@@ -128,22 +128,21 @@ impl Prefix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sizes {
-    /// Bytes of the arena of a session for one sample: activations, scratch and records on this target.
+    /// Bytes of the arena of a session for one sample: activations, and records on this target.
     pub arena: usize,
-    /// Elements of one input sample.
+    /// Elements of one sample of the first input.
     pub input_len: usize,
-    /// Elements of one output sample.
+    /// Elements of one sample of the first output.
     pub output_len: usize,
     /// Bytes of weights in the file.
     pub weights: usize,
     /// Operators in use, as [`Session`](crate::Session) takes them.
-    pub operators: u64,
+    pub operators: u128,
     /// Parameters of the trainable suffix; 0 if the model has none.
     pub trainable_parameters: usize,
     /// Bytes that `save_head` writes.
     pub head: usize,
     activation_bytes: usize,
-    scratch_bytes: usize,
     records: usize,
     suffix_values: usize,
 }
@@ -153,11 +152,14 @@ impl Sizes {
     ///
     /// # Panics
     /// At compile time, where it is meant to be used: a file that is no kinglet model, of another
-    /// version, or with a damaged prefix does not compile. Where the bytes are only known at run time use
-    /// [`Sizes::read`].
+    /// version, with a damaged prefix or cut short does not compile. What is behind the prefix is checked when the
+    /// model is loaded. Where the bytes are only known at run time use [`Sizes::read`].
     pub const fn of(model: &super::Aligned<[u8]>) -> Self {
-        match Self::read(&model.bytes) {
-            Ok(sizes) => sizes,
+        match Prefix::read(&model.bytes) {
+            Ok(prefix) if prefix.file_len != model.bytes.len() => {
+                panic!("the model file is not as long as its prefix says")
+            }
+            Ok(prefix) => Self::from_prefix(&prefix),
             Err(LoadError::Truncated) => panic!("the model file is shorter than its prefix"),
             Err(LoadError::Magic) => panic!("this is not a kinglet model file"),
             Err(LoadError::Version { .. }) => panic!("the model file has another format version"),
@@ -186,7 +188,6 @@ impl Sizes {
             trainable_parameters: prefix.trainable_parameters,
             head: crate::train::head_len(prefix.trainable_parameters),
             activation_bytes: prefix.activation_bytes,
-            scratch_bytes: prefix.scratch_bytes,
             records: prefix.records,
             suffix_values: prefix.suffix_values,
         };
@@ -200,7 +201,6 @@ impl Sizes {
     pub const fn arena_for_batch(&self, batch: usize) -> usize {
         self.activation_bytes
             .saturating_mul(batch)
-            .saturating_add(self.scratch_bytes)
             .saturating_add(crate::arena::carve_len::<Record>(self.records))
     }
 

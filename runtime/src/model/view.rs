@@ -1,12 +1,16 @@
-//! Reading the graph without building it: lists stay bytes and are decoded as they are walked.
+//! Reading the graph without building it: lists stay bytes. Tensors have a fixed size, so that any is found at once;
+//! other lists are decoded as they are walked.
 
 use core::marker::PhantomData;
 
+use kinglet_kernels::Shape;
 use serde::Deserialize;
 
-use super::schema::{DType, Extension, Node, Tensor, WEIGHTS_ALIGN};
+use super::schema::{
+    DType, Extension, Input, MAX_ENDS, Node, Output, TENSOR_LEN, Tensor, WEIGHTS_ALIGN,
+};
 use super::{LoadError, Prefix};
-use kinglet_kernels::Shape;
+use crate::session::InputError;
 
 /// A list of a model file, decoded element by element each time it is walked.
 #[derive(Debug)]
@@ -43,10 +47,132 @@ impl<'a, T: Deserialize<'a>> List<'a, T> {
     }
 }
 
-impl List<'_, f32> {
-    /// The elements' bytes: postcard writes an f32 as its four bytes, little-endian.
-    pub(crate) fn words(&self) -> &[[u8; 4]] {
-        self.bytes.as_chunks().0
+/// The tensors of a model file.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensors<'a> {
+    all: &'a [[u8; TENSOR_LEN]],
+}
+
+impl<'a> Tensors<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Tensor number `index`.
+    pub fn get(&self, index: usize) -> Option<Tensor> {
+        self.all.get(index).and_then(Tensor::read)
+    }
+
+    /// The tensors in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Tensor> + ExactSizeIterator + use<'a> {
+        // Every tensor was read once when the file was loaded.
+        self.all.iter().map(|bytes| {
+            Tensor::read(bytes).unwrap_or(Tensor {
+                shape: Shape::new(0, 0, 0),
+                dtype: DType::F32,
+                offset: 0,
+                last_use: 0,
+            })
+        })
+    }
+}
+
+/// The class names of an output.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    text: &'a str,
+}
+
+impl<'a> Labels<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.text.bytes().filter(|byte| *byte == b'\n').count()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The name of one class.
+    pub fn get(&self, class: usize) -> Option<&'a str> {
+        self.iter().nth(class)
+    }
+
+    /// The names in the order of the outputs.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.text.split_terminator('\n')
+    }
+}
+
+/// How pictures become numbers: `(pixel / 255 - mean) / std`, channel by channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalization<'a> {
+    mean: &'a [[u8; 4]],
+    std: &'a [[u8; 4]],
+}
+
+impl<'a> Normalization<'a> {
+    /// That of `bytes`, which the check at load has found to be whole.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let (words, _) = bytes.as_chunks::<4>();
+        let (mean, std) = words.split_at_checked(words.len() / 2).unwrap_or_default();
+        Self { mean, std }
+    }
+
+    /// True where pictures are not normalized: their values are `pixel / 255`.
+    pub fn is_empty(&self) -> bool {
+        self.std.is_empty()
+    }
+
+    /// Mean of each channel.
+    pub fn mean(&self) -> impl ExactSizeIterator<Item = f32> + Clone + use<'a> {
+        self.mean.iter().map(|word| f32::from_le_bytes(*word))
+    }
+
+    /// Writes what each of `pixels` becomes, as `to` makes an element of it, to `target`: any number of whole samples.
+    pub(crate) fn apply<T>(
+        &self,
+        pixels: &[u8],
+        target: &mut [T],
+        to: impl Fn(f32) -> T,
+    ) -> Result<(), InputError> {
+        if pixels.len() != target.len() {
+            return Err(InputError::Length {
+                expected: target.len(),
+                found: pixels.len(),
+            });
+        }
+        let mut pairs = target.iter_mut().zip(pixels);
+        if self.is_empty() {
+            pairs.for_each(|(t, pixel)| *t = to(f32::from(*pixel) / 255.0));
+            return Ok(());
+        }
+        // One round per position: as many pairs as the input has channels. Lengths agree by the check at
+        // load, so the outer loop ends exactly when the pixels do.
+        let mut left = pixels.len();
+        while left > 0 {
+            for ((mean, std), (t, pixel)) in self.mean().zip(self.std()).zip(&mut pairs) {
+                *t = to((f32::from(*pixel) / 255.0 - mean) / std);
+                left = left.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Standard deviation of each channel.
+    pub fn std(&self) -> impl ExactSizeIterator<Item = f32> + Clone + use<'a> {
+        self.std.iter().map(|word| f32::from_le_bytes(*word))
     }
 }
 
@@ -79,15 +205,36 @@ fn take_list<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<List<'a, T>,
     })
 }
 
+/// Takes the inputs or outputs: at most [`MAX_ENDS`].
+fn take_ends<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<List<'a, T>, LoadError> {
+    let ends: List<'a, T> = take_list(rest)?;
+    match ends.len {
+        1..=MAX_ENDS => Ok(ends),
+        found => Err(LoadError::Ends { found }),
+    }
+}
+
+/// Takes the tensors.
+fn take_tensors<'a>(rest: &mut &'a [u8]) -> Result<Tensors<'a>, LoadError> {
+    let len: u32 = take(rest)?;
+    let bytes = (len as usize).saturating_mul(TENSOR_LEN);
+    let (tensors, after) = rest.split_at_checked(bytes).ok_or(LoadError::Malformed)?;
+    *rest = after;
+    let (all, _) = tensors.as_chunks();
+    match all.iter().all(|tensor| Tensor::read(tensor).is_some()) {
+        true => Ok(Tensors { all }),
+        false => Err(LoadError::Malformed),
+    }
+}
+
 /// The graph of a model file, borrowed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GraphView<'a> {
     pub(crate) name: &'a str,
-    pub(crate) tensors: List<'a, Tensor>,
+    pub(crate) tensors: Tensors<'a>,
     pub(crate) nodes: List<'a, Node>,
-    pub(crate) mean: List<'a, f32>,
-    pub(crate) std: List<'a, f32>,
-    pub(crate) labels: List<'a, &'a str>,
+    pub(crate) inputs: List<'a, Input<'a>>,
+    pub(crate) outputs: List<'a, Output<'a>>,
     pub(crate) trainable_nodes: u16,
     pub(crate) extensions: List<'a, Extension<'a>>,
 }
@@ -99,25 +246,20 @@ impl<'a> GraphView<'a> {
         let rest = &mut rest;
         let graph = Self {
             name: take(rest)?,
-            tensors: take_list(rest)?,
+            tensors: take_tensors(rest)?,
             nodes: take_list(rest)?,
-            mean: take_list(rest)?,
-            std: take_list(rest)?,
-            labels: take_list(rest)?,
+            inputs: take_ends(rest)?,
+            outputs: take_ends(rest)?,
             trainable_nodes: take(rest)?,
             extensions: take_list(rest)?,
         };
         Ok((graph, rest))
     }
 
-    /// Tensor `index`. Callers pass numbers that the check has found in range; beyond that an empty tensor.
-    pub(crate) fn tensor(&self, index: usize) -> Tensor {
-        self.tensors.iter().nth(index).unwrap_or(Tensor {
-            shape: Shape::new(0, 0, 0),
-            dtype: DType::F32,
-            offset: 0,
-            last_use: 0,
-        })
+    /// The nodes with their outputs, in the order they run.
+    pub(crate) fn nodes_with_outputs(&self) -> impl Iterator<Item = (Node, Tensor)> + use<'a> {
+        let outputs = self.tensors.iter().skip(self.inputs.len);
+        self.nodes.iter().zip(outputs)
     }
 }
 

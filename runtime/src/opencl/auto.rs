@@ -55,9 +55,11 @@ impl Comparison {
         }
         let mut device = session()?;
         let mut failure = None;
+        // Of the right length, so that it is taken.
+        let input = std::vec![0.5; model.input().len() * batch];
         let comparison = Self {
             cpu: median(|| {
-                cpu.input_mut().fill(0.5);
+                let _ = cpu.set_input_f32(&input);
                 cpu.run();
             }),
             device: median(|| failure = device.run().err().or(failure.take())),

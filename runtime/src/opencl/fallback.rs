@@ -6,6 +6,7 @@ use super::{OpenClError, Session, agreement};
 use crate::AnySession;
 use crate::model::Model;
 use crate::session::InputError;
+use crate::values::Values;
 
 /// Runs on a device as long as that goes well, and on the CPU from then on. The first result is compared with the
 /// CPU's: that costs one run there.
@@ -73,9 +74,9 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         }
     }
 
-    /// Computes the output of the whole batch and returns it, NHWC. The input is used up: set it again before the next
-    /// call.
-    pub fn run(&mut self) -> &[f32] {
+    /// Computes the outputs of the whole batch and returns the first, NHWC. The input is used up: set it again before the
+    /// next call.
+    pub fn run(&mut self) -> Values<'_> {
         if let Err(failure) = self.run_on_device() {
             // The input is where the device's session keeps it.
             if let Some(device) = self.device.take() {
@@ -85,7 +86,7 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
             self.failure = Some(failure);
         }
         match &self.device {
-            Some(device) => device.output(),
+            Some(device) => Values::F32(device.output()),
             None => self.cpu.run(),
         }
     }
@@ -97,12 +98,10 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         device.run()?;
         if !self.checked {
             let input = self.cpu.set_input_f32(device.input());
-            input.map_err(|error| OpenClError::Length {
-                tensor: "input of the session on the device",
-                needed: error.expected,
-                found: error.found,
+            input.map_err(|error| OpenClError::Unsupported {
+                reason: std::format!("the CPU does not take the device's input: {error}"),
             })?;
-            let expected = self.cpu.run();
+            let expected = self.cpu.run().as_f32().unwrap_or_default();
             let storage = device.storage();
             agreement::check("first result", device.output(), expected, storage)?;
             self.checked = true;

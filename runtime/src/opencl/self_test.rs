@@ -11,8 +11,11 @@ use kinglet_kernels::{
 };
 
 use super::{Element, Executor, OpenClError, Session, agreement};
-use crate::model::{GraphSpec, NodeSpec, OperatorSpec, encode};
-use crate::{AlignedBytes, Model, SessionMemory};
+use crate::model::{GraphSpec, InputSpec, NodeSpec, OutputSpec, encode};
+use crate::operator::{
+    AvgPool2d, Conv2d, Conv2dMaxPool2d, Layer, Linear, MaxPool2d, Operator, Owned, Softmax,
+};
+use crate::{AlignedBytes, InputError, Model, SessionMemory};
 
 /// Under this name the findings tell that a device has passed.
 const PASSED: &str = "self-test passed";
@@ -22,74 +25,68 @@ pub(super) fn run(executor: &Arc<Executor>) -> Result<(), OpenClError> {
     if executor.findings.get(PASSED).is_some() {
         return Ok(());
     }
-    for (name, input, operator) in operators() {
-        compare(executor, name, input, operator)?;
+    for (name, operator, output) in operators() {
+        compare(executor, name, operator, output)?;
     }
     executor.findings.set(PASSED, 1);
     executor.save();
     Ok(())
 }
 
-/// Operators with sizes that no tile divides.
-fn operators() -> Vec<(&'static str, Shape, OperatorSpec)> {
+/// What all of them read: sizes that no tile divides.
+const PICTURE: Shape = Shape::new(7, 9, 5);
+
+/// The operators, each with its output.
+fn operators() -> Vec<(&'static str, Operator<Owned>, Shape)> {
     let padded = Window::new(3, 3).with_padding(Padding::symmetric(1, 1));
-    let pool = Window::new(2, 2).with_stride(2, 2);
-    let picture = Shape::new(7, 9, 5);
-    let conv = |groups: usize, out_channels: usize| OperatorSpec::Conv2d {
-        out_channels,
+    let window = Window::new(2, 2).with_stride(2, 2);
+    let conv = |groups: usize, out_channels: usize, activation| Conv2d {
         window: padded,
-        groups,
-        activation: Activation::Relu,
-        weights: values(out_channels * 9 * picture.channels / groups),
-        bias: Some(values(out_channels)),
+        groups: groups as u32,
+        activation,
+        layer: layer(out_channels * 9 * PICTURE.channels / groups, out_channels),
     };
+    let pooled = Conv2dMaxPool2d {
+        conv: conv(1, 13, Activation::Relu6),
+        pool: window,
+        rounding: Rounding::Floor,
+    };
+    let linear = Linear {
+        activation: Activation::Identity,
+        layer: layer(11 * PICTURE.len(), 11),
+    };
+    let rounding = Rounding::Ceil;
+    let average = AvgPool2d {
+        window: padded,
+        rounding: Rounding::Floor,
+        count_padding: CountPadding::Exclude,
+    };
+    let relu = Activation::Relu;
     vec![
-        ("convolution", picture, conv(1, 13)),
-        ("depthwise convolution", picture, conv(5, 5)),
         (
-            "convolution and pool",
-            picture,
-            OperatorSpec::Conv2dMaxPool2d {
-                out_channels: 13,
-                window: padded,
-                groups: 1,
-                activation: Activation::Relu6,
-                weights: values(13 * 9 * 5),
-                bias: None,
-                pool,
-                rounding: Rounding::Floor,
-            },
+            "convolution",
+            conv(1, 13, relu).into(),
+            Shape::new(7, 9, 13),
         ),
-        (
-            "linear layer",
-            picture,
-            OperatorSpec::Linear {
-                out_features: 11,
-                activation: Activation::Identity,
-                weights: values(11 * picture.len()),
-                bias: Some(values(11)),
-            },
-        ),
+        ("depthwise convolution", conv(5, 5, relu).into(), PICTURE),
+        ("convolution and pool", pooled.into(), Shape::new(3, 4, 13)),
+        ("linear layer", linear.into(), Shape::vector(11)),
         (
             "max pool",
-            picture,
-            OperatorSpec::MaxPool2d {
-                window: pool,
-                rounding: Rounding::Ceil,
-            },
+            MaxPool2d { window, rounding }.into(),
+            Shape::new(4, 5, 5),
         ),
-        (
-            "average pool",
-            picture,
-            OperatorSpec::AvgPool2d {
-                window: padded,
-                rounding: Rounding::Floor,
-                count_padding: CountPadding::Exclude,
-            },
-        ),
-        ("sigmoid", picture, OperatorSpec::Unary(Unary::Sigmoid)),
-        ("softmax", picture, OperatorSpec::Softmax),
+        ("average pool", average.into(), PICTURE),
+        ("sigmoid", Unary::Sigmoid.into(), PICTURE),
+        ("softmax", Softmax.into(), PICTURE),
     ]
+}
+
+fn layer(weights: usize, bias: usize) -> Layer<Owned> {
+    Layer {
+        weights: values(weights),
+        bias: Some(values(bias)),
+    }
 }
 
 /// Numbers between -1 and 1 that never repeat.
@@ -100,19 +97,18 @@ fn values(len: usize) -> Vec<f32> {
 fn compare(
     executor: &Arc<Executor>,
     name: &str,
-    input: Shape,
-    operator: OperatorSpec,
+    operator: Operator<Owned>,
+    output: Shape,
 ) -> Result<(), OpenClError> {
     let spec = GraphSpec {
         name: String::new(),
-        input,
+        inputs: vec![InputSpec::new("input", PICTURE)],
         nodes: vec![NodeSpec {
             operator,
             inputs: vec![0],
+            output: output.into(),
         }],
-        mean: vec![],
-        std: vec![],
-        labels: vec![],
+        outputs: vec![OutputSpec::new("output", 1)],
         trainable_nodes: 0,
     };
     let unsupported = |reason: String| OpenClError::Unsupported { reason };
@@ -121,13 +117,15 @@ fn compare(
     let model = Model::load(&file).map_err(|e| unsupported(e.to_string()))?;
 
     let batch = 2;
-    let input = values(batch * input.len());
+    let input = values(batch * PICTURE.len());
     let mut memory = SessionMemory::new(&model, &Portable, batch);
     let session = memory.session(&model, Portable);
     let mut expected = session.map_err(|e| unsupported(e.to_string()))?;
-    expected.input_mut().copy_from_slice(&input);
+    let refused = |e: InputError| unsupported(e.to_string());
+    expected.set_input_f32(&input).map_err(refused)?;
     let mut found = Session::new(executor, &model, batch, Element::F32)?;
-    found.input_mut().copy_from_slice(&input);
+    found.set_input_f32(&input).map_err(refused)?;
     let what = format!("self-test of {}: {name}", executor.info().name);
-    agreement::check(&what, found.run()?, expected.run(), Element::F32)
+    let expected = expected.run().as_f32().unwrap_or_default();
+    agreement::check(&what, found.run()?, expected, Element::F32)
 }

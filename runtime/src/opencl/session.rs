@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
+use kinglet_kernels::Conv2d;
+
 use super::{Buffer, Element, Executor, OpenClError, Recording, Slice};
 use crate::model::Model;
-use crate::model::schema::bits;
-use crate::record::{Operation, Record, Region, Span};
-use crate::session::{InputError, records};
+use crate::model::schema::{DType, bits};
+use crate::operator::{Operation, Span};
+use crate::record::{Record, Region, records};
+use crate::session::InputError;
 
 /// A model bound to a device, ready to run.
 ///
@@ -92,8 +95,17 @@ impl<'a> Session<'a> {
             .flatten()
             .take(nodes)
             .collect();
-        let is_int8 = |record: &Record| matches!(record.operation, Operation::Int8(_));
-        if records.iter().any(is_int8) {
+        // Its place among the launches is that of its number; what has several ends is not run here yet.
+        if model.inputs().len() > 1 || model.outputs().len() > 1 {
+            return Err(OpenClError::Unsupported {
+                reason: "a model of several inputs or outputs".into(),
+            });
+        }
+        if model
+            .tensors()
+            .iter()
+            .any(|tensor| tensor.dtype != DType::F32)
+        {
             return Err(no_int8());
         }
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
@@ -112,7 +124,11 @@ impl<'a> Session<'a> {
             first_launches.push(recording.len());
             record_node(&mut recording, record, &node.inputs, batch, places, &memory)?;
         }
-        let last = model.tensors().iter().nth(nodes);
+        let last = match nodes == model.nodes().len() {
+            true => model.output_tensors().next(),
+            // What the last of the nodes writes.
+            false => model.tensors().get(nodes),
+        };
         let output_place = last.map_or(Place::default(), |tensor| {
             Place::of_batch(Region::of(&tensor), batch)
         });
@@ -168,7 +184,7 @@ impl<'a> Session<'a> {
     /// [`InputError`] if it has another length.
     pub fn set_input_f32(&mut self, input: &[f32]) -> Result<(), InputError> {
         if input.len() != self.input.len() {
-            return Err(InputError {
+            return Err(InputError::Length {
                 expected: self.input.len(),
                 found: input.len(),
             });
@@ -283,13 +299,10 @@ fn load_parameters(
             let Some((weights, bias)) = constants(&record.operation) else {
                 return Parameters::default();
             };
-            let packed_len = record
-                .operation
-                .conv2d()
-                .map(Recording::conv2d_f32_packed_len);
+            let packed_len = conv2d(&record.operation).map(Recording::conv2d_f32_packed_len);
             Parameters {
-                weights: take(packed_len.unwrap_or(weights.len)),
-                bias: bias.map(|bias| take(bias.len)),
+                weights: take(packed_len.unwrap_or(weights.len())),
+                bias: bias.map(|bias| take(bias.len())),
             }
         })
         .collect();
@@ -301,9 +314,9 @@ fn load_parameters(
         let Some((weights, bias)) = constants(&record.operation) else {
             continue;
         };
-        let from = |span: Span| file.whole().part(span.offset, span.len);
+        let from = |span: Span<f32>| file.whole().part(span.offset(), span.len());
         let to = places.weights.in_buffer(&prepared)?;
-        match record.operation.conv2d() {
+        match conv2d(&record.operation) {
             Some(params) => packing.conv2d_f32_pack(params, from(weights)?, to)?,
             None => packing.copy_f32(from(weights)?, to)?,
         }
@@ -317,11 +330,23 @@ fn load_parameters(
 }
 
 /// Where the constants of an operation lie in the file: weights and bias, or what it has in their place.
-fn constants(operation: &Operation) -> Option<(Span, Option<Span>)> {
+fn constants(operation: &Operation) -> Option<(Span<f32>, Option<Span<f32>>)> {
     match operation {
-        Operation::BinaryConstant { operand, .. } => Some((*operand, None)),
-        Operation::ChannelAffine { scale, shift, .. } => Some((*scale, Some(*shift))),
-        other => other.spans(),
+        Operation::Conv2dF32(conv) => Some((conv.weights.span(), conv.bias)),
+        Operation::Conv2dMaxPool2dF32(conv) => Some((conv.weights.span(), conv.bias)),
+        Operation::LinearF32(linear) => Some((linear.layer.weights, linear.layer.bias)),
+        Operation::BinaryConstantF32(binary) => Some((binary.operand, None)),
+        Operation::ChannelAffineF32(affine) => Some((affine.scale, Some(affine.shift))),
+        _ => None,
+    }
+}
+
+/// The convolution, alone or with a pool.
+fn conv2d(operation: &Operation) -> Option<&Conv2d> {
+    match operation {
+        Operation::Conv2dF32(conv) => Some(&conv.params),
+        Operation::Conv2dMaxPool2dF32(conv) => Some(conv.params.conv()),
+        _ => None,
     }
 }
 
@@ -345,62 +370,70 @@ fn record_node(
     let weights = places.weights.in_buffer(&memory.parameters)?;
     let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
     let bias = bias.transpose()?;
-    let works_in_place = matches!(
-        record.operation,
-        Operation::Unary(_)
-            | Operation::Softmax { .. }
-            | Operation::LogSoftmax { .. }
-            | Operation::Binary { .. }
-            | Operation::BinaryConstant { .. }
-            | Operation::ChannelAffine { .. }
-            | Operation::Reshape
-    );
-    if works_in_place && (inputs.first() == Some(&0) || record.input != record.output) {
+    if record.operation.in_place() && (inputs.first() == Some(&0) || record.input != record.output)
+    {
         recording.copy_f32(input, output)?;
     }
     match &record.operation {
-        Operation::Conv2d { params, .. } => {
-            recording.conv2d_f32(params, batch, input, weights, bias, output)
+        Operation::Conv2dF32(conv) => {
+            recording.conv2d_f32(&conv.params, batch, input, weights, bias, output)
         }
-        Operation::PooledConv2d { params, .. } => {
-            recording.conv2d_max_pool2d_f32(params, batch, input, weights, bias, output)
+        Operation::Conv2dMaxPool2dF32(conv) => {
+            recording.conv2d_max_pool2d_f32(&conv.params, batch, input, weights, bias, output)
         }
-        Operation::Linear { params, .. } => {
-            recording.linear_f32(params, batch, input, weights, bias, output)
+        Operation::LinearF32(linear) => {
+            recording.linear_f32(&linear.params, batch, input, weights, bias, output)
         }
-        Operation::MaxPool2d(params) => recording.max_pool2d_f32(params, batch, input, output),
-        Operation::AvgPool2d(params) => recording.avg_pool2d_f32(params, batch, input, output),
-        Operation::Unary(function) => recording.unary_f32(*function, output),
-        Operation::Softmax { channels } => recording.softmax_f32(*channels, output),
-        Operation::LogSoftmax { channels } => recording.log_softmax_f32(*channels, output),
-        Operation::Binary { params, operand } => {
-            recording.binary_f32(params, source(1, *operand)?, output)
+        Operation::MaxPool2dF32(pool) => {
+            recording.max_pool2d_f32(&pool.params, batch, input, output)
         }
-        Operation::BinaryConstant { params, .. } => recording.binary_f32(params, weights, output),
-        Operation::ChannelAffine { activation, .. } => {
+        Operation::AvgPool2dF32(params) => recording.avg_pool2d_f32(params, batch, input, output),
+        Operation::UnaryF32(function) => recording.unary_f32(*function, output),
+        Operation::SoftmaxF32(softmax) => recording.softmax_f32(softmax.channels, output),
+        Operation::LogSoftmaxF32(softmax) => recording.log_softmax_f32(softmax.channels, output),
+        Operation::BinaryF32(binary) => {
+            recording.binary_f32(&binary.params, source(1, binary.operand)?, output)
+        }
+        Operation::BinaryConstantF32(binary) => {
+            recording.binary_f32(&binary.params, weights, output)
+        }
+        Operation::ChannelAffineF32(affine) => {
             let shift = bias.unwrap_or(weights);
-            recording.channel_affine_f32(*activation, weights, shift, output)
+            recording.channel_affine_f32(affine.activation, weights, shift, output)
         }
-        Operation::Concat { params, others } => {
-            let regions = core::iter::once(&record.input).chain(others);
-            for ((number, region), copy) in regions.enumerate().zip(params.copies()) {
+        Operation::ConcatF32(concat) => {
+            let regions = core::iter::once(&record.input).chain(&concat.others);
+            for ((number, region), copy) in regions.enumerate().zip(concat.params.copies()) {
                 recording.strided_copy_f32(&copy, source(number, *region)?, output)?;
             }
             Ok(())
         }
-        Operation::Slice(copy) | Operation::Transpose(copy) => {
-            recording.strided_copy_f32(copy, input, output)
+        Operation::SliceF32(part) => recording.strided_copy_f32(&part.copy, input, output),
+        Operation::TransposeF32(whole) => recording.strided_copy_f32(&whole.copy, input, output),
+        Operation::PadF32(pad) => {
+            recording.fill_f32(pad.value, output)?;
+            recording.strided_copy_f32(&pad.copy, input, output)
         }
-        Operation::Pad { copy, value } => {
-            recording.fill_f32(*value, output)?;
-            recording.strided_copy_f32(copy, input, output)
-        }
-        Operation::Upsample(params) => {
-            let mut copies = params.copies();
+        Operation::UpsampleF32(upsample) => {
+            let mut copies = upsample.params.copies();
             copies.try_for_each(|copy| recording.strided_copy_f32(&copy, input, output))
         }
-        Operation::Reshape => Ok(()),
-        Operation::Int8(_) => Err(no_int8()),
+        Operation::ReshapeF32(_) => Ok(()),
+        Operation::MaxPool2dI8(_)
+        | Operation::AvgPool2dI8(_)
+        | Operation::SoftmaxI8(_)
+        | Operation::ConcatI8(_)
+        | Operation::SliceI8(_)
+        | Operation::PadI8(_)
+        | Operation::UpsampleI8(_)
+        | Operation::TransposeI8(_)
+        | Operation::ReshapeI8(_)
+        | Operation::QuantizeI8(_)
+        | Operation::DequantizeI8(_)
+        | Operation::RequantizeI8(_)
+        | Operation::Conv2dI8(_)
+        | Operation::LinearI8(_)
+        | Operation::AddI8(_) => Err(no_int8()),
     }
 }
 

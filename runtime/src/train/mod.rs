@@ -20,9 +20,11 @@ use kinglet_kernels::{Activation, Kernels, Linear, Unary, portable};
 
 use crate::arena::ArenaMut;
 use crate::model::{Model, ModelId};
+use crate::operator::{Operation, Span, unary};
 use crate::probe::NoProbe;
-use crate::record::{Operation, Record};
-use crate::session::{InputError, Session, unary};
+use crate::record::Record;
+use crate::session::{InputError, Session};
+use crate::values::{ValuesMut, argmax};
 
 /// Why fine-tuning cannot start, or a step was refused.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,7 +106,7 @@ enum Features {
 
 /// A session whose last layers learn.
 #[derive(Debug)]
-pub struct FineTuner<'a, const OPS: u64, K, O> {
+pub struct FineTuner<'a, const OPS: u128, K, O> {
     session: Session<'a, OPS, K>,
     /// Whether what the suffix reads is there already.
     features: Features,
@@ -119,7 +121,7 @@ pub struct FineTuner<'a, const OPS: u64, K, O> {
     gradients: &'a mut [f32],
 }
 
-impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
+impl<'a, const OPS: u128, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
     /// Takes over `session` and copies the trainable parameters from the model file (the factory head) into
     /// the training arena of at least `SIZES.training::<O>()` bytes.
     ///
@@ -140,12 +142,12 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
                 found: session.batch(),
             });
         }
-        let bytes = arena.into().into_bytes();
+        let arena = arena.into();
         let too_small = FineTuneError::ArenaTooSmall {
             needed: sizes.training::<O>(),
-            found: bytes.len(),
+            found: arena.len(),
         };
-        let used = bytes.get_mut(..sizes.training::<O>()).ok_or(too_small)?;
+        let (used, _) = arena.zeroed(sizes.training::<O>()).ok_or(too_small)?;
         let all: &mut [f32] = bytemuck::try_cast_slice_mut(used).map_err(|_| too_small)?;
         let parameters = sizes.trainable_parameters;
         let (weights, rest) = all.split_at_mut_checked(parameters).ok_or(too_small)?;
@@ -173,9 +175,10 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         let file = self.session.model().weights();
         let mut target = self.weights.iter_mut();
         for record in suffix(&self.session) {
-            if let Operation::Linear { weights, bias, .. } = &record.operation {
-                let bias = bias.map(|bias| bias.of(file)).unwrap_or_default();
-                let source = weights.of(file).iter().chain(bias);
+            if let Operation::LinearF32(linear) = &record.operation {
+                let bias = linear.layer.bias.map(|bias| bias.of(file));
+                let weights = linear.layer.weights.of(file);
+                let source = weights.iter().chain(bias.unwrap_or_default());
                 source.zip(&mut target).for_each(|(s, t)| *t = *s);
             }
         }
@@ -228,6 +231,12 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         self.session.set_input_f32(input)
     }
 
+    /// See [`Session::input_mut`].
+    pub fn input_mut(&mut self, index: usize) -> Option<ValuesMut<'_>> {
+        self.features = Features::Computed;
+        self.session.input_mut(index)
+    }
+
     /// Sets what the trainable suffix reads, as something else has computed it: the frozen body on a GPU, say. The
     /// next [`run`](Self::run) or [`step`](Self::step) uses it up as it would the input.
     ///
@@ -239,7 +248,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         };
         let target = self.session.tensor_mut(first.input);
         if features.len() != target.len() {
-            return Err(InputError {
+            return Err(InputError::Length {
                 expected: target.len(),
                 found: features.len(),
             });
@@ -272,14 +281,14 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
         let mut gradients: &mut [f32] = self.gradients;
         if let Some((
             Record {
-                operation: Operation::Softmax { channels },
+                operation: Operation::SoftmaxF32(softmax),
                 ..
             },
             rest,
         )) = records.split_last()
         {
             records = rest;
-            let end = values.len().saturating_sub(*channels);
+            let end = values.len().saturating_sub(softmax.channels);
             values = values.get(..end).unwrap_or_default();
             gradients = gradients.get_mut(..end).unwrap_or_default();
         }
@@ -379,19 +388,22 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
                 return;
             };
             match &record.operation {
-                Operation::Linear { params, bias, .. } => {
-                    let parameters = take_parameters(&mut weights, params, bias.is_some());
+                Operation::LinearF32(linear) => {
+                    let (params, bias) = (&linear.params, linear.layer.bias.is_some());
+                    let parameters = take_parameters(&mut weights, params, bias);
                     portable::linear_f32(params, input, parameters.0, parameters.1, output);
                 }
-                Operation::Unary(function) => {
+                Operation::UnaryF32(function) => {
                     copy(input, output);
-                    unary::<OPS>(*function, |function| portable::unary_f32(function, output));
+                    unary::known::<OPS>(*function, |function| {
+                        portable::unary_f32(function, output)
+                    });
                 }
-                Operation::Softmax { channels } => {
+                Operation::SoftmaxF32(softmax) => {
                     copy(input, output);
-                    portable::softmax_f32(*channels, output);
+                    portable::softmax_f32(softmax.channels, output);
                 }
-                _ => {}
+                other => debug_assert!(false, "{other:?} in a trainable suffix"),
             }
             (input, values) = (output, rest);
         }
@@ -405,7 +417,7 @@ impl<'a, const OPS: u64, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
 }
 
 /// The records of the trainable nodes.
-fn suffix<'a, const OPS: u64, K: Kernels>(session: &Session<'a, OPS, K>) -> &'a [Record] {
+fn suffix<'a, const OPS: u128, K: Kernels>(session: &Session<'a, OPS, K>) -> &'a [Record] {
     let records = session.records();
     let body = records
         .len()
@@ -415,17 +427,6 @@ fn suffix<'a, const OPS: u64, K: Kernels>(session: &Session<'a, OPS, K>) -> &'a 
 
 fn copy(from: &[f32], to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
-}
-
-/// The position of the largest value, the first of equals; None if there is none.
-fn argmax(values: &[f32]) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
-    for (index, value) in values.iter().enumerate() {
-        if best.is_none_or(|(_, largest)| *value > largest) {
-            best = Some((index, *value));
-        }
-    }
-    best.map(|(index, _)| index)
 }
 
 /// Takes a layer's weights and bias off the front of `parameters`.
@@ -465,7 +466,7 @@ struct Backward<'s> {
 impl Backward<'_> {
     /// Node by node from the last: the gradient of the input first, from the weights as they were, then the
     /// update of the weights.
-    fn run<const OPS: u64, O: Optimizer>(mut self, optimizer: &O, step: O::Step) {
+    fn run<const OPS: u128, O: Optimizer>(mut self, optimizer: &O, step: O::Step) {
         while let Some((record, before)) = self.records.split_last() {
             self.records = before;
             let len = record.output.len / 4;
@@ -489,7 +490,8 @@ impl Backward<'_> {
                 false => self.gradients.get_mut(at..),
             };
             match &record.operation {
-                Operation::Linear { params, bias, .. } => {
+                Operation::LinearF32(linear) => {
+                    let params = &linear.params;
                     match params.activation() {
                         Activation::Identity => {}
                         Activation::Relu => {
@@ -499,8 +501,7 @@ impl Backward<'_> {
                             portable::unary_f32_backward(Unary::Relu6, output, d_output);
                         }
                     }
-                    let has_bias = bias.is_some();
-                    let bias_len = if has_bias { params.out_features() } else { 0 };
+                    let bias_len = linear.layer.bias.map_or(0, Span::len);
                     let bias = take_last(&mut self.weights, bias_len);
                     let weights = take_last(&mut self.weights, params.weights_len());
                     let slots = |len: usize| len.saturating_mul(O::SLOTS);
@@ -519,15 +520,15 @@ impl Backward<'_> {
                     }
                     optimizer.update(step, bias, d_output.iter().copied(), bias_state);
                 }
-                Operation::Unary(function) => {
+                Operation::UnaryF32(function) => {
                     if let Some(d_input) = d_input {
                         copy(d_output, d_input);
-                        unary::<OPS>(*function, |function| {
+                        unary::known::<OPS>(*function, |function| {
                             portable::unary_f32_backward(function, output, d_input);
                         });
                     }
                 }
-                _ => {}
+                other => debug_assert!(false, "{other:?} in a trainable suffix"),
             }
         }
     }

@@ -1,9 +1,12 @@
 //! What operators on 8-bit numbers mean, written down from `FORMAT.md` in exact arithmetic: integers as they are, and
 //! each rounding of an `f32` as one of an `f64` that holds the exact value.
 
-use kinglet::model::{Int8Spec, LayerI8};
+use kinglet::model::NodeSpec;
+use kinglet::operator::{
+    AvgPool2d, LayerI8, Operator, Owned, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize,
+};
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Pool2d, Quantization, Rounding, Shape, Window, reference,
+    Activation, Conv2d, CountPadding, Pool2d, Quantization, Shape, Window, reference,
 };
 
 use super::Value;
@@ -35,78 +38,82 @@ fn scaled(q: f32, zero_point: i8, factor: f32) -> f32 {
     product(q - f32::from(zero_point), factor)
 }
 
-/// What `spec` makes of `inputs`.
-pub(super) fn output(spec: &Int8Spec, inputs: &[&Value]) -> Value {
+/// What the numbers of a tensor mean.
+fn meaning(value: &Value) -> Quantization {
+    value.quantization.expect("sample graphs are valid")
+}
+
+/// What `node` makes of `inputs`, if it computes with 8-bit numbers.
+pub(super) fn output(node: &NodeSpec, inputs: &[&Value]) -> Option<Value> {
     let input = inputs[0];
-    let meaning = |value: &Value| value.quantization.expect("sample graphs are valid");
-    let each = |output: Quantization, f: &dyn Fn(f32) -> f32| Value {
+    if let Operator::Dequantize(_) = node.operator {
+        return Some(dequantized(input));
+    }
+    // What a quantizing node writes: only nodes that compute `f32` have none.
+    let to = node.output.dtype.quantization()?;
+    let each = |f: &dyn Fn(f32) -> f32| Value {
         shape: input.shape,
         elements: input.elements.iter().map(|x| f(*x)).collect(),
-        quantization: Some(output),
+        quantization: Some(to),
     };
-    match *spec {
-        Int8Spec::Quantize { output } => each(output, &|x| quantized(output, x)),
-        Int8Spec::Dequantize => {
+    Some(match &node.operator {
+        Operator::Quantize(_) => each(&|x| quantized(to, x)),
+        Operator::Requantize(Requantize { low, high }) => {
             let from = meaning(input);
-            Value {
-                quantization: None,
-                ..each(from, &|q| scaled(q, from.zero_point, from.scale))
-            }
+            let factor = from.scale / to.scale;
+            each(&|q| rounded(to, (*low, *high), scaled(q, from.zero_point, factor)))
         }
-        Int8Spec::Requantize { bounds, output } => {
-            let from = meaning(input);
-            let factor = from.scale / output.scale;
-            each(output, &|q| {
-                rounded(output, bounds, scaled(q, from.zero_point, factor))
-            })
-        }
-        Int8Spec::Add { bounds, output } => {
+        Operator::QuantizedAdd(QuantizedAdd { low, high }) => {
             let terms = [inputs[0], inputs[1]].map(|value| {
                 let from = meaning(value);
-                let factor = from.scale / output.scale;
+                let factor = from.scale / to.scale;
                 let terms = value.elements.iter();
                 let terms = terms.map(move |q| scaled(*q, from.zero_point, factor));
                 terms.collect::<Vec<f32>>()
             });
             let pairs = terms[0].iter().zip(&terms[1]);
+            let sums = pairs.map(|(a, b)| rounded(to, (*low, *high), a + b));
             Value {
                 shape: input.shape,
-                elements: pairs.map(|(a, b)| rounded(output, bounds, a + b)).collect(),
-                quantization: Some(output),
+                elements: sums.collect(),
+                quantization: Some(to),
             }
         }
-        Int8Spec::Softmax { output } => {
-            let mut real = self::output(&Int8Spec::Dequantize, inputs).elements;
+        Operator::Softmax(_) => {
+            let mut real = dequantized(input).elements;
             reference::softmax_f32(input.shape.channels, &mut real);
             Value {
                 shape: input.shape,
-                elements: real.iter().map(|y| quantized(output, *y)).collect(),
-                quantization: Some(output),
+                elements: real.iter().map(|y| quantized(to, *y)).collect(),
+                quantization: Some(to),
             }
         }
-        Int8Spec::Linear {
-            out_features,
-            ref layer,
-            output,
-        } => {
+        Operator::QuantizedLinear(QuantizedLinear { low, high, layer }) => {
             // A convolution whose window is the whole input.
             let window = Window::new(input.shape.height, input.shape.width);
-            conv2d(input, (window, 1, out_features), layer, output)
+            let sizes = (window, 1, node.output.shape.len());
+            conv2d(input, sizes, layer, (*low, *high), to)
         }
-        Int8Spec::Conv2d {
+        Operator::QuantizedConv2d(QuantizedConv2d {
             window,
             groups,
-            out_channels,
-            ref layer,
-            output,
-        } => conv2d(input, (window, groups, out_channels), layer, output),
-        Int8Spec::AvgPool2d {
-            window,
-            rounding,
-            count_padding,
-            output,
-        } => avg_pool2d(input, (window, rounding, count_padding), output),
-    }
+            low,
+            high,
+            layer,
+        }) => {
+            let sizes = (*window, *groups as usize, node.output.shape.channels);
+            conv2d(input, sizes, layer, (*low, *high), to)
+        }
+        Operator::AvgPool2d(pool) => avg_pool2d(input, pool, to),
+        _ => return None,
+    })
+}
+
+fn dequantized(input: &Value) -> Value {
+    let from = meaning(input);
+    let real = input.elements.iter();
+    let real = real.map(|q| scaled(*q, from.zero_point, from.scale));
+    Value::real(input.shape, real.collect())
 }
 
 /// The positions of a window at output `(y, x)` in the padded input: each with its tap.
@@ -131,7 +138,8 @@ fn at_padded(input: &Value, window: Window, [row, column, channel]: [usize; 3]) 
 fn conv2d(
     input: &Value,
     (window, groups, out_channels): (Window, usize, usize),
-    layer: &LayerI8,
+    layer: &LayerI8<Owned>,
+    bounds: (i8, i8),
     output: Quantization,
 ) -> Value {
     let params = Conv2d::new(
@@ -142,7 +150,7 @@ fn conv2d(
         Activation::Identity,
     );
     let to = params.expect("sample graphs are valid").output();
-    let from = input.quantization.expect("sample graphs are valid");
+    let from = meaning(input);
     let (group_in, group_out) = (input.shape.channels / groups, out_channels / groups);
     let quantized = Value::by_place(to, |[y, x, o]| {
         let mut sum = layer.bias.as_ref().map_or(0, |bias| i64::from(bias[o]));
@@ -157,7 +165,7 @@ fn conv2d(
                 sum += (q as i64 - i64::from(from.zero_point)) * i64::from(weight);
             }
         }
-        rounded(output, layer.bounds, product(sum as f32, layer.scale[o]))
+        rounded(output, bounds, product(sum as f32, layer.scale[o]))
     });
     Value {
         quantization: Some(output),
@@ -165,14 +173,15 @@ fn conv2d(
     }
 }
 
-fn avg_pool2d(
-    input: &Value,
-    (window, rounding, count_padding): (Window, Rounding, CountPadding),
-    output: Quantization,
-) -> Value {
+fn avg_pool2d(input: &Value, pool: &AvgPool2d, output: Quantization) -> Value {
+    let AvgPool2d {
+        window,
+        rounding,
+        count_padding,
+    } = *pool;
     let params = Pool2d::new(input.shape, window, rounding, count_padding);
     let to = params.expect("sample graphs are valid").output();
-    let from = input.quantization.expect("sample graphs are valid");
+    let from = meaning(input);
     let p = window.padding;
     let padded = Shape::new(
         input.shape.height + p.top + p.bottom,

@@ -166,7 +166,7 @@ fn run(imported: Imported, input: &[f32]) -> Result<Vec<f32>, Failure> {
     let mut output = Vec::new();
     for sample in input.chunks_exact(model.input().len()) {
         session.set_input_f32(sample)?;
-        output.extend(imported.output.to_file(session.run()));
+        output.extend(imported.output.to_file(&session.run().to_f32()));
     }
     Ok(output)
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use kinglet::AnySession;
-use kinglet::probe::{Output, Probe};
+use kinglet::probe::Probe;
+use kinglet::{AnySession, Values};
 use kinglet_kernels::Kernels;
 
 use super::Stats;
@@ -28,7 +28,7 @@ impl Probe for Stopwatch {
         self.begun = Instant::now();
     }
 
-    fn after(&mut self, node: usize, _output: Output<'_>) {
+    fn after(&mut self, node: usize, _output: Values<'_>) {
         let time = self.begun.elapsed();
         self.times[node].push(time);
     }
@@ -53,7 +53,7 @@ pub fn layers<K: Kernels>(
         watch.times.iter_mut().for_each(Vec::clear);
         let start = Instant::now();
         loop {
-            session.input_mut().copy_from_slice(input);
+            session.set_input_f32(input).expect("of its length");
             session.run_probed(&mut watch);
             if start.elapsed() >= time {
                 break;

@@ -117,7 +117,7 @@ fn one_round(
         let mut times = Vec::new();
         begin.wait();
         let set_input = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
-            session.input_mut().copy_from_slice(input);
+            session.set_input_f32(input).expect("of its length");
         };
         let run = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
             std::hint::black_box(session.run());

@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Values::Pixels(pixels) => session.image(pixels)?,
         Values::Features(values) => session.input(values)?,
     }
-    let outputs = session.run().to_vec();
+    let outputs = session.run().to_f32().into_owned();
     note_failure(&mut session);
     if let Some(path) = &arguments.output {
         npy::write(path, model.output(), &outputs)?;

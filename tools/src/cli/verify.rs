@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use comfy_table::CellAlignment;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use super::numbers::at_least_zero;
@@ -13,7 +13,7 @@ use crate::import::onnx::Options;
 use crate::import::tflite;
 use crate::model_file::ModelFile;
 use crate::verify::{Comparison, Sources, compare, random_inputs};
-use crate::{kernel_set, npy, table};
+use crate::{kernel_set, npy};
 
 /// Compare an imported model with its ONNX file, layer by layer
 ///
@@ -103,7 +103,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn table(comparison: &Comparison, tolerance: f32) -> String {
-    let mut table = table::with_header(["", "layer", "output", "largest", "difference", ""]);
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('-').junction('-');
+    table.load_style(TableStyle::new().header_separator(rule));
+    table.set_header(["", "layer", "output", "largest", "difference", ""]);
     for (index, layer) in comparison.layers.iter().enumerate() {
         let difference = match (layer.difference, layer.step) {
             (None, _) => "not in the file".to_owned(),

@@ -138,7 +138,9 @@ impl Work for Inference<'_> {
     type Error = Infallible;
 
     fn prepare(&mut self) {
-        self.session.input_mut().copy_from_slice(&self.input);
+        self.session
+            .set_input_f32(&self.input)
+            .expect("of its length");
     }
 
     fn call(&mut self) -> Result<(), Infallible> {
@@ -164,8 +166,8 @@ fn infer(arguments: &Infer) -> Result<(), Failure> {
     let session = memory.session(&model, kernels)?;
     let mut work = Inference { session, input };
     work.prepare();
-    let output = work.session.run();
-    write_atomic(&arguments.out, &raw::to_bytes(model.output(), output))?;
+    let output = work.session.run().to_f32();
+    write_atomic(&arguments.out, &raw::to_bytes(model.output(), &output))?;
     eprintln!("{}: {} kernels", model.name(), kernels.name());
     serve(&mut work, std::io::stdin().lock(), std::io::stdout().lock())?;
     Ok(())

@@ -8,9 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::inspect::grouped;
-use crate::page::{duration, fixed, or_dash, percent};
+use crate::page::{duration, fixed, percent};
 use crate::report::{self, Part};
-use crate::table;
 use crate::train::{Checkpoint, CheckpointError, EpochMetrics, Origin};
 pub use settings::Setting;
 
@@ -81,8 +80,10 @@ impl Run {
     ) -> Result<Self, CheckpointError> {
         let recipe = checkpoint.recipe()?;
         let history = checkpoint.history.clone();
-        let best_epoch = checkpoint.best_epoch();
+        let best = checkpoint.best.as_ref();
+        let best_epoch = best.map_or(history.len(), |best| best.epoch);
         let kept = best_epoch.checked_sub(1).and_then(|at| history.get(at));
+        let speeds = history.iter().map(|metrics| metrics.images_per_second);
         let layers = &recipe.architecture.layers;
         Ok(Self {
             name: name_of(path),
@@ -95,8 +96,8 @@ impl Run {
             test,
             parameters: recipe.architecture.parameters(),
             macs: layers.iter().map(|layer| layer.macs()).sum(),
-            training_seconds: checkpoint.training_seconds(),
-            images_per_second: checkpoint.images_per_second(),
+            training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
+            images_per_second: speeds.sum::<f64>() / history.len().max(1) as f64,
             origin: Origin::of_run(path),
             settings: settings::of_run(checkpoint),
             history,
@@ -160,9 +161,14 @@ impl Comparison {
 
     /// What each run came to.
     fn facts(&self) -> Vec<Fact> {
+        let dash = || "–".to_owned();
         let fact = |name: &str, value: &dyn Fn(&Run) -> Option<String>| Fact {
             name: name.to_owned(),
-            values: self.runs.iter().map(|run| or_dash(value(run))).collect(),
+            values: self
+                .runs
+                .iter()
+                .map(|run| value(run).unwrap_or_else(dash))
+                .collect(),
         };
         vec![
             fact("best epoch", &|run| {
@@ -194,7 +200,7 @@ impl Comparison {
             values: setting
                 .values
                 .iter()
-                .map(|value| or_dash(value.clone()))
+                .map(|value| value.clone().unwrap_or_else(|| "–".to_owned()))
                 .collect(),
         };
         self.differences.iter().map(fact).collect()
@@ -211,14 +217,17 @@ impl Comparison {
 
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::{Cell, CellAlignment, ContentArrangement};
-        let written = |heading: &str, facts: &[Fact], alignment: CellAlignment| {
-            let names = self.runs.iter().map(|run| run.name.as_str());
-            let mut table = table::with_header(std::iter::once(heading).chain(names));
+        use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+        let table = |heading: &str, facts: &[Fact], alignment: CellAlignment| {
+            let mut table = Table::new();
+            let rule = LineStyle::none().fill('-').junction('-');
+            table.load_style(TableStyle::new().header_separator(rule));
             table.set_content_arrangement(ContentArrangement::Dynamic);
             // As wide as the help; more runs need more.
             let width = 100.max(24 + 14 * self.runs.len());
             table.set_width(width.try_into().unwrap_or(u16::MAX));
+            let names = self.runs.iter().map(|run| run.name.as_str());
+            table.set_header(std::iter::once(heading).chain(names));
             for fact in facts {
                 let values = fact.values.iter().map(Cell::new);
                 table.add_row(std::iter::once(Cell::new(&fact.name)).chain(values));
@@ -228,7 +237,7 @@ impl std::fmt::Display for Comparison {
             }
             table.trim_fmt()
         };
-        writeln!(f, "{}", written("run", &self.facts(), CellAlignment::Right))?;
+        writeln!(f, "{}", table("run", &self.facts(), CellAlignment::Right))?;
         if !self.same_data() {
             writeln!(
                 f,
@@ -237,7 +246,7 @@ impl std::fmt::Display for Comparison {
         }
         match self.settings().as_slice() {
             [] => writeln!(f, "\nThe runs have the same settings."),
-            settings => writeln!(f, "\n{}", written("setting", settings, CellAlignment::Left)),
+            settings => writeln!(f, "\n{}", table("setting", settings, CellAlignment::Left)),
         }
     }
 }

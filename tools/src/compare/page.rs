@@ -15,7 +15,10 @@ const TEMPLATE: &str = include_str!("compare.html");
 pub(super) fn page(comparison: &Comparison) -> Result<String, minijinja::Error> {
     let panels: Vec<Value> = panels(&comparison.runs)
         .iter()
-        .map(|panel| Value::from_safe_string(panel.inline()))
+        .map(|panel| {
+            let label = format!("{} by epoch", panel.title);
+            Value::from_safe_string(panel.drawing().inline(&label))
+        })
         .collect();
     let legend = comparison.runs.iter().enumerate();
     let legend: Vec<Value> = legend

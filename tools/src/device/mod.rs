@@ -10,7 +10,7 @@ mod without;
 use std::fmt;
 use std::str::FromStr;
 
-use kinglet::{AnySession, InputError, Model, SessionError, SessionMemory};
+use kinglet::{AnySession, InputError, Model, SessionError, SessionMemory, Values};
 use kinglet_kernels::BackwardKernels;
 
 #[cfg(feature = "opencl")]
@@ -132,8 +132,8 @@ impl<'a> HostSession<'a> {
         }
     }
 
-    /// Computes the output of the whole batch; the input is used up.
-    pub fn run(&mut self) -> &[f32] {
+    /// Computes the outputs of the whole batch and returns the first; the input is used up.
+    pub fn run(&mut self) -> Values<'_> {
         match self {
             Self::Cpu(session) => session.run(),
             #[cfg(feature = "opencl")]

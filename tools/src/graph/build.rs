@@ -54,6 +54,7 @@ impl Graph {
         Self {
             name: name.to_owned(),
             input: architecture.input,
+            quantized_input: None,
             nodes,
         }
     }

@@ -11,7 +11,7 @@ mod view;
 
 pub(crate) use build::channel_affine;
 pub use build::unary_name;
-use kinglet_kernels::Shape;
+use kinglet_kernels::{Quantization, Shape};
 pub use network::ToNetworkError;
 pub use operation::{Int8Operation, Operation};
 pub(crate) use view::{AXES, Transposition, View, extents};
@@ -23,6 +23,8 @@ pub struct Graph {
     pub name: String,
     /// Shape of one input sample.
     pub input: Shape,
+    /// What the numbers of the input mean, where they are of 8 bits.
+    pub quantized_input: Option<Quantization>,
     /// The nodes.
     pub nodes: Vec<Node>,
 }
@@ -47,6 +49,7 @@ impl Graph {
         Self {
             name: name.to_owned(),
             input,
+            quantized_input: None,
             nodes: Vec::new(),
         }
     }

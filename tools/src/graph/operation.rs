@@ -1,6 +1,6 @@
 //! What a node of a graph computes.
 
-use kinglet::model::{Int8Spec, LayerI8};
+use kinglet::operator::{LayerI8, Owned};
 use kinglet_kernels::params::transposed;
 use kinglet_kernels::{
     Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, Linear, ParamsError, PerAxis, Pool2d,
@@ -135,14 +135,18 @@ pub enum Int8Operation {
         /// Geometry.
         params: Conv2d,
         /// Weights OHWI and what goes with them.
-        layer: LayerI8,
+        layer: LayerI8<Owned>,
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
     },
     /// Linear layer over the input as one vector.
     Linear {
         /// Sizes.
         params: Linear,
         /// Weights `[out_features, in_features]` and what goes with them.
-        layer: LayerI8,
+        layer: LayerI8<Owned>,
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
     },
     /// Mean of each window.
     AvgPool2d(Pool2d),
@@ -177,33 +181,6 @@ impl Int8Operation {
         match input == expected {
             true => Ok(output),
             false => Err(ParamsError::OutOfRange),
-        }
-    }
-
-    /// As the file has it.
-    pub(crate) fn spec(self, output: Quantization) -> Int8Spec {
-        match self {
-            Self::Conv2d { params, layer } => Int8Spec::Conv2d {
-                window: *params.window(),
-                groups: params.groups(),
-                out_channels: params.output().channels,
-                layer,
-                output,
-            },
-            Self::Linear { params, layer } => Int8Spec::Linear {
-                out_features: params.out_features(),
-                layer,
-                output,
-            },
-            Self::AvgPool2d(params) => Int8Spec::AvgPool2d {
-                window: *params.window(),
-                rounding: params.rounding(),
-                count_padding: params.count_padding(),
-                output,
-            },
-            Self::Add { bounds } => Int8Spec::Add { bounds, output },
-            Self::Softmax => Int8Spec::Softmax { output },
-            Self::Requantize { bounds } => Int8Spec::Requantize { bounds, output },
         }
     }
 }

@@ -14,7 +14,6 @@ pub use picture::picture;
 use serde::Serialize;
 
 use crate::network::Architecture;
-use crate::table;
 
 /// One layer of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,7 +127,8 @@ impl Report {
         let first_trainable = model.nodes().len() - model.trainable_nodes();
         let layers = model.nodes().iter().enumerate().map(|(index, node)| {
             let input = tensors[usize::from(node.inputs[0])].shape;
-            let tensor = &tensors[index + 1];
+            let written = model.inputs().len() + index;
+            let tensor = &tensors[written];
             let output = tensor.shape;
             let (parameters, macs) = counts(&node, input, output);
             let mut layer = describe(&node.operator);
@@ -137,7 +137,7 @@ impl Report {
             }
             Row {
                 layer,
-                reads: reads(index, &node),
+                reads: reads(written, &node),
                 output: channels_first(output),
                 element: element(tensor.dtype),
                 parameters,
@@ -197,7 +197,7 @@ pub fn grouped(number: u64) -> String {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::CellAlignment;
+        use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
         writeln!(f, "{}: input {:?}", self.name, self.input)?;
         if let Some(id) = &self.id {
             writeln!(f, "id {id}")?;
@@ -205,8 +205,10 @@ impl std::fmt::Display for Report {
         if let Some(parent) = &self.parent {
             writeln!(f, "fine-tuned from {parent}")?;
         }
-        let mut table =
-            table::with_header(["layer", "output", "parameters", "MACs", "output bytes"]);
+        let mut table = Table::new();
+        let rule = LineStyle::none().fill('-').junction('-');
+        table.load_style(TableStyle::new().header_separator(rule));
+        table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
         // Rows have numbers where rows speak of each other, and element types where there is more than one.
         let branches = self.layers.iter().any(|row| !row.reads.is_empty());
         let real = element(DType::F32);

@@ -1,59 +1,42 @@
 //! One row of the table from one node of a model file.
 
-use kinglet::kernels::{Activation, Axis, Conv2d, PerAxis, Shape, Window};
-use kinglet::model::schema::{DType, Node, Operator};
+use kinglet::kernels::{Activation, Axis, PerAxis, Rounding, Shape, Window};
+use kinglet::model::schema::{DType, Node};
+use kinglet::operator::{Conv2d, Conv2dMaxPool2d, Operator};
 
 use super::channels_first;
 use crate::graph::unary_name;
 
 /// Parameters and multiply-accumulates of a node.
 pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
-    let with_bias =
-        |weights: usize, bias: Option<u32>| weights + bias.map_or(0, |_| output.channels);
-    match node.operator {
-        Operator::Conv2dF32 {
-            window,
-            groups,
-            bias,
-            ..
-        } => {
-            let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
-            let macs = output.len() as u64 * taps as u64;
-            (with_bias(output.channels * taps, bias), macs)
+    let with_bias = |weights: usize, bias: bool| match bias {
+        true => weights + output.channels,
+        false => weights,
+    };
+    // The model was loaded, so its convolutions are possible, and pools of them leave as many channels.
+    let conv2d = |window: &Window, groups: u32, bias: bool| {
+        let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
+        let size = window.output_size(input.height, input.width, Rounding::Floor);
+        let positions = size.map_or(0, |(height, width)| height * width);
+        let weights = output.channels * taps;
+        (with_bias(weights, bias), (positions * weights) as u64)
+    };
+    let linear = |bias: bool| {
+        let weights = input.len() * output.len();
+        (with_bias(weights, bias), weights as u64)
+    };
+    match &node.operator {
+        Operator::Conv2d(conv) => conv2d(&conv.window, conv.groups, conv.layer.bias.is_some()),
+        Operator::Conv2dMaxPool2d(Conv2dMaxPool2d { conv, .. }) => {
+            conv2d(&conv.window, conv.groups, conv.layer.bias.is_some())
         }
-        Operator::Conv2dMaxPool2dF32 {
-            window,
-            groups,
-            bias,
-            activation,
-            ..
-        } => {
-            let groups = groups as usize;
-            let conv = Conv2d::new(input, output.channels, window, groups, activation);
-            // The model was loaded, so it is one.
-            let (weights, macs) = conv.map_or((0, 0), |conv| (conv.weights_len(), conv.macs()));
-            (with_bias(weights, bias), macs)
+        Operator::QuantizedConv2d(conv) => {
+            conv2d(&conv.window, conv.groups, conv.layer.bias.is_some())
         }
-        Operator::LinearF32 { bias, .. } => {
-            let weights = input.len() * output.len();
-            (with_bias(weights, bias), weights as u64)
-        }
-        Operator::BinaryConstantF32 { shape, .. } => (shape.len(), 0),
-        Operator::ChannelAffineF32 { .. } => (2 * input.channels, output.len() as u64),
-        Operator::Conv2dI8 {
-            window,
-            groups,
-            bias,
-            ..
-        } => {
-            let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
-            let macs = output.len() as u64 * taps as u64;
-            (with_bias(output.channels * taps, bias), macs)
-        }
-        Operator::LinearI8 { bias, .. } => {
-            let weights = input.len() * output.len();
-            (with_bias(weights, bias), weights as u64)
-        }
+        Operator::Linear(linear_layer) => linear(linear_layer.layer.bias.is_some()),
+        Operator::QuantizedLinear(linear_layer) => linear(linear_layer.layer.bias.is_some()),
+        Operator::BinaryConstant(binary) => (binary.shape.len(), 0),
+        Operator::ChannelAffine(_) => (2 * input.channels, output.len() as u64),
         _ => (0, 0),
     }
 }
@@ -81,95 +64,60 @@ pub(crate) fn describe(operator: &Operator) -> String {
         Activation::Relu => " + ReLU",
         Activation::Relu6 => " + ReLU6",
     };
+    let conv2d = |conv: &Conv2d| {
+        let (groups, activation) = (in_groups(conv.groups), activation(conv.activation));
+        format!("Conv2d {}{groups}{activation}", geometry(&conv.window))
+    };
     match operator {
-        Operator::Conv2dF32 {
-            window,
-            groups,
-            activation: a,
-            ..
+        Operator::Conv2d(conv) => conv2d(conv),
+        Operator::Conv2dMaxPool2d(Conv2dMaxPool2d { conv, pool, .. }) => {
+            format!("{} + MaxPool2d {}", conv2d(conv), geometry(pool))
         }
-        | Operator::Conv2dMaxPool2dF32 {
-            window,
-            groups,
-            activation: a,
-            ..
-        } => {
-            let groups = in_groups(*groups);
-            let pool = match operator {
-                Operator::Conv2dMaxPool2dF32 { pool, .. } => {
-                    format!(" + MaxPool2d {}", geometry(pool))
-                }
-                _ => String::new(),
-            };
-            let activation = activation(*a);
-            format!("Conv2d {}{groups}{activation}{pool}", geometry(window))
+        Operator::Linear(linear) => format!("Linear{}", activation(linear.activation)),
+        Operator::QuantizedConv2d(conv) => {
+            let (groups, bounds) = (in_groups(conv.groups), bounds(conv.low, conv.high));
+            format!("Conv2d {}{groups}{bounds}", geometry(&conv.window))
         }
-        Operator::LinearF32 { activation: a, .. } => format!("Linear{}", activation(*a)),
-        Operator::Conv2dI8 {
-            window,
-            groups,
-            low,
-            high,
-            ..
-        } => {
-            let (groups, bounds) = (in_groups(*groups), bounds(*low, *high));
-            format!("Conv2d {}{groups}{bounds}", geometry(window))
+        Operator::QuantizedLinear(linear) => format!("Linear{}", bounds(linear.low, linear.high)),
+        Operator::QuantizedAdd(add) => format!("Add{}", bounds(add.low, add.high)),
+        Operator::Requantize(to) => format!("Requantize{}", bounds(to.low, to.high)),
+        Operator::MaxPool2d(pool) => format!("MaxPool2d {}", geometry(&pool.window)),
+        Operator::AvgPool2d(pool) => format!("AvgPool2d {}", geometry(&pool.window)),
+        Operator::Unary(function) => unary_name(*function).to_owned(),
+        Operator::Binary(binary) => {
+            format!("{:?}{}", binary.function, activation(binary.activation))
         }
-        Operator::LinearI8 { low, high, .. } => format!("Linear{}", bounds(*low, *high)),
-        Operator::QuantizeI8 => "Quantize".to_owned(),
-        Operator::DequantizeI8 => "Dequantize".to_owned(),
-        Operator::AddI8 { low, high } => format!("Add{}", bounds(*low, *high)),
-        Operator::RequantizeI8 { low, high } => format!("Requantize{}", bounds(*low, *high)),
-        Operator::MaxPool2dF32 { window, .. } | Operator::MaxPool2dI8 { window, .. } => {
-            format!("MaxPool2d {}", geometry(window))
-        }
-        Operator::AvgPool2dF32 { window, .. } | Operator::AvgPool2dI8 { window, .. } => {
-            format!("AvgPool2d {}", geometry(window))
-        }
-        Operator::SoftmaxF32 | Operator::SoftmaxI8 => "Softmax".to_owned(),
-        Operator::LogSoftmaxF32 => "LogSoftmax".to_owned(),
-        Operator::BinaryF32 {
-            function,
-            activation: a,
-        } => format!("{function:?}{}", activation(*a)),
-        Operator::BinaryConstantF32 {
-            function,
-            activation: a,
-            shape,
-            ..
-        } => format!(
-            "{function:?} constant {:?}{}",
-            channels_first(*shape),
-            activation(*a)
+        Operator::BinaryConstant(binary) => format!(
+            "{:?} constant {:?}{}",
+            binary.function,
+            channels_first(binary.shape),
+            activation(binary.activation)
         ),
-        Operator::ChannelAffineF32 { activation: a, .. } => {
-            format!("ChannelAffine{}", activation(*a))
+        Operator::ChannelAffine(affine) => {
+            format!("ChannelAffine{}", activation(affine.activation))
         }
-        Operator::ConcatF32 { axis } | Operator::ConcatI8 { axis } => {
-            format!("Concat {}", axis_name(*axis))
-        }
-        Operator::SliceF32 { start, step } | Operator::SliceI8 { start, step } => match step {
-            [1, 1, 1] => format!("Slice from {:?}", first_channels(*start)),
+        Operator::Concat(concat) => format!("Concat {}", axis_name(concat.axis)),
+        Operator::Slice(slice) => match slice.step {
+            [1, 1, 1] => format!("Slice from {:?}", first_channels(slice.start)),
             step => format!(
                 "Slice from {:?} step {:?}",
-                first_channels(*start),
-                first_channels(*step)
+                first_channels(slice.start),
+                first_channels(step)
             ),
         },
-        Operator::PadF32 { before, value } => {
-            format!("Pad {:?} with {value}", first_channels(*before))
+        Operator::Pad(pad) => {
+            format!("Pad {:?} with {}", first_channels(pad.before), pad.value)
         }
-        Operator::PadI8 { before, value } => {
-            format!("Pad {:?} with {value}", first_channels(*before))
-        }
-        Operator::UpsampleF32 { factor_h, factor_w }
-        | Operator::UpsampleI8 { factor_h, factor_w } => format!("Upsample {factor_h}x{factor_w}"),
-        Operator::TransposeF32 { order } | Operator::TransposeI8 { order } => {
-            let [height, width, channels] = order.map(axis_name);
+        Operator::Upsample(by) => format!("Upsample {}x{}", by.factor_h, by.factor_w),
+        Operator::Transpose(transpose) => {
+            let [height, width, channels] = transpose.order.map(axis_name);
             format!("Transpose to {channels}, {height}, {width}")
         }
-        Operator::ReshapeF32 | Operator::ReshapeI8 => "Reshape".to_owned(),
-        other => other.unary().map_or("?", unary_name).to_owned(),
+        Operator::Softmax(_)
+        | Operator::LogSoftmax(_)
+        | Operator::Reshape(_)
+        | Operator::Quantize(_)
+        | Operator::Dequantize(_) => operator.name().to_owned(),
     }
 }
 
@@ -219,18 +167,24 @@ fn first_channels([height, width, channels]: PerAxis) -> PerAxis {
     [channels, height, width]
 }
 
-/// The rows that node `index` reads, counted from 1, 0 for the input; empty if it reads what comes before it.
-pub(super) fn reads(index: usize, node: &Node) -> Vec<usize> {
+/// The tensors that a node reads, which writes tensor number `written`; empty if it reads what comes before it.
+pub(super) fn reads(written: usize, node: &Node) -> Vec<usize> {
     let inputs: Vec<usize> = node
         .inputs
         .iter()
         .map(|input| usize::from(*input))
         .collect();
-    if inputs == [index] { vec![] } else { inputs }
+    if inputs == [written - 1] {
+        vec![]
+    } else {
+        inputs
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use kinglet::operator::{Quantize, QuantizedAdd};
+
     use super::*;
 
     #[test]
@@ -243,12 +197,12 @@ mod tests {
         assert_eq!(element(quantized), "i8, scale 0.125, zero point -3");
         let (low, high) = (-3, 127);
         assert_eq!(
-            describe(&Operator::AddI8 { low, high }),
+            describe(&QuantizedAdd { low, high }.into()),
             "Add within -3..=127"
         );
         let (low, high) = (-128, 127);
-        assert_eq!(describe(&Operator::AddI8 { low, high }), "Add");
-        assert_eq!(describe(&Operator::QuantizeI8), "Quantize");
+        assert_eq!(describe(&QuantizedAdd { low, high }.into()), "Add");
+        assert_eq!(describe(&Quantize.into()), "Quantize");
     }
 
     #[test]

@@ -14,7 +14,10 @@ use crate::graph::{Graph, Node, Operation, Transposition, View, extents};
 
 pub(super) fn run(graph: &mut Graph) {
     let mut rewriter = Rewriter {
-        graph: Graph::new(&graph.name, graph.input),
+        graph: Graph {
+            quantized_input: graph.quantized_input,
+            ..Graph::new(&graph.name, graph.input)
+        },
         shapes: vec![graph.input],
         arranged: HashMap::new(),
     };

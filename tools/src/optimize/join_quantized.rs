@@ -6,22 +6,28 @@
 //! the file says, only slower. (The pattern is that of ONNX's QDQ format:
 //! <https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html>.)
 
-use kinglet::model::LayerI8;
+use kinglet::operator::{LayerI8, Owned};
 use kinglet_kernels::{Activation, BinaryFunction, Quantization, Shape, Unary, WeightsI8};
 
 use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
 pub(super) fn run(graph: &mut Graph) {
     let is_quantized = |node: &Node| matches!(node.operation, Operation::Quantize(_));
-    if !graph.nodes.iter().any(is_quantized) {
+    if graph.quantized_input.is_none() && !graph.nodes.iter().any(is_quantized) {
         return;
     }
     let mut joiner = Joiner {
         shapes: graph.shapes(),
-        graph: Graph::new(&graph.name, graph.input),
+        graph: Graph {
+            quantized_input: graph.quantized_input,
+            ..Graph::new(&graph.name, graph.input)
+        },
         values: vec![None; graph.nodes.len() + 1],
     };
-    joiner.values[0] = Some(Value::Real(0));
+    joiner.values[0] = Some(match graph.quantized_input {
+        Some(quantization) => Value::Int8(0, quantization),
+        None => Value::Real(0),
+    });
     for index in 0..graph.nodes.len() {
         // Others are the inside of what was joined.
         if joiner.values[index + 1].is_none() && joiner.is_known(&graph.nodes[index]) {
@@ -284,17 +290,10 @@ impl Joiner {
         let name = end.name.as_str();
         let (first, quantization) = inputs[0];
         let unbounded = end.bounds == (i8::MIN, i8::MAX);
-        let layer =
-            |weights: &[f32], weight_scale: &[f32], bias: &Option<Vec<f32>>, row, activation| {
-                let scales = (quantization.scale, weight_scale, end.output.scale);
-                layer(
-                    weights,
-                    row,
-                    bias.as_deref(),
-                    scales,
-                    end.bounds_with(activation)?,
-                )
-            };
+        let layer = |weights: &[f32], weight_scale: &[f32], bias: &Option<Vec<f32>>, row| {
+            let scales = (quantization.scale, weight_scale, end.output.scale);
+            layer(weights, row, bias.as_deref(), scales)
+        };
         let operation = match &node.operation {
             Operation::Conv2d {
                 params,
@@ -302,23 +301,21 @@ impl Joiner {
                 weight_scale: Some(weight_scale),
                 bias,
                 pool: None,
-            } => {
-                let (row, activation) = (params.taps(), params.activation());
-                let layer = layer(weights, weight_scale, bias, row, activation)?;
-                let params = params.with_activation(Activation::Identity);
-                Int8Operation::Conv2d { params, layer }
-            }
+            } => Int8Operation::Conv2d {
+                params: params.with_activation(Activation::Identity),
+                layer: layer(weights, weight_scale, bias, params.taps())?,
+                bounds: end.bounds_with(params.activation())?,
+            },
             Operation::Linear {
                 params,
                 weights,
                 weight_scale: Some(weight_scale),
                 bias,
-            } => {
-                let (row, activation) = (params.in_features(), params.activation());
-                let layer = layer(weights, weight_scale, bias, row, activation)?;
-                let params = params.with_activation(Activation::Identity);
-                Int8Operation::Linear { params, layer }
-            }
+            } => Int8Operation::Linear {
+                params: params.with_activation(Activation::Identity),
+                layer: layer(weights, weight_scale, bias, params.in_features())?,
+                bounds: end.bounds_with(params.activation())?,
+            },
             Operation::AvgPool2d(params) if unbounded => Int8Operation::AvgPool2d(*params),
             Operation::Softmax if unbounded => Int8Operation::Softmax,
             Operation::Binary {
@@ -357,8 +354,7 @@ fn layer(
     row: usize,
     bias: Option<&[f32]>,
     (input, weight_scale, output): (f32, &[f32], f32),
-    bounds: (i8, i8),
-) -> Option<LayerI8> {
+) -> Option<LayerI8<Owned>> {
     let rows = weights.chunks_exact(row).zip(weight_scale);
     // Whole multiples of the scale, by what `weight_scale` means: rounding finds them.
     let weights: Vec<i8> = rows
@@ -373,11 +369,10 @@ fn layer(
             Some(numbers?)
         }
     };
-    let layer = LayerI8 {
+    let layer = LayerI8::<Owned> {
         weights,
         bias,
         scale: sums.iter().map(|sum| sum / output).collect(),
-        bounds,
     };
     let parameters = WeightsI8 {
         weights: &layer.weights,

@@ -2,7 +2,8 @@
 //!
 //! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order,
 //! trained batch normalizations and activations go into the convolution beside them, what is quantized is joined to
-//! operations on 8-bit numbers, and padding and pools go into the convolution beside them as well.
+//! operations on 8-bit numbers, padding and pools go into the convolution beside them as well, and a network of 8-bit
+//! numbers begins and ends with them.
 
 mod activation_before_pool;
 mod eliminate_transposes;
@@ -11,6 +12,7 @@ mod fuse_activation;
 mod fuse_pad;
 mod fuse_pool;
 mod join_quantized;
+mod quantized_ends;
 mod remove_dead;
 mod split_concat;
 #[cfg(test)]
@@ -22,7 +24,7 @@ use crate::graph::Graph;
 type Pass = (&'static str, fn(&mut Graph));
 
 /// Every pass, in the order they run.
-const PASSES: [Pass; 9] = [
+const PASSES: [Pass; 10] = [
     ("remove_dead", remove_dead::run),
     ("eliminate_transposes", eliminate_transposes::run),
     ("fold_affine", fold_affine::run),
@@ -32,6 +34,7 @@ const PASSES: [Pass; 9] = [
     ("fuse_pad", fuse_pad::run),
     ("fuse_pool", fuse_pool::run),
     ("split_concat", split_concat::run),
+    ("quantized_ends", quantized_ends::run),
 ];
 
 /// Runs every pass.

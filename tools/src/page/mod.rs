@@ -54,15 +54,12 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A text, or a dash where there is none.
-pub(crate) fn or_dash(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "–".to_owned())
-}
-
 /// A number as `format` has it; a dash where there is none.
 fn number(value: &Value, format: fn(f64) -> String) -> String {
-    let number = f64::try_from(value.clone()).ok();
-    or_dash(number.filter(|x| x.is_finite()).map(format))
+    match f64::try_from(value.clone()) {
+        Ok(x) if x.is_finite() => format(x),
+        _ => "–".to_owned(),
+    }
 }
 
 #[cfg(test)]

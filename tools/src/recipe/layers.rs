@@ -1,6 +1,6 @@
 //! The layers there are, those of PyTorch that there are not, and what to say of a name that is neither.
 
-use super::function::{Function, INPLACE, Parameter, required, with_default};
+use super::function::{Function, INPLACE, required, with_default};
 
 const CONVOLUTIONS: &str = "convolutions";
 const POOLS: &str = "pools";
@@ -9,26 +9,6 @@ const NORMALIZATIONS: &str = "normalizations";
 const DROPOUTS: &str = "dropout layers";
 const SHAPES: &str = "layers that change the shape";
 const LINEAR: &str = "linear layers";
-
-const KERNEL_SIZE: Parameter = required(
-    "kernel_size",
-    "number or (height, width), at least 1; the window",
-);
-const DILATION: Parameter = with_default(
-    "dilation",
-    "1",
-    "number or (height, width), at least 1; distance of neighbouring taps",
-);
-const POOL_STRIDE: Parameter = with_default(
-    "stride",
-    "None",
-    "number or (height, width), at least 1; None is kernel_size",
-);
-const CEIL_MODE: Parameter = with_default(
-    "ceil_mode",
-    "False",
-    "True or False; whether the size is rounded up",
-);
 
 /// The layers there are, with their parameters in PyTorch's order.
 pub(super) const LAYERS: &[Function] = &[
@@ -41,7 +21,10 @@ pub(super) const LAYERS: &[Function] = &[
                 "out_channels",
                 "whole number of at least 1; the channels that go out",
             ),
-            KERNEL_SIZE,
+            required(
+                "kernel_size",
+                "number or (height, width), at least 1; the window",
+            ),
             with_default(
                 "stride",
                 "1",
@@ -52,7 +35,11 @@ pub(super) const LAYERS: &[Function] = &[
                 "0",
                 "number, (height, width), 'valid' (none), or 'same' (as much as keeps the size; stride 1 only); zeros on each side",
             ),
-            DILATION,
+            with_default(
+                "dilation",
+                "1",
+                "number or (height, width), at least 1; distance of neighbouring taps",
+            ),
             with_default(
                 "groups",
                 "1",
@@ -73,16 +60,31 @@ pub(super) const LAYERS: &[Function] = &[
         name: "MaxPool2d",
         kind: POOLS,
         parameters: &[
-            KERNEL_SIZE,
-            POOL_STRIDE,
+            required(
+                "kernel_size",
+                "number or (height, width), at least 1; the window",
+            ),
+            with_default(
+                "stride",
+                "None",
+                "number or (height, width), at least 1; None is kernel_size",
+            ),
             with_default(
                 "padding",
                 "0",
                 "number or (height, width), at most half of kernel_size; what lies there is never the largest",
             ),
-            DILATION,
+            with_default(
+                "dilation",
+                "1",
+                "number or (height, width), at least 1; distance of neighbouring taps",
+            ),
             with_default("return_indices", "False", "only False"),
-            CEIL_MODE,
+            with_default(
+                "ceil_mode",
+                "False",
+                "True or False; whether the size is rounded up",
+            ),
         ],
         meaning: "takes the largest value of each window",
         output: "channels x h x w, with the formula of Conv2d",
@@ -92,14 +94,25 @@ pub(super) const LAYERS: &[Function] = &[
         name: "AvgPool2d",
         kind: POOLS,
         parameters: &[
-            KERNEL_SIZE,
-            POOL_STRIDE,
+            required(
+                "kernel_size",
+                "number or (height, width), at least 1; the window",
+            ),
+            with_default(
+                "stride",
+                "None",
+                "number or (height, width), at least 1; None is kernel_size",
+            ),
             with_default(
                 "padding",
                 "0",
                 "number or (height, width), at most half of kernel_size; zeros on each side",
             ),
-            CEIL_MODE,
+            with_default(
+                "ceil_mode",
+                "False",
+                "True or False; whether the size is rounded up",
+            ),
             with_default(
                 "count_include_pad",
                 "True",

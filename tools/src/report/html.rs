@@ -8,7 +8,8 @@ use minijinja::{Value, context};
 use super::files::CONFUSION;
 use super::tiles::Tile;
 use super::{Report, ReportError, confusion, curves};
-use crate::page::{self, or_dash};
+use crate::page;
+use crate::svg::Drawing;
 use crate::train::Origin;
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -21,10 +22,11 @@ const FRAME: f64 = 7.0;
 /// # Errors
 /// [`ReportError::Draw`], or [`ReportError::Page`] with what the template engine said.
 pub(super) fn page(report: &Report) -> Result<String, ReportError> {
+    let inline = |drawing: &Drawing, label: &str| Value::from_safe_string(drawing.inline(label));
     let panels = curves::panels(&report.history, report.best_epoch);
     let panels: Vec<Value> = panels
         .iter()
-        .map(|panel| Value::from_safe_string(panel.inline()))
+        .map(|panel| inline(&panel.drawing(), &format!("{} by epoch", panel.title)))
         .collect();
     let findings = &report.findings;
     let matrix = confusion::drawing(&findings.labels(), &findings.confusion);
@@ -42,6 +44,7 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
     let weights = report.first_layer.as_ref();
     let weights = weights.map(|weights| pictures(&weights.tiles, weights.side()));
     let origin = report.origin.as_ref();
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     let values = context! {
         report => Value::from(Serde(report)),
         noun => report.noun,
@@ -49,7 +52,7 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
         machine => or_dash(origin.map(Origin::machine)),
         kinglet => or_dash(origin.map(|origin| origin.kinglet.clone())),
         panels,
-        confusion => Value::from_safe_string(matrix.inline(CONFUSION)),
+        confusion => inline(&matrix, CONFUSION),
         confusion_width => matrix.width(),
         mistakes => pictures(&report.mistakes, FRAME)?,
         weights => weights.transpose()?,

@@ -114,9 +114,8 @@ pub struct FirstLayer {
 }
 
 impl Report {
-    /// Runs the best network of `checkpoint`, which was trained at `origin`, over the test part of `collection`, the data
-    /// set that the run was trained on; without a test part over the validation part, and without that over the
-    /// training part.
+    /// Runs the best network of `checkpoint`, which was trained at `origin`, over the test part of `collection`, the data set that the run was
+    /// trained on; without a test part over the validation part, and without that over the training part.
     ///
     /// # Errors
     /// [`ReportError`] if no epoch is complete, or the data set is not the run's.
@@ -162,19 +161,24 @@ impl Report {
             .map(|mistake| Tile::of(samples, mistake.index))
             .collect();
         let first_layer = Weights::of(&network);
+        let history = checkpoint.history.clone();
+        let speeds = history.iter().map(|metrics| metrics.images_per_second);
         Ok(Self {
             data: checkpoint.source.clone(),
             part,
-            best_epoch: checkpoint.best_epoch(),
+            best_epoch: checkpoint
+                .best
+                .as_ref()
+                .map_or(history.len(), |best| best.epoch),
             planned_epochs: recipe.train.epochs,
             batch_size: recipe.train.batch_size,
             seed: recipe.train.seed,
-            images_per_second: checkpoint.images_per_second(),
+            images_per_second: speeds.sum::<f64>() / history.len() as f64,
             kernels: checkpoint.kernels.clone(),
             origin,
-            training_seconds: checkpoint.training_seconds(),
+            training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
             findings,
-            history: checkpoint.history.clone(),
+            history,
             network: inspect::Report::of_recipe(
                 &recipe.name,
                 &recipe.architecture,

@@ -92,11 +92,11 @@ impl Frame {
 }
 
 impl Panel {
-    /// The diagram by itself, as an element of a page.
-    pub(crate) fn inline(&self) -> String {
+    /// The diagram by itself.
+    pub(crate) fn drawing(&self) -> Drawing {
         let mut drawing = Drawing::new(WIDTH, HEIGHT);
         self.draw(&mut drawing, 0.0);
-        drawing.inline(&format!("{} by epoch", self.title))
+        drawing
     }
 
     /// Draws the diagram, `left` units from the left edge.

@@ -260,23 +260,6 @@ impl Checkpoint {
         Ok(Network::zeroed(self.recipe()?.architecture))
     }
 
-    /// The epoch whose network is kept, from 1: the best one, or the last without validation.
-    pub fn best_epoch(&self) -> usize {
-        let best = self.best.as_ref();
-        best.map_or(self.history.len(), |best| best.epoch)
-    }
-
-    /// The time that all epochs took.
-    pub fn training_seconds(&self) -> f64 {
-        self.history.iter().map(|metrics| metrics.seconds).sum()
-    }
-
-    /// Training samples in a second, mean over the epochs; 0 before the first has ended.
-    pub fn images_per_second(&self) -> f64 {
-        let speeds = self.history.iter().map(|metrics| metrics.images_per_second);
-        speeds.sum::<f64>() / self.history.len().max(1) as f64
-    }
-
     /// The best network so far: that of the best epoch, or the present one before the first epoch has ended.
     ///
     /// # Errors

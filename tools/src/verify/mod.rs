@@ -6,8 +6,7 @@ mod tract;
 use std::collections::HashMap;
 use std::path::Path;
 
-use kinglet::model::schema::DType;
-use kinglet::probe::{Output, Probe};
+use kinglet::probe::Probe;
 use kinglet::{AnySession, InputError, Model, SessionMemory};
 use kinglet_kernels::{Kernels, Quantization, Shape};
 use serde::Serialize;
@@ -118,8 +117,12 @@ pub struct Sources<'a> {
 
 /// Random inputs for a model: numbers from -1 to 1, or over all that it can tell apart where its first node quantizes.
 pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<f32> {
-    let first = model.tensors().iter().nth(1);
-    let range = match first.and_then(|tensor| tensor.dtype.quantization()) {
+    // The input itself, or what the first node makes of it.
+    let first = model.tensors().iter().take(2);
+    let range = match first
+        .filter_map(|tensor| tensor.dtype.quantization())
+        .next()
+    {
         Some(quantization) => [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q)),
         None => [-1.0, 1.0],
     };
@@ -242,7 +245,7 @@ fn last_name(name: &str) -> &str {
 }
 
 fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
-    let outputs = model.tensors().iter().skip(1);
+    let outputs = model.tensors().iter().skip(model.inputs().len());
     let nodes = model.nodes().iter().zip(outputs).zip(&graph.nodes);
     let layers = nodes.map(|((node, tensor), named)| Layer {
         name: named.name.clone(),
@@ -278,21 +281,21 @@ struct Written {
 }
 
 /// Keeps what every node writes.
+#[derive(Default)]
 struct Recorder {
-    /// Of all tensors.
-    dtypes: Vec<DType>,
     written: Vec<Written>,
 }
 
 impl Probe for Recorder {
-    fn after(&mut self, node: usize, output: Output<'_>) {
-        let quantization = self.dtypes[node + 1].quantization();
-        let real = match (output, quantization) {
-            (Output::F32(real), _) => real.to_vec(),
-            (Output::I8(numbers), Some(of)) => numbers.iter().map(|q| of.dequantize(*q)).collect(),
-            (Output::I8(_), None) => Vec::new(),
+    fn after(&mut self, _: usize, output: kinglet::Values<'_>) {
+        let quantization = match output {
+            kinglet::Values::F32(_) => None,
+            kinglet::Values::I8 { quantization, .. } => Some(quantization),
         };
-        self.written.push(Written { real, quantization });
+        self.written.push(Written {
+            real: output.to_f32().into_owned(),
+            quantization,
+        });
     }
 }
 
@@ -300,11 +303,7 @@ fn run(
     session: &mut AnySession<'_, &dyn Kernels>,
     input: &[f32],
 ) -> Result<Vec<Written>, VerifyError> {
-    let tensors = session.model().tensors();
-    let mut recorder = Recorder {
-        dtypes: tensors.iter().map(|tensor| tensor.dtype).collect(),
-        written: Vec::new(),
-    };
+    let mut recorder = Recorder::default();
     session.set_input_f32(input)?;
     session.run_probed(&mut recorder);
     Ok(recorder.written)

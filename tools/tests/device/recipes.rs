@@ -40,7 +40,7 @@ fn every_recipes_network_agrees_with_the_cpu() {
         let mut memory = SessionMemory::new(&model, &detect(), batch);
         let mut cpu = memory.session(&model, detect()).unwrap();
         cpu.set_input_f32(&input).unwrap();
-        let expected = cpu.run();
+        let expected = cpu.run().to_f32();
         let mut device = Session::new(&executor(), &model, batch, Element::F32).unwrap();
         device.set_input_f32(&input).unwrap();
         let found = device.run().unwrap();

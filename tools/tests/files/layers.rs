@@ -103,7 +103,7 @@ fn run_exported(network: &Network, set: &'static dyn BackwardKernels, input: &[f
     let mut memory = SessionMemory::new(&model, &set, input.len() / shape.len());
     let mut session = memory.session(&model, set).unwrap();
     session.set_input_f32(input).unwrap();
-    session.run().to_vec()
+    session.run().to_f32().into_owned()
 }
 
 /// The gradients that `set` gives for a layer: of its input, and of weights and bias where it has them.

@@ -55,7 +55,7 @@ fn logits(network: &Network, input: &[f32]) -> Vec<f32> {
     samples
         .flat_map(|sample| {
             session.set_input_f32(sample).unwrap();
-            session.run().to_vec()
+            session.run().to_f32().into_owned()
         })
         .collect()
 }

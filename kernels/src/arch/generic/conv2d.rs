@@ -156,8 +156,9 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
     last: usize,
 ) {
     let (segments, len) = sliding.segments(region);
-    let row_step = sliding.vertical.dilation * sliding.source_row();
-    let segment_step = sliding.horizontal.dilation * sliding.channels;
+    // A step that is never taken, of a window of one row, may be larger than memory.
+    let row_step = sliding.vertical.dilation.wrapping_mul(sliding.source_row());
+    let segment_step = sliding.horizontal.dilation.wrapping_mul(sliding.channels);
     let lanes_of_tap = sliding.group_channels * NV * V::LANES;
     // SAFETY: a pixel reads the rows and segments that the region sees, from its place in the source on, and
     // as many values of the panel; the caller vouches that they are there.

@@ -76,8 +76,9 @@ unsafe fn pixels<V: Vector, const M: usize>(
     count: usize,
 ) {
     let horizontal = &sliding.horizontal;
-    let row_step = sliding.vertical.dilation * sliding.source_row();
-    let column_step = horizontal.dilation * sliding.channels;
+    // A step that is never taken, of a window of one row, may be larger than memory.
+    let row_step = sliding.vertical.dilation.wrapping_mul(sliding.source_row());
+    let column_step = horizontal.dilation.wrapping_mul(sliding.channels);
     let mut sums = [bias; M];
     // SAFETY: as the caller vouches: every pixel reads the taps that its region sees.
     unsafe {

@@ -35,8 +35,9 @@ impl View {
             start: position,
             rows: rows.count,
             columns: columns.count,
-            down: window.dilation_h * row,
-            right: window.dilation_w * from.channels,
+            // A step that is never taken, of a window of one row, may be larger than memory.
+            down: window.dilation_h.wrapping_mul(row),
+            right: window.dilation_w.wrapping_mul(from.channels),
         }
     }
 

@@ -116,10 +116,10 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(sliding: &Sliding, region: &Region) -> Self {
-        let steps = (
-            sliding.horizontal.stride * sliding.channels,
-            sliding.out_channels,
-        );
+        // A step that is never taken, to a second pixel of one, may be larger than memory.
+        let right = sliding.horizontal.stride.wrapping_mul(sliding.channels);
+        let down = sliding.vertical.stride.wrapping_mul(sliding.source_row());
+        let steps = (right, sliding.out_channels);
         let last = region.width - 1;
         Self {
             source: region.source,
@@ -129,7 +129,7 @@ impl Cursor {
             steps,
             turns: (
                 // A row of source may be shorter than the pixels' way: then this goes back.
-                (sliding.vertical.stride * sliding.source_row()).wrapping_sub(last * steps.0),
+                down.wrapping_sub(last.wrapping_mul(steps.0)),
                 sliding.out_w * sliding.out_channels - last * steps.1,
             ),
         }

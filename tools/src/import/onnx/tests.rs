@@ -140,7 +140,7 @@ fn run(model: &ModelProto, input: &[f32]) -> Vec<f32> {
     let mut memory = SessionMemory::new(&model, &Portable, 1);
     let mut session = memory.session(&model, Portable).unwrap();
     session.set_input_f32(input).unwrap();
-    session.run().to_vec()
+    session.run().to_f32().into_owned()
 }
 
 /// Convolution, ReLU, flatten and a linear layer: 2x4x3 maps (channels, height, width), a 3x2 kernel with

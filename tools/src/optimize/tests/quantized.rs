@@ -218,3 +218,30 @@ fn what_is_not_of_8_bits_stays_with_real_numbers() {
     let is_real = |node: &crate::graph::Node| matches!(node.operation, Operation::Conv2d { .. });
     assert!(joined.nodes.iter().any(is_real));
 }
+
+#[test]
+fn a_quantized_network_begins_and_ends_with_its_numbers() {
+    let output = Quantization::new(0.03, 4);
+    let (graph, input) = between(71, output, |_, builder, real| {
+        let relu = Operation::Unary(Unary::Relu);
+        builder.push("relu", relu, &[real]).unwrap()
+    });
+    let mut joined = graph.clone();
+    optimize(&mut joined);
+    assert_eq!(joined.nodes.len(), 1, "{joined:#?}");
+    assert_eq!(joined.quantized_input.unwrap().scale, 0.017);
+    let difference = difference(&evaluate(&joined, &input), &evaluate(&graph, &input));
+    assert!(difference < 0.03, "{difference}");
+
+    // What reads the input as it is keeps it real.
+    let (mut graph, _) = between(72, output, |_, builder, real| {
+        let add = BinaryFunction::Add;
+        let binary = Operation::Binary {
+            function: add,
+            activation: Activation::Identity,
+        };
+        builder.push("add", binary, &[real, 0]).unwrap()
+    });
+    optimize(&mut graph);
+    assert_eq!(graph.quantized_input, None);
+}

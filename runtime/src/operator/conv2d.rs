@@ -1,0 +1,193 @@
+//! Convolution, alone and with the max pool that follows.
+
+use kinglet_kernels::{Activation, Kernels, PooledConv2d, Rounding, Shape, Window, params};
+use serde::{Deserialize, Serialize};
+
+use super::memory::{Memory, Packable};
+use super::parameters::Span;
+use super::site::Site;
+use super::{InFile, Layer, Lens, Resolve, Run, Storage, Workspace, wire};
+use crate::model::LoadError;
+
+/// Convolution with fused activation; the layer's weights are OHWI.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Conv2d<P: Storage = InFile> {
+    /// Kernel, stride, dilation, padding.
+    #[serde(with = "wire::Window")]
+    pub window: Window,
+    /// Channel groups.
+    pub groups: u32,
+    /// Applied to each output.
+    #[serde(with = "wire::Activation")]
+    pub activation: Activation,
+    /// Weights and bias.
+    pub layer: Layer<P>,
+}
+
+/// Convolution with fused activation, and the maximum over each window of the result, which is never stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Conv2dMaxPool2d<P: Storage = InFile> {
+    /// The convolution.
+    pub conv: Conv2d<P>,
+    /// Window of the pool: no padding, no dilation, no overlap.
+    #[serde(with = "wire::Window")]
+    pub pool: Window,
+    /// Which way the pool's output size was rounded.
+    #[serde(with = "wire::Rounding")]
+    pub rounding: Rounding,
+}
+
+impl<P: Storage> Conv2d<P> {
+    fn geometry(&self, site: &Site<'_>) -> Result<params::Conv2d, LoadError> {
+        site.params(params::Conv2d::new(
+            site.shape(),
+            site.output().shape.channels,
+            self.window,
+            self.groups as usize,
+            self.activation,
+        ))
+    }
+}
+
+/// A convolution, ready to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Conv2dF32 {
+    pub(crate) params: params::Conv2d,
+    pub(crate) weights: Packable,
+    pub(crate) bias: Option<Span<f32>>,
+}
+
+impl Resolve<Conv2d> for Conv2dF32 {
+    fn resolve(operator: &Conv2d, site: &Site<'_>) -> Result<(Self, Shape), LoadError> {
+        let params = operator.geometry(site)?;
+        let (weights, channels) = (params.weights_len(), params.output().channels);
+        let layer = site.layer(&operator.layer, weights, channels)?;
+        let ready = Self {
+            params,
+            weights: Packable::in_file(layer.weights),
+            bias: layer.bias,
+        };
+        Ok((ready, params.output()))
+    }
+}
+
+impl Run for Conv2dF32 {
+    fn lens(&self) -> Lens {
+        let weights = self.params.weights_len();
+        [Some(weights), self.bias.map(Span::len), None]
+    }
+
+    fn terms(&self) -> usize {
+        self.params.taps()
+    }
+
+    fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
+        Workspace {
+            packed: kernels.conv2d_f32_packed_len(&self.params),
+            scratch: kernels.conv2d_f32_scratch_len(&self.params),
+        }
+    }
+
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [f32], offset: usize) {
+        kernels.conv2d_f32_pack(&self.params, self.weights.span().of(file), packed);
+        self.weights = Packable::packed(offset, packed.len());
+    }
+
+    #[inline]
+    fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
+        let weights = memory.weights(self.weights);
+        let bias = self.bias.map(|bias| bias.of(memory.file));
+        memory.apart(|kernels, input, scratch, output| {
+            kernels.conv2d_f32(&self.params, input, weights, bias, scratch, output);
+        });
+    }
+}
+
+/// A convolution and its pool, ready to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Conv2dMaxPool2dF32 {
+    pub(crate) params: PooledConv2d,
+    pub(crate) weights: Packable,
+    pub(crate) bias: Option<Span<f32>>,
+}
+
+impl Resolve<Conv2dMaxPool2d> for Conv2dMaxPool2dF32 {
+    fn resolve(operator: &Conv2dMaxPool2d, site: &Site<'_>) -> Result<(Self, Shape), LoadError> {
+        let conv = operator.conv.geometry(site)?;
+        let (weights, channels) = (conv.weights_len(), conv.output().channels);
+        let layer = site.layer(&operator.conv.layer, weights, channels)?;
+        let params = PooledConv2d::new(conv, operator.pool, operator.rounding);
+        let params = site.params(params)?;
+        let ready = Self {
+            params,
+            weights: Packable::in_file(layer.weights),
+            bias: layer.bias,
+        };
+        Ok((ready, params.output()))
+    }
+}
+
+impl Run for Conv2dMaxPool2dF32 {
+    fn lens(&self) -> Lens {
+        let weights = self.params.conv().weights_len();
+        [Some(weights), self.bias.map(Span::len), None]
+    }
+
+    fn terms(&self) -> usize {
+        self.params.conv().taps()
+    }
+
+    fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
+        Workspace {
+            packed: kernels.conv2d_f32_packed_len(self.params.conv()),
+            scratch: kernels.conv2d_max_pool2d_f32_scratch_len(&self.params),
+        }
+    }
+
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [f32], offset: usize) {
+        kernels.conv2d_f32_pack(self.params.conv(), self.weights.span().of(file), packed);
+        self.weights = Packable::packed(offset, packed.len());
+    }
+
+    #[inline]
+    fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
+        let weights = memory.weights(self.weights);
+        let bias = self.bias.map(|bias| bias.of(memory.file));
+        memory.apart(|kernels, input, scratch, output| {
+            kernels.conv2d_max_pool2d_f32(&self.params, input, weights, bias, scratch, output);
+        });
+    }
+}
+
+#[cfg(feature = "std")]
+mod map {
+    use super::{Conv2d, Conv2dMaxPool2d, Storage};
+    use crate::operator::parameters::{Convert, Map};
+
+    impl<P: Storage, Q: Storage> Map<P, Q> for Conv2d<P> {
+        type To = Conv2d<Q>;
+
+        fn map<C: Convert<P, Q>>(&self, convert: &mut C) -> Result<Conv2d<Q>, C::Error> {
+            Ok(Conv2d {
+                window: self.window,
+                groups: self.groups,
+                activation: self.activation,
+                layer: self.layer.map(convert)?,
+            })
+        }
+    }
+
+    impl<P: Storage, Q: Storage> Map<P, Q> for Conv2dMaxPool2d<P> {
+        type To = Conv2dMaxPool2d<Q>;
+
+        fn map<C: Convert<P, Q>>(&self, convert: &mut C) -> Result<Conv2dMaxPool2d<Q>, C::Error> {
+            Ok(Conv2dMaxPool2d {
+                conv: self.conv.map(convert)?,
+                pool: self.pool,
+                rounding: self.rounding,
+            })
+        }
+    }
+}
