@@ -11,4 +11,5 @@ mod hostile;
 mod int8;
 mod learning;
 mod lies;
+mod readme;
 mod session;

@@ -36,6 +36,8 @@
 
 pub mod arch;
 mod lengths;
+#[cfg(test)]
+mod libm_bits;
 pub mod opencl;
 pub mod ops;
 pub mod params;

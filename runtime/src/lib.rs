@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! static MODEL: &Aligned = include_model!("digits.kgl");
-//! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or a damaged one: does not compile
+//! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or one cut short: does not compile
 //! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
 //!
 //! let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?; // `load` would link every operator's check

@@ -9,13 +9,18 @@ use crate::Shape;
 pub enum ParamsError {
     /// An extent, kernel, stride, dilation, channel or group count is 0.
     Zero,
-    /// A number is above what it may be: [`MAX_EXTENT`](super::MAX_EXTENT), [`MAX_ELEMENTS`](super::MAX_ELEMENTS),
+    /// A number is above what it may be: [`MAX_EXTENT`](super::MAX_EXTENT),
     /// [`Linear::MAX_FEATURES`](super::Linear::MAX_FEATURES) or [`Concat::MAX_INPUTS`](super::Concat::MAX_INPUTS).
     TooLarge {
         /// The number.
         found: usize,
         /// The largest that is possible.
         limit: usize,
+    },
+    /// A sample of the input, padding included, or of the output has more than [`MAX_ELEMENTS`](super::MAX_ELEMENTS).
+    Elements {
+        /// How many it has.
+        found: usize,
     },
     /// The window spans more than the padded input has.
     WindowTooLarge {
@@ -84,6 +89,11 @@ impl core::fmt::Display for ParamsError {
                 "extents, kernel, stride, dilation, channels and groups must be at least 1"
             ),
             Self::TooLarge { found, limit } => write!(f, "{found} is above the limit of {limit}"),
+            Self::Elements { found } => write!(
+                f,
+                "a sample has {found} elements, padding included; at most {} are possible",
+                super::MAX_ELEMENTS
+            ),
             Self::WindowTooLarge { span, padded } => write!(
                 f,
                 "the window spans {span} but the padded input has only {padded}"

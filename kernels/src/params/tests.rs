@@ -224,8 +224,7 @@ fn samples_of_more_elements_than_32_bits_can_point_at_are_refused() {
     let large = Shape::new(1 << 15, 1 << 15, 1 << 15);
     let window = Window::new(1, 1).with_stride(1 << 15, 1 << 15);
     let found = large.len();
-    let limit = MAX_ELEMENTS;
-    let refused = Err(ParamsError::TooLarge { found, limit });
+    let refused = Err(ParamsError::Elements { found });
     let conv = Conv2d::new(large, 1, window, 1, Activation::Identity);
     assert_eq!(conv.map(|_| ()), refused);
     let pool = Pool2d::new(large, window, Rounding::Floor, CountPadding::Include);
@@ -237,7 +236,7 @@ fn samples_of_more_elements_than_32_bits_can_point_at_are_refused() {
         .with_padding(around);
     let conv = Conv2d::new(Shape::new(1, 1, 8), 1, padded, 1, Activation::Identity);
     assert!(
-        matches!(conv, Err(ParamsError::TooLarge { .. })),
+        matches!(conv, Err(ParamsError::Elements { .. })),
         "{conv:?}"
     );
 }

@@ -153,7 +153,14 @@ pub(super) const fn check_elements(
         input.width.saturating_add(p.left).saturating_add(p.right),
         input.channels,
     );
-    ParamsError::within(&[padded.len(), output.len()], MAX_ELEMENTS)
+    let found = match padded.len() > output.len() {
+        true => padded.len(),
+        false => output.len(),
+    };
+    match found > MAX_ELEMENTS {
+        true => Err(ParamsError::Elements { found }),
+        false => Ok(()),
+    }
 }
 
 const fn axis_output(

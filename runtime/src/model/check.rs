@@ -3,7 +3,9 @@
 
 use kinglet_kernels::Quantization;
 
-use super::schema::{Input, MAX_ELEMENTS, MAX_TENSORS, Node, Output, Source, TENSOR_ALIGN, Tensor};
+use super::schema::{
+    Input, MAX_ELEMENTS, MAX_ENDS, MAX_TENSORS, Node, Output, Source, TENSOR_ALIGN, Tensor,
+};
 use super::view::{GraphView, Labels, Normalization};
 use super::{LoadError, Prefix};
 use crate::operator::{Operation, Site, resolve};
@@ -185,10 +187,9 @@ fn inputs_of(
 /// model nobody takes.
 fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
     let inputs = graph.inputs.len();
-    let is_output = |number: usize| {
-        let mut outputs = graph.outputs.iter();
-        outputs.any(|output| usize::from(output.tensor) == number)
-    };
+    let outputs = graph.outputs.iter().map(|output| output.tensor);
+    let outputs: heapless::Vec<u16, MAX_ENDS> = outputs.take(MAX_ENDS).collect();
+    let is_output = |number: usize| outputs.iter().any(|output| usize::from(*output) == number);
     // The inputs are there before the first node runs.
     let writers = (0..inputs).map(|_| None);
     let writers = writers.chain(graph.nodes.iter().enumerate().map(Some));

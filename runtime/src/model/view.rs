@@ -178,6 +178,8 @@ impl<'a> Normalization<'a> {
 
 /// Takes one value off the front of `rest`.
 fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<T, LoadError> {
+    #[cfg(test)]
+    tests::TAKEN.set(tests::TAKEN.get() + 1);
     let (value, after) = postcard::take_from_bytes(rest).map_err(|_| LoadError::Malformed)?;
     *rest = after;
     Ok(value)
@@ -283,5 +285,58 @@ pub(crate) fn read_weights<'a>(
         Ok(weights)
     } else {
         Err(LoadError::WeightsPlace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::vec::Vec;
+
+    use kinglet_kernels::{Portable, Unary};
+
+    use super::*;
+    use crate::model::{GraphSpec, InputSpec, NodeSpec, OutputSpec, encode};
+    use crate::{AlignedBytes, Model, SessionMemory};
+
+    std::thread_local! {
+        /// Values that this thread has decoded.
+        pub(super) static TAKEN: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Values that are decoded to load a chain of so many nodes, each of which reads the first tensor if it `looks_back`
+    /// and the one before it if not, and to make a session of it.
+    fn decoded(nodes: usize, looks_back: bool) -> [usize; 2] {
+        let shape = Shape::vector(4);
+        let node = |index| NodeSpec {
+            operator: Unary::Relu.into(),
+            inputs: std::vec![if looks_back { 0 } else { index }],
+            output: shape.into(),
+        };
+        let spec = GraphSpec {
+            name: "chain".into(),
+            inputs: std::vec![InputSpec::new("input", shape)],
+            nodes: (0..nodes).map(node).collect::<Vec<_>>(),
+            outputs: std::vec![OutputSpec::new("output", nodes)],
+            trainable_nodes: 0,
+        };
+        let (file, _) = encode(&spec).unwrap();
+        let file = AlignedBytes::from(file.as_slice());
+        TAKEN.set(0);
+        let model = Model::load(&file).unwrap();
+        let loaded = TAKEN.replace(0);
+        let mut memory = SessionMemory::new(&model, &Portable, 1);
+        memory.session(&model, Portable).unwrap();
+        [loaded, TAKEN.get()]
+    }
+
+    /// As FORMAT.md promises of files of unknown origin: how much is decoded grows with the nodes, not with their square.
+    #[test]
+    fn loading_walks_over_the_nodes_three_times_and_a_session_too() {
+        for looks_back in [false, true] {
+            let (few, many) = (decoded(10, looks_back), decoded(410, looks_back));
+            let [loaded, made] = [0, 1].map(|step| many[step] - few[step]);
+            assert_eq!((loaded, made), (3 * 400, 3 * 400), "{looks_back}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The operators: what a node of a model file computes, each said once.
 //!
-//! [`operators!`] is the table. From it follow the enum [`Operator`], which a file has and a writer makes, and
-//! [`Operation`], an operator for one type of elements with its parameters checked and found, ready to run. Each file
-//! here has a few operators: their fields, how they are resolved, how they run.
+//! `operators!`, below, is the table. From it follow the enum [`Operator`], which a file has and a writer makes, and
+//! `Operation`, an operator for one type of elements with its parameters checked and found, ready to run. Each file here
+//! has a few operators: their fields, how they are resolved, how they run.
 
 mod binary;
 mod conv2d;

@@ -7,9 +7,10 @@ use std::time::Instant;
 use clap::Args;
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::BackwardKernels;
+use serde::Serialize;
 
 use super::eval::print_classes;
-use super::{Failure, program};
+use super::{Failure, document, program};
 use crate::dataset::{Collection, Dataset, embedded, split};
 use crate::evaluate::{evaluate, evaluate_tuned};
 use crate::export::{ExportSettings, export};
@@ -31,7 +32,8 @@ use crate::{npy, picture};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet demo
-  kinglet demo --out /tmp/demo --epochs 3")]
+  kinglet demo --out /tmp/demo --epochs 3
+  kinglet demo --json                          what came of it, as one document")]
 pub(super) struct Arguments {
     /// Folder for the results; made if it is not there
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
@@ -42,6 +44,42 @@ pub(super) struct Arguments {
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told, unless a document is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Story {
+    Told,
+    Silent,
+}
+
+/// `println!`, if the story is told.
+macro_rules! tell {
+    ($story:expr, $($text:tt)*) => {
+        if $story == Story::Told {
+            println!($($text)*);
+        }
+    };
+}
+
+/// What came of it, for `--json`.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    out: String,
+    recipe: String,
+    kernels: String,
+    best_epoch: usize,
+    /// On the test photographs.
+    accuracy: f64,
+    /// On the same ones inverted.
+    shifted_accuracy: f64,
+    tuned: Vec<Tuned>,
+    /// Layers of the head that was kept.
+    kept: usize,
+    seconds: f64,
 }
 
 /// The recipe that is trained.
@@ -57,6 +95,10 @@ const TUNING: Sgd = Sgd::new(0.001, 0.9);
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
+    let story = match arguments.json {
+        true => Story::Silent,
+        false => Story::Told,
+    };
     let out = &arguments.out;
     create_folder(out)?;
     let kernels = kernel_set::select(&arguments.kernels)?;
@@ -70,7 +112,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     write_atomic(&recipe_path, RECIPE.as_bytes())?;
     let mut recipe = Recipe::load(&recipe_path)?;
     recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
-    println!(
+    tell!(
+        story,
         "1. Train {} on {} photographs of clothes, {} classes ({})",
         recipe.name,
         grouped(collection.train.len() as u64),
@@ -91,17 +134,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         &collection,
         &options,
         &AtomicBool::new(false),
-        &mut EpochLines,
+        &mut EpochLines(story),
     )?;
     let Ended::Complete(trained) = ended else {
         return Err("training was interrupted".into());
     };
-    println!(
+    tell!(
+        story,
         "   the best epoch by validation loss is {}; its weights are kept",
         trained.best_epoch
     );
 
-    println!("\n2. Export: fold, fuse, plan, one postcard file");
+    tell!(story, "\n2. Export: fold, fuse, plan, one postcard file");
     let export_last = |fine_tune_last| -> Result<ModelFile, Failure> {
         let settings = ExportSettings {
             normalize: recipe.data.normalize.clone(),
@@ -114,61 +158,74 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let candidates = [export_last(1)?, export_last(2)?];
     let report = Report::of_model(&candidates[1].model(), candidates[1].bytes().len());
-    indented(&report.to_string());
+    for line in report.to_string().lines() {
+        tell!(story, "   {line}");
+    }
 
-    println!(
+    tell!(
+        story,
         "\n3. Run it with the no_std runtime on the {} test photographs",
         test.len()
     );
     let all: Vec<usize> = (0..test.len()).collect();
     let model = candidates[0].model();
     let before = evaluate(&model, kernels, test, &all)?;
-    println!("   accuracy {:.2} %", 100.0 * before.accuracy());
-    print_classes("     ", &before, |class| {
-        model.label(class).map(str::to_owned)
-    });
+    tell!(story, "   accuracy {:.2} %", 100.0 * before.accuracy());
+    if story == Story::Told {
+        print_classes("     ", &before, |class| {
+            model.label(class).map(str::to_owned)
+        });
+    }
     write_examples(out, test, &recipe)?;
 
-    println!("\n4. Shift the domain: the same photographs inverted");
+    tell!(
+        story,
+        "\n4. Shift the domain: the same photographs inverted"
+    );
     let mut inverted = test.clone();
     inverted.invert()?;
     let shifted = evaluate(&model, kernels, &inverted, &all)?;
-    println!(
+    tell!(
+        story,
         "   accuracy {:.2} %, {:.1} points lower",
         100.0 * shifted.accuracy(),
         100.0 * (before.accuracy() - shifted.accuracy())
     );
 
-    println!(
+    tell!(
+        story,
         "\n5. Fine-tune on {SAMPLES} other inverted photographs, one at a time, as a device does: SGD, learning rate {}, momentum {}, {TUNING_EPOCHS} passes",
-        TUNING.learning_rate, TUNING.momentum
+        TUNING.learning_rate,
+        TUNING.momentum
     );
     let lesson = Lesson {
+        story,
         kernels,
         samples: validation_samples(&recipe, &collection)?,
         inverted_test: &inverted,
         test,
     };
-    let mut best: Option<Tuned> = None;
+    let mut lessons = Vec::new();
     for (index, file) in candidates.iter().enumerate() {
-        let tuned = lesson.learn(&file.model(), index + 1)?;
-        if best
-            .as_ref()
-            .is_none_or(|best| tuned.accuracy > best.accuracy)
-        {
-            best = Some(tuned);
-        }
+        lessons.push(lesson.learn(&file.model(), index + 1)?);
     }
+    // Of equals the one with fewer layers.
+    let of_inverted = |lesson: &&Learned| lesson.tuned.inverted_accuracy;
+    let best = lessons
+        .iter()
+        .rev()
+        .max_by(|a, b| of_inverted(a).total_cmp(&of_inverted(b)));
     let best = best.ok_or("there are two candidates")?;
     let drop = before.accuracy() - shifted.accuracy();
-    let back = best.accuracy - shifted.accuracy();
-    println!(
+    let back = best.tuned.inverted_accuracy - shifted.accuracy();
+    tell!(
+        story,
         "   the last {} won back {:.0} % of what the shift had cost",
-        layers(best.last),
+        layers(best.tuned.layers),
         100.0 * back / drop.max(f64::EPSILON)
     );
 
-    let chosen = &candidates[best.last - 1];
+    let chosen = &candidates[best.tuned.layers - 1];
     write_atomic(&out.join("model.kgl"), chosen.bytes())?;
     write_atomic(&out.join("head.kgh"), &best.head)?;
     let tuned = kinglet::model::with_head(&chosen.model(), &best.weights)?;
@@ -178,8 +235,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let origin = Origin::of_run(out);
     let report = report::Report::of_run(&checkpoint, origin, &collection, kernels)?;
     report.write(out)?;
-    finish(out, start);
-    Ok(())
+    if story == Story::Told {
+        finish(out, start);
+        return Ok(());
+    }
+    let outcome = Outcome {
+        out: out.display().to_string(),
+        recipe: recipe.name,
+        kernels: kernels.name().to_owned(),
+        best_epoch: trained.best_epoch,
+        accuracy: before.accuracy(),
+        shifted_accuracy: shifted.accuracy(),
+        kept: best.tuned.layers,
+        tuned: lessons.iter().map(|lesson| lesson.tuned).collect(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    document::print("demo", &outcome)
 }
 
 /// Leaves the first test photograph and an array of the first few, normalized as the recipe says, to be run.
@@ -215,23 +286,33 @@ fn validation_samples(recipe: &Recipe, collection: &Collection) -> Result<Datase
 
 /// What both candidates learn from and are measured with.
 struct Lesson<'a> {
+    story: Story,
     kernels: &'static dyn BackwardKernels,
     samples: Dataset,
     inverted_test: &'a Dataset,
     test: &'a Dataset,
 }
 
-/// A candidate after its lesson.
+/// What a candidate has come to in its lesson.
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Tuned {
-    last: usize,
+    /// Linear layers that learned.
+    layers: usize,
+    training_bytes: usize,
+    inverted_accuracy: f64,
     accuracy: f64,
+}
+
+/// A candidate after its lesson.
+struct Learned {
+    tuned: Tuned,
     weights: Vec<f32>,
     head: Vec<u8>,
 }
 
 impl Lesson<'_> {
     /// Fine-tunes the last `last` linear layers of `model`.
-    fn learn(&self, model: &Model<'_>, last: usize) -> Result<Tuned, Failure> {
+    fn learn(&self, model: &Model<'_>, last: usize) -> Result<Learned, Failure> {
         let bytes = model.sizes().training::<Sgd>();
         let mut memory = SessionMemory::new(model, &self.kernels, 1);
         let mut arena = HeapArena::new(bytes);
@@ -250,7 +331,8 @@ impl Lesson<'_> {
         let all: Vec<usize> = (0..self.test.len()).collect();
         let new = evaluate_tuned(&mut tuner, self.inverted_test, None, &all)?;
         let old = evaluate_tuned(&mut tuner, self.test, None, &all)?;
-        println!(
+        tell!(
+            self.story,
             "   last {:<8} {:>7} bytes of training arena: {:.2} % on inverted photographs, {:.2} % on the old ones",
             layers(last),
             grouped(bytes as u64),
@@ -259,9 +341,13 @@ impl Lesson<'_> {
         );
         let mut head = vec![0; tuner.head_len()];
         tuner.save_head(&mut head)?;
-        Ok(Tuned {
-            last,
-            accuracy: new.accuracy(),
+        Ok(Learned {
+            tuned: Tuned {
+                layers: last,
+                training_bytes: bytes,
+                inverted_accuracy: new.accuracy(),
+                accuracy: old.accuracy(),
+            },
             weights: tuner.weights().to_vec(),
             head,
         })
@@ -276,17 +362,18 @@ fn layers(count: usize) -> String {
 }
 
 /// One line for each epoch.
-struct EpochLines;
+struct EpochLines(Story);
 
 impl Observer for EpochLines {
     fn start(&mut self, trainer: &Trainer, _steps_left: usize) {
-        println!("   {} threads", trainer.threads());
+        tell!(self.0, "   {} threads", trainer.threads());
     }
 
     fn batch(&mut self, _progress: &BatchProgress) {}
 
     fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
-        println!(
+        tell!(
+            self.0,
             "   epoch {:>2}  train loss {:.4}  validation loss {:.4}  accuracy {:.2} %  {:.0} images/s{}",
             metrics.epoch,
             metrics.train_loss,
@@ -295,12 +382,6 @@ impl Observer for EpochLines {
             metrics.images_per_second,
             if best { "  best" } else { "" }
         );
-    }
-}
-
-fn indented(text: &str) {
-    for line in text.lines() {
-        println!("   {line}");
     }
 }
 

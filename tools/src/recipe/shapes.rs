@@ -429,7 +429,7 @@ mod tests {
         );
         assert_eq!(
             error(PHOTO, &["Conv2d(3, 32768, 3, padding=2000)"]),
-            "its output has 532181811200 values for each picture; at most 67108864 are possible"
+            "a sample has 532181811200 elements, padding included; at most 268435456 are possible (its input is 3x32x32: channels, height, width)"
         );
         assert_eq!(
             error(PHOTO, &["Flatten()", "Linear(3072, 16000000)"]),

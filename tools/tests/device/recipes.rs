@@ -46,7 +46,10 @@ fn every_recipes_network_agrees_with_the_cpu() {
         let found = device.run().unwrap();
 
         let largest = expected.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
-        let differences = found.iter().zip(expected).map(|(f, e)| (f - e).abs());
+        let differences = found
+            .iter()
+            .zip(expected.iter())
+            .map(|(f, e)| (f - e).abs());
         let worst = differences.fold(0.0, f32::max) / largest;
         println!("{}: {worst:e}", path.display());
         assert!(worst <= 1e-4, "{}: {worst:e}", path.display());

@@ -150,6 +150,8 @@ fn every_document_has_the_keys_of_the_golden_file_and_of_the_page() {
         "fine-tune",
         &[&fine_tune[..], &["--evaluate", "20", "--epochs", "1"]].concat(),
     );
+    let (_, demo) = file("demo");
+    document("demo", &["demo", "--out", &demo, "--epochs", "1"]);
     document("devices", &["devices"]);
     document("bench", &["bench", &model, "--time", "0.02", "--layers"]);
     golden += &lines("error", &documents(&["inspect", "missing.kgl", "--json"]));
