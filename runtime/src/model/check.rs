@@ -187,8 +187,11 @@ fn inputs_of(
 /// model nobody takes.
 fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
     let inputs = graph.inputs.len();
-    let outputs = graph.outputs.iter().map(|output| output.tensor);
-    let outputs: heapless::Vec<u16, MAX_ENDS> = outputs.take(MAX_ENDS).collect();
+    let mut outputs = heapless::Vec::<u16, MAX_ENDS>::new();
+    for output in graph.outputs.iter() {
+        // There are no more than it holds.
+        let _ = outputs.push(output.tensor);
+    }
     let is_output = |number: usize| outputs.iter().any(|output| usize::from(*output) == number);
     // The inputs are there before the first node runs.
     let writers = (0..inputs).map(|_| None);
