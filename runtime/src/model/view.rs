@@ -178,7 +178,7 @@ impl<'a> Normalization<'a> {
 
 /// Takes one value off the front of `rest`.
 fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<T, LoadError> {
-    #[cfg(test)]
+    #[cfg(all(test, feature = "std"))]
     tests::TAKEN.set(tests::TAKEN.get() + 1);
     let (value, after) = postcard::take_from_bytes(rest).map_err(|_| LoadError::Malformed)?;
     *rest = after;
@@ -288,7 +288,7 @@ pub(crate) fn read_weights<'a>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use std::cell::Cell;
     use std::vec::Vec;
