@@ -273,9 +273,7 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
     pub fn input_mut(&mut self, index: usize) -> Option<ValuesMut<'_>> {
         let inputs = self.model.inputs().len();
         let tensor = self.model.tensors().get(index).filter(|_| index < inputs)?;
-        let (region, dtype) = (Region::of(&tensor), tensor.dtype);
-        let activations = &mut *self.activations;
-        Some(ValuesMut::of(activations, self.batch, region, dtype))
+        Some(ValuesMut::of(self.activations, self.batch, &tensor))
     }
 
     /// The first input, which every model has.
@@ -336,8 +334,7 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
     }
 
     fn values(&self, tensor: &Tensor) -> Values<'_> {
-        let (region, dtype) = (Region::of(tensor), tensor.dtype);
-        Values::of(self.activations, self.batch, region, dtype)
+        Values::of(self.activations, self.batch, tensor)
     }
 
     /// Runs the first `count` nodes.

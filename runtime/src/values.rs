@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 use kinglet_kernels::Quantization;
 
-use crate::model::schema::DType;
+use crate::model::schema::Tensor;
 use crate::operator::{values, values_mut};
 use crate::record::Region;
 use crate::session::InputError;
@@ -23,10 +23,11 @@ pub enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The tensor in `region`, whose elements are what `dtype` says.
+    /// The elements of `tensor`.
     #[inline]
-    pub(crate) fn of(activations: &'a [u8], batch: usize, region: Region, dtype: DType) -> Self {
-        match dtype.quantization() {
+    pub(crate) fn of(activations: &'a [u8], batch: usize, tensor: &Tensor) -> Self {
+        let region = Region::of(tensor);
+        match tensor.dtype.quantization() {
             None => Self::F32(values(activations, batch, region)),
             Some(quantization) => Self::I8 {
                 numbers: values(activations, batch, region),
@@ -132,14 +133,10 @@ pub enum ValuesMut<'a> {
 }
 
 impl<'a> ValuesMut<'a> {
-    /// The tensor in `region`, whose elements are what `dtype` says.
-    pub(crate) fn of(
-        activations: &'a mut [u8],
-        batch: usize,
-        region: Region,
-        dtype: DType,
-    ) -> Self {
-        match dtype.quantization() {
+    /// The elements of `tensor`.
+    pub(crate) fn of(activations: &'a mut [u8], batch: usize, tensor: &Tensor) -> Self {
+        let region = Region::of(tensor);
+        match tensor.dtype.quantization() {
             None => Self::F32(values_mut(activations, batch, region)),
             Some(quantization) => Self::I8 {
                 numbers: values_mut(activations, batch, region),

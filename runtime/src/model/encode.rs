@@ -18,7 +18,7 @@ use crate::operator::{
     Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, resolve,
 };
 use crate::plan::{Plan, lifetimes, solve};
-use crate::record::Inputs;
+use crate::record::{Inputs, records};
 
 /// Why a graph could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,16 +141,16 @@ impl GraphSpec {
     /// # Errors
     /// None that a loaded model could cause.
     pub fn of(model: &Model<'_>) -> Result<Self, EncodeError> {
-        let tensors: Vec<Tensor> = model.tensors().iter().collect();
         let of = |tensor: &Tensor| TensorSpec {
             shape: tensor.shape,
             dtype: tensor.dtype,
         };
-        let inputs = model.inputs().iter().zip(&tensors).map(|(input, tensor)| {
+        let inputs = model.inputs().iter().zip(model.tensors().iter());
+        let inputs = inputs.map(|(input, tensor)| {
             let normalization = super::Normalization::new(input.normalization);
             InputSpec {
                 name: input.name.into(),
-                tensor: of(tensor),
+                tensor: of(&tensor),
                 source: input.source,
                 mean: normalization.mean().collect(),
                 std: normalization.std().collect(),
@@ -166,21 +166,21 @@ impl GraphSpec {
                 .collect(),
         });
         let words = model.weights();
-        let nodes = model.graph().nodes_with_outputs().enumerate();
-        let nodes = nodes.map(|(index, (node, output))| {
-            let numbers = node.inputs.iter().map(|number| usize::from(*number));
-            let numbers: Vec<usize> = numbers.collect();
-            let inputs: Vec<Tensor> = numbers.iter().map(|number| tensors[*number]).collect();
-            let site = Site::new(index, &inputs, &output, words.len())?;
-            let (operation, _) = resolve::<{ bits::ALL }>(&node.operator, &site)?;
+        let nodes = model.graph().nodes_with_outputs();
+        let nodes = nodes.zip(records::<{ bits::ALL }>(model)).enumerate();
+        let nodes = nodes.map(|(index, ((node, output), record))| {
             let mut fetch = Fetch {
                 node: index,
-                lens: operation.lens().into_iter().flatten(),
+                lens: record?.operation.lens().into_iter().flatten(),
                 words,
             };
             Ok(NodeSpec {
                 operator: node.operator.map(&mut fetch)?,
-                inputs: numbers,
+                inputs: node
+                    .inputs
+                    .iter()
+                    .map(|number| usize::from(*number))
+                    .collect(),
                 output: of(&output),
             })
         });

@@ -39,18 +39,6 @@ pub struct Conv2dMaxPool2d<P: Storage = InFile> {
     pub rounding: Rounding,
 }
 
-impl<P: Storage> Conv2d<P> {
-    fn geometry(&self, site: &Site<'_>) -> Result<params::Conv2d, LoadError> {
-        site.params(params::Conv2d::new(
-            site.shape(),
-            site.output().shape.channels,
-            self.window,
-            self.groups as usize,
-            self.activation,
-        ))
-    }
-}
-
 /// A convolution, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Conv2dF32 {
@@ -61,9 +49,12 @@ pub(crate) struct Conv2dF32 {
 
 impl Resolve<Conv2d> for Conv2dF32 {
     fn resolve(operator: &Conv2d, site: &Site<'_>) -> Result<(Self, Shape), LoadError> {
-        let params = operator.geometry(site)?;
-        let (weights, channels) = (params.weights_len(), params.output().channels);
-        let layer = site.layer(&operator.layer, weights, channels)?;
+        let channels = site.output().shape.channels;
+        let (window, groups) = (operator.window, operator.groups as usize);
+        let params =
+            params::Conv2d::new(site.shape(), channels, window, groups, operator.activation);
+        let params = site.params(params)?;
+        let layer = site.layer(&operator.layer, params.weights_len(), channels)?;
         let ready = Self {
             params,
             weights: Packable::in_file(layer.weights),
@@ -115,17 +106,14 @@ pub(crate) struct Conv2dMaxPool2dF32 {
 
 impl Resolve<Conv2dMaxPool2d> for Conv2dMaxPool2dF32 {
     fn resolve(operator: &Conv2dMaxPool2d, site: &Site<'_>) -> Result<(Self, Shape), LoadError> {
-        let conv = operator.conv.geometry(site)?;
-        let (weights, channels) = (conv.weights_len(), conv.output().channels);
-        let layer = site.layer(&operator.conv.layer, weights, channels)?;
-        let params = PooledConv2d::new(conv, operator.pool, operator.rounding);
-        let params = site.params(params)?;
+        let (conv, _) = Conv2dF32::resolve(&operator.conv, site)?;
+        let params = PooledConv2d::new(conv.params, operator.pool, operator.rounding);
         let ready = Self {
-            params,
-            weights: Packable::in_file(layer.weights),
-            bias: layer.bias,
+            params: site.params(params)?,
+            weights: conv.weights,
+            bias: conv.bias,
         };
-        Ok((ready, params.output()))
+        Ok((ready, ready.params.output()))
     }
 }
 
