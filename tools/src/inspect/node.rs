@@ -1,6 +1,6 @@
 //! One row of the table from one node of a model file.
 
-use kinglet::kernels::{Activation, Axis, PerAxis, Rounding, Shape, Window};
+use kinglet::kernels::{Activation, Axis, PerAxis, Shape, Window, params};
 use kinglet::model::schema::{DType, Node};
 use kinglet::operator::{Conv2d, Conv2dMaxPool2d, Operator};
 
@@ -13,25 +13,25 @@ pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
         true => weights + output.channels,
         false => weights,
     };
-    // The model was loaded, so its convolutions are possible, and pools of them leave as many channels.
-    let conv2d = |window: &Window, groups: u32, bias: bool| {
-        let taps = window.kernel_h * window.kernel_w * input.channels / groups as usize;
-        let size = window.output_size(input.height, input.width, Rounding::Floor);
-        let positions = size.map_or(0, |(height, width)| height * width);
-        let weights = output.channels * taps;
-        (with_bias(weights, bias), (positions * weights) as u64)
+    let conv2d = |window: Window, groups: u32, bias: bool| {
+        let (channels, none) = (output.channels, Activation::Identity);
+        let conv = params::Conv2d::new(input, channels, window, groups as usize, none);
+        // The model was loaded, so it is one.
+        conv.map_or((0, 0), |conv| {
+            (with_bias(conv.weights_len(), bias), conv.macs())
+        })
     };
     let linear = |bias: bool| {
         let weights = input.len() * output.len();
         (with_bias(weights, bias), weights as u64)
     };
     match &node.operator {
-        Operator::Conv2d(conv) => conv2d(&conv.window, conv.groups, conv.layer.bias.is_some()),
+        Operator::Conv2d(conv) => conv2d(conv.window, conv.groups, conv.layer.bias.is_some()),
         Operator::Conv2dMaxPool2d(Conv2dMaxPool2d { conv, .. }) => {
-            conv2d(&conv.window, conv.groups, conv.layer.bias.is_some())
+            conv2d(conv.window, conv.groups, conv.layer.bias.is_some())
         }
         Operator::QuantizedConv2d(conv) => {
-            conv2d(&conv.window, conv.groups, conv.layer.bias.is_some())
+            conv2d(conv.window, conv.groups, conv.layer.bias.is_some())
         }
         Operator::Linear(linear_layer) => linear(linear_layer.layer.bias.is_some()),
         Operator::QuantizedLinear(linear_layer) => linear(linear_layer.layer.bias.is_some()),
