@@ -1,7 +1,7 @@
 //! Loading, running and learning allocate nothing: not the first time, and not later.
 
 use allocation_counter::{AllocationInfo, measure};
-use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd, workspace_len};
+use kinglet::{AnySession, FineTuner, HeapArena, Model, Sgd, arena_len};
 use kinglet_kernels::{Portable, arch};
 use kinglet_tests::graphs::{every_operator, file, tiny};
 use kinglet_tests::quantized::{quantized, whole_i8};
@@ -97,10 +97,9 @@ fn no_kernel_set_allocates_while_it_runs() {
         let Some(kernels) = set.kernels() else {
             continue;
         };
-        let mut arena = HeapArena::new(model.sizes().arena_for_batch(3));
-        let mut workspace = vec![0.0; workspace_len(&model, &kernels)];
+        let mut arena = HeapArena::new(arena_len(&model, &kernels, 3));
         let mut session = nothing_allocated(set.name(), || {
-            AnySession::with_workspace(&model, &mut arena, kernels, 3, &mut workspace)
+            AnySession::with_batch(&model, &mut arena, kernels, 3)
         })
         .expect("fits");
         for _ in 0..2 {

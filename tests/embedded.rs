@@ -2,42 +2,36 @@
 //! machine, against the same file loaded at run time. And what may go to other threads.
 
 use kinglet::{
-    Aligned, AlignedBytes, AnySession, Arena, FineTuner, Model, Session, SessionMemory, Sgd, Sizes,
-    include_model, workspace_len,
+    AlignedBytes, AnySession, FineTuner, Model, OwnedModel, OwnedSession, Session, SessionMemory,
+    Sgd,
 };
 use kinglet_kernels::{BackwardKernels, Portable, arch};
 use kinglet_tests::graphs::{every_operator, file, input_len, numbers, pixels};
 use kinglet_tests::{bits_of, real};
-use static_cell::ConstStaticCell;
 
-static MODEL: &Aligned = include_model!("data/tiny.kgl");
-const SIZES: Sizes = Sizes::of(MODEL);
-static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
-static TRAINING: ConstStaticCell<Arena<{ SIZES.training::<Sgd>() }>> =
-    ConstStaticCell::new(Arena::new());
+kinglet::model!(
+    tiny = "data/tiny.kgl",
+    optimizer: kinglet::Sgd,
+    shadow: true
+);
 
 #[test]
 fn an_embedded_model_runs_and_learns_like_a_loaded_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny.kgl");
     let loaded = std::fs::read(path).expect("the sample file");
-    assert_eq!(MODEL.bytes, loaded);
+    assert_eq!(tiny::FILE.bytes, loaded);
     let loaded = AlignedBytes::from(loaded.as_slice());
     let loaded = Model::load(&loaded).expect("a valid file");
-    assert_eq!(SIZES, loaded.sizes());
+    assert_eq!(tiny::SIZES, loaded.sizes());
 
-    let kernels = arch::detect();
-    let embedded = Model::load(&MODEL.bytes).expect("a valid file");
-    let mut workspace = vec![f32::NAN; workspace_len(&embedded, &kernels)];
-    let session = Session::<{ SIZES.operators }, _>::with_workspace(
-        &embedded,
-        ARENA.take(),
-        kernels,
-        1,
-        &mut workspace,
-    )
-    .expect("the arena is the model's own");
-    let mut tuner = FineTuner::new(session, TRAINING.take(), Sgd::new(0.05, 0.9)).expect("it fits");
+    let session: tiny::Session = tiny::session(Portable).expect("the arena is the model's own");
+    let again = tiny::session(Portable).map(|_| ());
+    assert_eq!(again, Err(kinglet::Error::Taken));
+    let tuner: Result<tiny::FineTuner, _> = tiny::fine_tuner(session, Sgd::new(0.05, 0.9));
+    let mut tuner = tuner.expect("its memory, too");
+    assert_eq!(tuner.keep_head(), Ok(()));
 
+    let kernels = Portable;
     let mut memory = SessionMemory::new(&loaded, &kernels, 1);
     let mut training = kinglet::HeapArena::new(loaded.sizes().training::<Sgd>());
     let session = memory.session(&loaded, kernels).expect("it fits");
@@ -68,6 +62,8 @@ const _: () = {
     goes_to_other_threads::<AnySession<'static, &'static dyn BackwardKernels>>();
     goes_to_other_threads::<FineTuner<'static, 0, Portable, Sgd>>();
     goes_to_other_threads::<SessionMemory>();
+    goes_to_other_threads::<OwnedModel>();
+    goes_to_other_threads::<OwnedSession>();
     // A reference may go where a value may be shared.
     goes_to_other_threads::<&Model<'static>>();
 };
@@ -103,7 +99,7 @@ fn sessions_on_threads_share_one_model() {
 
 #[test]
 fn a_session_moves_to_another_thread() {
-    let model = Model::load(&MODEL.bytes).expect("a valid file");
+    let model = Model::load(&tiny::FILE.bytes).expect("a valid file");
     let mut memory = SessionMemory::new(&model, &Portable, 1);
     let mut session = memory.session(&model, Portable).expect("it fits");
     session.set_input_f32(&[0.5; 16]).expect("the right length");
@@ -113,4 +109,62 @@ fn a_session_moves_to_another_thread() {
         let there = scope.spawn(move || bits_of(real(session.run())));
         assert_eq!(there.join().expect("no panic"), here);
     });
+}
+
+#[test]
+fn owned_sessions_outlive_what_made_them_and_share_a_model() {
+    let handles: Vec<OwnedSession> = {
+        let model = OwnedModel::load(&tiny::FILE.bytes).expect("a valid file");
+        let make = |batch| OwnedSession::new(&model, arch::detect(), batch).expect("some samples");
+        vec![make(1), make(3), make(1)]
+    };
+    let model = Model::load(&tiny::FILE.bytes).expect("a valid file");
+    let kernels = arch::detect();
+    for mut session in handles {
+        let batch = session.with(|session| session.batch());
+        let pixels = pixels(&mut fastrand::Rng::with_seed(4), batch * 16);
+        let mut memory = SessionMemory::new(&model, &kernels, batch);
+        let mut other = memory.session(&model, kernels).expect("it fits");
+        let expected = bits_of(real(other.run_image_u8(&pixels).expect("all pixels")));
+        let there = std::thread::spawn(move || {
+            let output = bits_of(real(session.run_image_u8(&pixels).expect("all pixels")));
+            assert_eq!(
+                session.output(0).map(real).map(bits_of),
+                Some(output.clone())
+            );
+            assert!(session.run_image_u8(&[]).is_err());
+            (output, session)
+        });
+        let (found, session) = there.join().expect("no panic");
+        assert_eq!(found, expected);
+        assert_eq!(session.model().get().id(), model.id());
+        let shown = format!("{session:?}");
+        assert!(
+            shown.contains(&model.id().to_string()) || shown.contains("ModelId"),
+            "{shown}"
+        );
+    }
+    let damaged = vec![0_u8; 200];
+    assert!(OwnedModel::load(damaged).is_err());
+    let model = OwnedModel::load(&tiny::FILE.bytes).expect("a valid file");
+    let refused = OwnedSession::new(&model, &Portable, 0).map(|_| ());
+    assert_eq!(refused, Err(kinglet::SessionError::EmptyBatch));
+}
+
+#[test]
+fn a_run_in_steps_is_a_run() {
+    let file = file(&every_operator());
+    let model = Model::load(&file).expect("a valid file");
+    let mut memory = SessionMemory::new(&model, &Portable, 1);
+    let mut session = memory.session(&model, Portable).expect("it fits");
+    let input = numbers(
+        &mut fastrand::Rng::with_seed(5),
+        input_len(&every_operator()),
+    );
+    session.set_input_f32(&input).expect("the right length");
+    let whole = bits_of(real(session.run()));
+    session.set_input_f32(&input).expect("the right length");
+    let nodes: Vec<usize> = session.steps().collect();
+    assert_eq!(nodes, (0..model.nodes().len()).collect::<Vec<_>>());
+    assert_eq!(session.output(0).map(real).map(bits_of), Some(whole));
 }

@@ -96,6 +96,9 @@ fn samples_of_another_size_are_refused_by_name() {
     let refused =
         infer::<{ bits::ALL }, _>(&mut Host::default(), &file, &samples, &mut arena, Portable);
     let failure = refused.unwrap_err();
-    assert!(matches!(failure, Failure::Input(_)), "{failure}");
+    assert!(
+        matches!(failure, Failure::Kinglet(kinglet::Error::Input(_))),
+        "{failure}"
+    );
     assert!(failure.to_string().contains("has 1 elements"), "{failure}");
 }

@@ -114,7 +114,7 @@ fn a_graph_is_these_bytes() {
         groups: 1,
         activation: Activation::Relu6,
         layer: Layer {
-            weights: Offset::new(64),
+            weights: Offset::new(64).into(),
             bias: Some(Offset::new(128)),
         },
     };
@@ -177,7 +177,7 @@ fn a_graph_is_these_bytes() {
         &[1, 2, 3, 4],                  // padding: top, bottom, left, right
         &[1],                           // groups
         &[2],                           // Relu6
-        &[64],                          // weights
+        &[0, 64],                       // weights: in order 0, offset
         &[1, 0x80, 0x01],               // bias: present, offset
         &[1, 0],                        // one input: tensor 0
         &[5, 2],                        // Unary, LeakyRelu
@@ -212,14 +212,14 @@ fn node(operator: impl Into<Operator>) -> Node {
 /// Parameters somewhere.
 fn layer() -> Layer {
     Layer {
-        weights: Offset::new(0),
+        weights: Offset::new(0).into(),
         bias: None,
     }
 }
 
 fn layer_i8() -> LayerI8 {
     LayerI8 {
-        weights: Offset::new(0),
+        weights: Offset::new(0).into(),
         bias: None,
         scale: Offset::new(0),
     }
@@ -475,7 +475,7 @@ fn vocabulary_has_the_numbers_of_the_page() {
     for (number, activation) in (0..).zip(activations) {
         let layer = layer();
         let linear = operator::Linear { activation, layer };
-        assert_eq!(written(linear), [1, number, 0, 0]);
+        assert_eq!(written(linear), [1, number, 0, 0, 0]);
     }
     let window = Window::new(1, 1);
     for (number, rounding) in (0..).zip([Rounding::Floor, Rounding::Ceil]) {
@@ -550,7 +550,7 @@ fn the_page_states_what_the_code_has() {
     let (_, walk) = page
         .split_once("```\n04 74")
         .expect("the walk through the tiny file");
-    let (walk, _) = walk.split_once("10 00 ..").expect("the padding");
+    let (walk, _) = walk.split_once("0e 00 ..").expect("the padding");
     let mut bytes = vec![0x04, 0x74];
     for line in walk.lines() {
         // Bytes come first, names in quotes, the rest of a number of four bytes as two dots, and two spaces before
@@ -569,7 +569,7 @@ fn the_page_states_what_the_code_has() {
         }
     }
     assert_eq!(bytes, TINY.bytes[PREFIX_LEN..][..bytes.len()]);
-    assert_eq!(bytes.len(), 193, "up to the padding");
+    assert_eq!(bytes.len(), 195, "up to the padding");
 }
 
 #[test]
@@ -770,7 +770,7 @@ fn the_id_does_not_depend_on_names_and_places() {
             Operator::Linear(linear) => &mut linear.layer,
             _ => continue,
         };
-        layer.weights = moved(layer.weights.bytes());
+        layer.weights = moved(layer.weights.offset.bytes()).into();
         layer.bias = layer.bias.map(|bias| moved(bias.bytes()));
     }
     other.prefix = honest_prefix(&other.graph);
@@ -938,11 +938,14 @@ mod page {
     /// Kernel, stride, dilation (height and width each), padding (top, bottom, left, right).
     pub(crate) type Window = ([u32; 2], [u32; 2], [u32; 2], [u32; 4]);
 
+    /// Order and offset.
+    pub(crate) type Weights = (u32, u32);
+
     /// Weights and bias.
-    pub(crate) type Layer = (u32, Option<u32>);
+    pub(crate) type Layer = (Weights, Option<u32>);
 
     /// Weights, bias and scale.
-    pub(crate) type LayerI8 = (u32, Option<u32>, u32);
+    pub(crate) type LayerI8 = (Weights, Option<u32>, u32);
 
     /// Window, groups, activation, layer.
     pub(crate) type Conv2d = (Window, u32, u8, Layer);
@@ -1002,10 +1005,17 @@ fn on_the_page(operator: &Operator) -> page::Operator {
         let padding = [p.top, p.bottom, p.left, p.right].map(|n| n as u32);
         (kernel, stride, dilation, padding)
     };
-    let layer = |layer: &Layer| (layer.weights.bytes(), layer.bias.map(Offset::bytes));
+    let layer = |layer: &Layer| {
+        let weights = (layer.weights.order.0, layer.weights.offset.bytes());
+        (weights, layer.bias.map(Offset::bytes))
+    };
     let layer_i8 = |layer: &LayerI8| {
         let bias = layer.bias.map(Offset::bytes);
-        (layer.weights.bytes(), bias, layer.scale.bytes())
+        (
+            (layer.weights.order.0, layer.weights.offset.bytes()),
+            bias,
+            layer.scale.bytes(),
+        )
     };
     let conv2d = |conv: &Conv2d| -> page::Conv2d {
         let (groups, activation) = (conv.groups, conv.activation as u8);

@@ -13,9 +13,10 @@ use kinglet::{
     SessionMemory, Sgd, Values,
 };
 use kinglet_kernels::{
-    Activation, Axis, BackwardKernels, BinaryFunction, CountPadding, ParamsError, Portable,
-    Quantization, Rounding, Shape, Unary, Window, arch,
+    Activation, Axis, BinaryFunction, CountPadding, Kernels, ParamsError, Portable, Quantization,
+    Rounding, Shape, Unary, Window, arch,
 };
+use kinglet_tests::backwards::Backwards;
 use kinglet_tests::branching::binary;
 use kinglet_tests::builder::Builder;
 use kinglet_tests::graphs::{Bias, file, input_len, linear, numbers};
@@ -38,7 +39,7 @@ impl Probe for Outputs {
 
 fn outputs_of(
     spec: &GraphSpec,
-    kernels: &dyn BackwardKernels,
+    kernels: impl Kernels + Copy,
     batch: usize,
     input: &[f32],
 ) -> Vec<Vec<f32>> {
@@ -87,6 +88,23 @@ fn every_set_gives_the_numbers_of_the_interpreter() {
 }
 
 #[test]
+fn packed_weights_and_scratch_come_from_the_arena() {
+    let rng = &mut fastrand::Rng::with_seed(64);
+    let spec = quantized();
+    for batch in [1, 3] {
+        let input = numbers(rng, batch * input_len(&spec));
+        let found = outputs_of(&spec, Backwards, batch, &input);
+        let expected = outputs_of(&spec, Portable, batch, &input);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(bits_of(found), bits_of(expected));
+        }
+    }
+    let file = file(&spec);
+    let model = Model::load(&file).expect("a valid file");
+    assert!(kinglet::arena_len(&model, &Backwards, 1) > model.sizes().arena + 63);
+}
+
+#[test]
 fn the_sample_has_every_operator_on_8_bit_numbers() {
     let file = file(&quantized());
     let model = Model::load(&file).expect("a valid file");
@@ -117,10 +135,10 @@ fn a_batch_gives_each_sample_the_numbers_it_has_alone() {
     specs.extend((0..50).map(|_| random_quantized(rng)));
     for spec in specs {
         let input = numbers(rng, 3 * input_len(&spec));
-        let together = outputs_of(&spec, &Portable, 3, &input).pop();
+        let together = outputs_of(&spec, Portable, 3, &input).pop();
         let alone: Vec<f32> = input
             .chunks(input_len(&spec))
-            .flat_map(|sample| outputs_of(&spec, &Portable, 1, sample).pop())
+            .flat_map(|sample| outputs_of(&spec, Portable, 1, sample).pop())
             .flatten()
             .collect();
         assert_eq!(bits_of(&together.expect("an output")), bits_of(&alone));
@@ -296,7 +314,7 @@ fn a_quantized_model_is_these_bytes() {
         &[20, 1, 2, 1, 1, 1, 1], // QuantizedConv2d: kernel, stride, dilation
         &[0, 0, 0, 0, 1],        // padding, groups
         &[3, 127],               // low, high
-        &[0, 1, 16, 32],         // weights, bias, scale
+        &[0, 0, 1, 16, 32],      // weights: order, offset; bias, scale
         &[1, 1],                 // reads tensor 1
         &[18, 1, 2],             // Dequantize reads tensor 2
         &[1, 5],                 // one input: its name
@@ -377,7 +395,7 @@ fn assert_learns_like_its_head(spec: &GraphSpec) {
     let Operator::Linear(linear) = last else {
         panic!("the head is a linear layer");
     };
-    let first = linear.layer.weights.bytes() as usize / 4;
+    let first = linear.layer.weights.offset.bytes() as usize / 4;
     assert_eq!(before[..first], after[..first]);
     assert_ne!(before[first..], after[first..]);
 }

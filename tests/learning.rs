@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 
 use kinglet::model::{GraphSpec, OutputSpec};
 use kinglet::{
-    Adam, AnySession, ArenaMut, FineTuneError, FineTuner, HeapArena, Model, Optimizer, Session, Sgd,
+    Adam, AnySession, ArenaMut, Bounds, FineTuneError, FineTuner, HeapArena, Model, Optimizer,
+    Session, Sgd,
 };
 use kinglet_kernels::Portable;
 use kinglet_tests::bits_of;
@@ -21,6 +22,10 @@ impl Optimizer for Gradients {
     type Step = ();
 
     fn step(&self, _: u32) {}
+
+    fn bounds(&self, _: Self::Step, before: Bounds, _: f32) -> Bounds {
+        before
+    }
 
     fn update(
         &self,
@@ -313,7 +318,7 @@ fn what_cannot_be_trained_is_refused() {
     let file = file(&tiny());
     let model = Model::load(&file).expect("a valid file");
     let mut arena = HeapArena::new(model.sizes().arena_for_batch(2));
-    let session = AnySession::with_workspace(&model, &mut arena, Portable, 2, &mut []);
+    let session = AnySession::with_batch(&model, &mut arena, Portable, 2);
     let tuner = FineTuner::new(session.expect("fits"), &mut training, Sgd::new(0.1, 0.0));
     assert_eq!(tuner.map(|_| ()), Err(FineTuneError::Batch { found: 2 }));
 }
@@ -403,4 +408,215 @@ fn a_tuner_needs_no_operators_but_its_models() {
         }
         assert_eq!(bits_of(small.weights()), bits_of(all.weights()));
     });
+}
+
+/// SGD that keeps no velocity: its state has no element.
+#[derive(Debug, Clone, Copy)]
+struct Plain(f32);
+
+impl Optimizer for Plain {
+    const SLOTS: usize = 0;
+    type Step = ();
+
+    fn step(&self, _: u32) {}
+
+    fn bounds(&self, (): (), before: Bounds, gradient: f32) -> Bounds {
+        Bounds {
+            weight: before.weight + self.0 * gradient,
+            state: 0.0,
+        }
+    }
+
+    fn update(
+        &self,
+        (): (),
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
+        assert!(state.is_empty());
+        weights
+            .iter_mut()
+            .zip(gradients)
+            .for_each(|(w, g)| *w -= self.0 * g);
+    }
+}
+
+/// SGD with a state that is not used, of so many elements a weight.
+#[derive(Debug, Clone, Copy)]
+struct Padded<const SLOTS: usize>(f32);
+
+impl<const SLOTS: usize> Optimizer for Padded<SLOTS> {
+    const SLOTS: usize = SLOTS;
+    type Step = ();
+
+    fn step(&self, _: u32) {}
+
+    fn bounds(&self, (): (), before: Bounds, gradient: f32) -> Bounds {
+        Plain(self.0).bounds((), before, gradient)
+    }
+
+    fn update(
+        &self,
+        (): (),
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
+        assert_eq!(state.len(), SLOTS * weights.len());
+        Plain(self.0).update((), weights, gradients, &mut []);
+    }
+}
+
+#[test]
+fn an_optimizer_of_any_size_of_state_moves_every_weight() {
+    fn learn<O: Optimizer>(optimizer: O) -> Vec<u32> {
+        with_tuner(&tiny(), optimizer, |mut tuner| {
+            let rng = &mut fastrand::Rng::with_seed(36);
+            let before = bits_of(tuner.weights());
+            for _ in 0..5 {
+                tuner.set_input_f32(&numbers(rng, 16)).expect("16 elements");
+                tuner.step(rng.usize(0..3)).expect("a finite loss");
+            }
+            let after = bits_of(tuner.weights());
+            let moved = before.iter().zip(&after).filter(|(b, a)| b != a).count();
+            assert!(moved * 2 > before.len(), "{moved} of {}", before.len());
+            after
+        })
+    }
+    let expected = learn(Sgd::new(0.1, 0.0));
+    assert_eq!(learn(Plain(0.1)), expected);
+    assert_eq!(learn(Padded::<1>(0.1)), expected);
+    assert_eq!(learn(Padded::<3>(0.1)), expected);
+}
+
+#[test]
+fn no_optimizer_makes_a_head_that_is_not_finite() {
+    fn learn<O: Optimizer + Copy + std::fmt::Debug>(optimizer: O, seed: u64) -> (usize, usize) {
+        with_tuner(&tiny(), optimizer, |mut tuner| {
+            let rng = &mut fastrand::Rng::with_seed(seed);
+            let (mut taken, mut refused) = (0, 0);
+            for _ in 0..30 {
+                let before = (bits_of(tuner.weights()), tuner.steps());
+                let scale = 10_f32.powi(rng.i32(-3..20));
+                let input: Vec<f32> = numbers(rng, 16).iter().map(|x| x * scale).collect();
+                tuner.set_input_f32(&input).expect("16 elements");
+                match tuner.step(rng.usize(0..3)) {
+                    Ok(_) => taken += 1,
+                    Err(FineTuneError::Diverged) => {
+                        refused += 1;
+                        assert_eq!((bits_of(tuner.weights()), tuner.steps()), before);
+                    }
+                    Err(e) => panic!("{e}"),
+                }
+                let finite = tuner.weights().iter().all(|w| w.is_finite());
+                assert!(finite, "{optimizer:?} after {taken} steps");
+            }
+            (taken, refused)
+        })
+    }
+    let (mut taken, mut refused) = (0, 0);
+    let rng = &mut fastrand::Rng::with_seed(37);
+    for seed in 0..200 {
+        let learning_rate = 10_f32.powi(rng.i32(-4..38)) * [1.0, -1.0][rng.usize(0..2)];
+        let sgd = Sgd {
+            weight_decay: [0.0, 1e-3, 1e30][rng.usize(0..3)],
+            nesterov: rng.bool(),
+            ..Sgd::new(learning_rate, [0.0, 0.9, 1.5][rng.usize(0..3)])
+        };
+        let adam = Adam {
+            beta1: [0.9, 0.0, 1.5][rng.usize(0..3)],
+            epsilon: [1e-8, 1e-30, 1.0][rng.usize(0..3)],
+            ..Adam::new(learning_rate)
+        };
+        for (ok, not) in [learn(sgd, seed), learn(adam, seed)] {
+            taken += ok;
+            refused += not;
+        }
+    }
+    assert!(
+        taken > 1000 && refused > 1000,
+        "{taken} taken, {refused} refused"
+    );
+}
+
+#[test]
+fn a_step_that_might_be_too_large_is_bounded_by_the_weights_as_they_are() {
+    // Each step's bound adds to the last one, so they end beyond what a float holds; the weights go back and forth.
+    with_tuner(&tiny(), Plain(1e37), |mut tuner| {
+        for step in 0..200 {
+            tuner.reset();
+            tuner.set_image_u8(&[1; 16]).expect("16 pixels");
+            let outcome = tuner.step(step % 3);
+            assert!(outcome.is_ok() || outcome == Err(FineTuneError::Diverged));
+        }
+    });
+}
+
+#[test]
+fn a_shadow_head_is_gone_back_to() {
+    let file = file(&tiny());
+    let model = Model::load(&file).expect("a valid file");
+    let sizes = model.sizes();
+    let bytes = sizes.training_with_shadow::<Sgd>();
+    assert_eq!(
+        bytes,
+        sizes.training::<Sgd>() + 4 * sizes.trainable_parameters
+    );
+    let (mut arena, mut training) = (HeapArena::new(sizes.arena), HeapArena::new(bytes));
+    let session = AnySession::new(&model, &mut arena, Portable).expect("fits");
+    let tuner = FineTuner::with_shadow(session, &mut training, Sgd::new(0.1, 0.9));
+    let mut tuner = tuner.expect("fits");
+    let rng = &mut fastrand::Rng::with_seed(38);
+    let mut learn = |tuner: &mut FineTuner<'_, _, _, _>, steps| {
+        for _ in 0..steps {
+            tuner.set_input_f32(&numbers(rng, 16)).expect("16 elements");
+            tuner.step(rng.usize(0..3)).expect("a finite loss");
+        }
+        bits_of(tuner.weights())
+    };
+    let factory = bits_of(tuner.weights());
+    let kept = learn(&mut tuner, 3);
+    tuner.keep_head().expect("a shadow");
+    let worse = learn(&mut tuner, 2);
+    assert_ne!(worse, kept);
+    assert_eq!(tuner.steps(), 5);
+    tuner.restore_head().expect("a shadow");
+    assert_eq!((bits_of(tuner.weights()), tuner.steps()), (kept, 3));
+    // Until a head is kept, the shadow is the factory head; a reset leaves it as it is.
+    tuner.reset();
+    assert_eq!(bits_of(tuner.weights()), factory);
+    tuner.restore_head().expect("a shadow");
+    assert_eq!(tuner.steps(), 3);
+
+    with_tuner(&tiny(), Sgd::new(0.1, 0.9), |mut tuner| {
+        assert_eq!(tuner.keep_head(), Err(FineTuneError::NoShadow));
+        assert_eq!(tuner.restore_head(), Err(FineTuneError::NoShadow));
+    });
+}
+
+#[test]
+fn stored_features_teach_what_their_pictures_do() {
+    let learn = |stored: bool| {
+        with_tuner(&tiny(), Sgd::new(0.1, 0.9), |mut tuner| {
+            let rng = &mut fastrand::Rng::with_seed(39);
+            for _ in 0..5 {
+                let (input, class) = (numbers(rng, 16), rng.usize(0..3));
+                tuner.set_input_f32(&input).expect("16 elements");
+                if stored {
+                    let features = tuner.features().to_vec();
+                    tuner.step_from_features(&features, class).expect("finite");
+                } else {
+                    tuner.step(class).expect("finite");
+                }
+            }
+            let refused = tuner.step_from_features(&[], 0);
+            assert!(
+                matches!(refused, Err(FineTuneError::Features(_))),
+                "{refused:?}"
+            );
+            bits_of(tuner.weights())
+        })
+    };
+    assert_eq!(learn(true), learn(false));
 }

@@ -9,7 +9,7 @@ use kinglet::model::{GraphSpec, TensorSpec};
 use kinglet::operator::{
     self, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Dequantize, Layer, LayerI8,
     MaxPool2d, Offset, Operator, Pad, Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear,
-    Reshape, Slice, Softmax, Transpose, Upsample,
+    Reshape, Slice, Softmax, Transpose, Upsample, WeightsOrder,
 };
 use kinglet::{AlignedBytes, LoadError, Model};
 use kinglet_kernels::params::MAX_EXTENT;
@@ -156,8 +156,8 @@ fn body_cases() -> Vec<Case> {
     assert_eq!(graph[5..10], [4, 4, 0, 0, 0]);
     assert_eq!(graph[18..30], [128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(graph[102..106], [3, 0, 3, 3], "the first node");
-    assert_eq!(graph[143..150], *b"\x01\x05input", "the first input");
-    assert_eq!(graph[160..168], *b"\x01\x06output", "the first output");
+    assert_eq!(graph[145..152], *b"\x01\x05input", "the first input");
+    assert_eq!(graph[162..170], *b"\x01\x06output", "the first output");
     let patch_function = |number: u8| {
         let mut bytes = unaries(1, |_| {});
         // Two tensors of 24 bytes, one node, and the operator's number stand before it.
@@ -169,7 +169,7 @@ fn body_cases() -> Vec<Case> {
     };
     let with_source = |bytes: &[u8]| {
         let mut graph = graph.clone();
-        graph.splice(150..151, bytes.iter().copied());
+        graph.splice(152..153, bytes.iter().copied());
         graph.extend([0, 0]);
         with_body(&graph)
     };
@@ -186,7 +186,7 @@ fn body_cases() -> Vec<Case> {
         bytes
     };
     let weights = open(&bytes).weights;
-    assert_eq!(refusal(&padding(&[0; 16], weights)), None);
+    assert_eq!(refusal(&padding(&[0; 14], weights)), None);
     vec![
         ("empty body", with_body(&[]), malformed),
         ("endless number", with_body(&long_number), malformed),
@@ -194,15 +194,15 @@ fn body_cases() -> Vec<Case> {
         ("name that is not UTF-8", patch(1, 0xff), malformed),
         (
             "name of an input that is not UTF-8",
-            patch(146, 0xff),
+            patch(148, 0xff),
             malformed,
         ),
         (
             "name of an output that is not UTF-8",
-            patch(164, 0xff),
+            patch(166, 0xff),
             malformed,
         ),
-        ("label that is not UTF-8", patch(175, 0xff), malformed),
+        ("label that is not UTF-8", patch(177, 0xff), malformed),
         ("unknown element type", patch(24, 2), malformed),
         ("zero point of real numbers", patch(25, 1), malformed),
         ("scale of real numbers", patch(28, 0x80), malformed),
@@ -215,7 +215,7 @@ fn body_cases() -> Vec<Case> {
         ("unknown function", patch_function(9), malformed),
         (
             "a source that is neither there nor not",
-            patch(150, 2),
+            patch(152, 2),
             malformed,
         ),
         ("more tensors than bytes", patch(5, 0xff), malformed),
@@ -285,7 +285,7 @@ fn conv(window: Window, groups: u32, weights: u32, bias: u32) -> Operator {
         groups,
         activation: Activation::Relu,
         layer: Layer {
-            weights: Offset::new(weights),
+            weights: Offset::new(weights).into(),
             bias: Some(Offset::new(bias)),
         },
     };
@@ -420,7 +420,7 @@ fn node_cases() -> Vec<Case> {
     let linear = |weights, bias: Option<u32>| operator::Linear {
         activation: Activation::Identity,
         layer: Layer {
-            weights: Offset::new(weights),
+            weights: Offset::new(weights).into(),
             bias: bias.map(Offset::new),
         },
     };
@@ -565,6 +565,18 @@ fn node_cases() -> Vec<Case> {
             "weights near 4 GiB",
             change(&|file| set_operator(file, 2, linear(u32::MAX - 15, None))),
             LoadError::Weights { node: 2 },
+        ),
+        (
+            "weights in an order that nobody knows",
+            change(&|file| {
+                let mut linear = linear(96, None);
+                linear.layer.weights.order = WeightsOrder(1);
+                set_operator(file, 2, linear);
+            }),
+            LoadError::WeightsOrder {
+                node: 2,
+                order: WeightsOrder(1),
+            },
         ),
         (
             "a word less of weights",
@@ -839,7 +851,7 @@ fn int8_cases() -> Vec<Case> {
     let conv = |low, high, weights, bias, scale| {
         changed(&tiny_i8(), |file| {
             let layer = LayerI8 {
-                weights: Offset::new(weights),
+                weights: Offset::new(weights).into(),
                 bias: Some(Offset::new(bias)),
                 scale: Offset::new(scale),
             };
@@ -1056,7 +1068,7 @@ fn sums_that_could_overflow_are_refused() {
             tensors[0].offset = 1 << 17;
             tensors[2].offset = 1 << 17;
             let layer = LayerI8 {
-                weights: Offset::new(0),
+                weights: Offset::new(0).into(),
                 bias: None,
                 scale: Offset::new(1 << 17),
             };
@@ -1456,6 +1468,7 @@ fn every_lie_is_found_out() {
         "Truncated",
         "Version",
         "Weights",
+        "WeightsOrder",
         "WeightsPlace",
     ];
     assert_eq!(reasons, expected.map(str::to_owned).into());

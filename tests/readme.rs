@@ -2,40 +2,46 @@
 
 use std::error::Error;
 
-use kinglet::{Aligned, Arena, FineTuner, Model, Session, Sgd, Sizes};
-use kinglet_kernels::Portable;
-use static_cell::ConstStaticCell;
+use ::kinglet::Sgd;
+use ::kinglet::kernels::Portable;
 
 /// As README.md has it, with the sample of these tests in the place of its model.
-macro_rules! include_model {
-    ("digits.kgl") => {
-        kinglet::include_model!("data/tiny.kgl")
-    };
+mod kinglet {
+    macro_rules! tiny {
+        ($name:ident = "digits.kgl", $($rest:tt)*) => {
+            ::kinglet::model!($name = "data/tiny.kgl", $($rest)*);
+        };
+    }
+    pub(super) use tiny as model;
+}
+
+#[derive(Default)]
+struct Flash(Vec<u8>);
+
+impl Flash {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), std::convert::Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 #[test]
 #[rustfmt::skip]
 fn the_code_runs() -> Result<(), Box<dyn Error>> {
-    let (pixels, class) = ([128; 16], 1);
-    let mut flash_page = [0; SIZES.head];
+    let (pixels, class, mut flash) = ([128; 16], 1, Flash::default());
 
-static MODEL: &Aligned = include_model!("digits.kgl");
-const SIZES: Sizes = Sizes::of(MODEL); // not a model, or one cut short: does not compile
-static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new()); // .bss, never the stack
-static TRAINING: ConstStaticCell<Arena<{ SIZES.training::<Sgd>() }>> = ConstStaticCell::new(Arena::new());
+kinglet::model!(digits = "digits.kgl", optimizer: kinglet::Sgd); // not a model, or cut short: does not compile
 
-let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?; // checks everything once, copies nothing
-let mut session = Session::<{ SIZES.operators }, _>::new(&model, ARENA.take(), Portable)?;
-session.set_image_u8(&pixels)?; // normalized as the file says
-let found = session.run().argmax(); // or the outputs themselves, real or of 8 bits
+let mut session = digits::session(Portable)?; // checks the file once, copies nothing; statics of just the right size
+let found = session.run_image_u8(&pixels)?.argmax(); // normalized as the file says
 
-let mut tuner = FineTuner::new(session, TRAINING.take(), Sgd::new(0.002, 0.9))?;
+let mut tuner = digits::fine_tuner(session, Sgd::new(0.002, 0.9))?;
 tuner.set_image_u8(&pixels)?;
 tuner.step(class)?; // learned; run() uses it at once
-let len = tuner.save_head(&mut flash_page)?; // bytes bound to this model, closed by a CRC
+tuner.write_head(|bytes| flash.write(bytes))?; // bound to this model, closed by a CRC
 
-    assert!(found.is_some_and(|found| found < SIZES.output_len));
-    assert_eq!(len, SIZES.head);
+    assert!(found.is_some_and(|found| found < digits::SIZES.output_len));
+    assert_eq!(flash.0.len(), digits::SIZES.head);
     Ok(())
 }
 

@@ -11,12 +11,13 @@ use kinglet::operator::{
 };
 use kinglet::{
     AnySession, Arena, ArenaMut, HeapArena, InputError, LoadError, Model, Probe, Session,
-    SessionError, SessionMemory, Values, ValuesMut, workspace_len,
+    SessionError, SessionMemory, Sizes, Values, ValuesMut, arena_len,
 };
 use kinglet_kernels::{
-    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Kernels, Padding, PooledConv2d,
-    Portable, Quantization, Reference, Rounding, Shape, Unary, Window, arch, portable,
+    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Kernels, Padding, Portable,
+    Quantization, Reference, Rounding, Shape, StaticKernels, Unary, Window, arch,
 };
+use kinglet_tests::backwards::Backwards;
 use kinglet_tests::branching::{binary, random_dag};
 use kinglet_tests::builder::Builder;
 use kinglet_tests::ends::{many_ends, two_ends};
@@ -53,10 +54,8 @@ impl Probe for Outputs {
 fn outputs_of(spec: &GraphSpec, kernels: impl Kernels, input: &[f32]) -> Vec<Vec<f32>> {
     let file = file(spec);
     let model = Model::load(&file).expect("a valid file");
-    let mut arena = HeapArena::new(model.sizes().arena);
-    let mut workspace = vec![f32::NAN; workspace_len(&model, &kernels)];
-    let mut session =
-        AnySession::with_workspace(&model, &mut arena, kernels, 1, &mut workspace).expect("fits");
+    let mut arena = HeapArena::new(arena_len(&model, &kernels, 1));
+    let mut session = AnySession::new(&model, &mut arena, kernels).expect("fits");
     session.set_input_f32(input).expect("the right length");
     let mut probe = Outputs::default();
     let output = real(session.run_probed(&mut probe)).to_vec();
@@ -211,11 +210,9 @@ fn a_batch_gives_each_sample_the_bits_it_has_alone() {
         };
         for batch in [2, 3, 5, 8] {
             let input = numbers(rng, batch * input_len(&spec));
-            let mut arena = HeapArena::new(model.sizes().arena_for_batch(batch));
-            let mut workspace = vec![0.0; workspace_len(&model, &kernels)];
-            let mut session =
-                AnySession::with_workspace(&model, &mut arena, kernels, batch, &mut workspace)
-                    .expect("fits");
+            let mut arena = HeapArena::new(arena_len(&model, &kernels, batch));
+            let session = AnySession::with_batch(&model, &mut arena, kernels, batch);
+            let mut session = session.expect("fits");
             assert_eq!(session.batch(), batch);
             session.set_input_f32(&input).expect("the right length");
             let together = real(session.run()).to_vec();
@@ -275,34 +272,48 @@ fn a_session_runs_again_and_again() {
 
 #[test]
 fn an_arena_one_byte_short_is_refused_with_the_right_number() {
+    fn check(model: &Model<'_>, kernels: impl Kernels + Copy) {
+        for batch in [1, 3] {
+            let needed = arena_len(model, &kernels, batch);
+            // On the heap the start is aligned by hand, so that the length is exact.
+            let mut bytes = vec![MaybeUninit::uninit(); needed + 63];
+            let skip = bytes.as_ptr().align_offset(kinglet::ARENA_ALIGN);
+            let mut with = |len: usize| {
+                let arena = ArenaMut::align(&mut bytes[skip..skip + len]);
+                assert_eq!(arena.len(), len);
+                AnySession::with_batch(model, arena, kernels, batch).map(|_| ())
+            };
+            assert_eq!(with(needed), Ok(()), "{}", kernels.name());
+            let portable = model.sizes().arena_for_batch(batch);
+            for found in [needed - 1, portable + 1, portable, needed / 2, 64, 0] {
+                if found >= needed {
+                    continue;
+                }
+                // What a set asks for is known once the model's own part is there.
+                let needed = if found < portable { portable } else { needed };
+                assert_eq!(
+                    with(found),
+                    Err(SessionError::ArenaTooSmall { needed, found }),
+                    "{}",
+                    kernels.name()
+                );
+            }
+        }
+    }
     let file = file(&every_operator());
     let model = Model::load(&file).expect("a valid file");
-    for batch in [1, 3] {
-        let needed = model.sizes().arena_for_batch(batch);
-        // On the heap the start is aligned by hand, so that the length is exact.
-        let mut bytes = vec![MaybeUninit::uninit(); needed + 63];
-        let skip = bytes.as_ptr().align_offset(kinglet::ARENA_ALIGN);
-        let mut with = |len: usize| {
-            let arena = ArenaMut::align(&mut bytes[skip..skip + len]);
-            assert_eq!(arena.len(), len);
-            AnySession::with_workspace(&model, arena, Portable, batch, &mut []).map(|_| ())
-        };
-        assert_eq!(with(needed), Ok(()));
-        for found in [needed - 1, needed / 2, 64, 0] {
-            assert_eq!(
-                with(found),
-                Err(SessionError::ArenaTooSmall { needed, found })
-            );
+    assert_eq!(arena_len(&model, &Portable, 1), model.sizes().arena);
+    check(&model, Backwards);
+    for set in arch::sets() {
+        if let Some(kernels) = set.kernels() {
+            check(&model, kernels);
         }
     }
     let mut arena = Arena::<64>::new();
     let refused = AnySession::new(&model, &mut arena, Portable).map(|_| ());
     let text = refused.expect_err("64 bytes are too few").to_string();
     let needed = model.sizes().arena;
-    assert_eq!(
-        text,
-        format!("the arena has 64 bytes, the model needs {needed}")
-    );
+    assert_eq!(text, format!("the arena has 64 bytes, {needed} are needed"));
 }
 
 #[test]
@@ -310,9 +321,9 @@ fn a_batch_of_none_and_one_of_too_many_are_refused() {
     let file = file(&tiny());
     let model = Model::load(&file).expect("a valid file");
     let mut arena = HeapArena::new(model.sizes().arena);
-    let refused = AnySession::with_workspace(&model, &mut arena, Portable, 0, &mut []);
+    let refused = AnySession::with_batch(&model, &mut arena, Portable, 0);
     assert_eq!(refused.map(|_| ()), Err(SessionError::EmptyBatch));
-    let refused = AnySession::with_workspace(&model, &mut arena, Portable, usize::MAX, &mut []);
+    let refused = AnySession::with_batch(&model, &mut arena, Portable, usize::MAX);
     assert!(matches!(
         refused.map(|_| ()),
         Err(SessionError::ArenaTooSmall {
@@ -483,113 +494,53 @@ fn each_operator_is_behind_its_own_bit() {
     }
 }
 
-/// A kernel set that wants its weights backwards and some scratch: what a wide SIMD set asks of a session.
-#[derive(Debug)]
-struct Backwards;
-
-const SCRATCH: usize = 11;
-
-impl Kernels for Backwards {
-    fn name(&self) -> &'static str {
-        "backwards"
-    }
-
-    fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
-        params.weights_len()
-    }
-
-    fn conv2d_f32_pack(&self, _: &Conv2d, weights: &[f32], packed: &mut [f32]) {
-        assert_eq!(weights.len(), packed.len());
-        packed.copy_from_slice(weights);
-        packed.reverse();
-    }
-
-    fn conv2d_f32_scratch_len(&self, _: &Conv2d) -> usize {
-        SCRATCH
-    }
-
-    fn conv2d_f32(
-        &self,
-        params: &Conv2d,
-        input: &[f32],
-        weights: &[f32],
-        bias: Option<&[f32]>,
-        scratch: &mut [f32],
-        output: &mut [f32],
-    ) {
-        assert!(scratch.len() >= SCRATCH);
-        scratch.fill(f32::NAN);
-        let mut weights = weights.to_vec();
-        weights.reverse();
-        portable::conv2d_f32(params, input, &weights, bias, output);
-    }
-
-    fn conv2d_max_pool2d_f32_scratch_len(&self, _: &PooledConv2d) -> usize {
-        2 * SCRATCH
-    }
-
-    fn conv2d_max_pool2d_f32(
-        &self,
-        params: &PooledConv2d,
-        input: &[f32],
-        weights: &[f32],
-        bias: Option<&[f32]>,
-        scratch: &mut [f32],
-        output: &mut [f32],
-    ) {
-        assert!(scratch.len() >= 2 * SCRATCH);
-        scratch.fill(f32::NAN);
-        let mut weights = weights.to_vec();
-        weights.reverse();
-        portable::conv2d_max_pool2d_f32(params, input, &weights, bias, output);
-    }
-}
-
 #[test]
-fn packed_weights_and_scratch_come_from_the_workspace() {
+fn packed_weights_and_scratch_come_from_the_arena() {
     let spec = every_operator();
     let input = numbers(&mut fastrand::Rng::with_seed(9), input_len(&spec));
     assert_equals_interpreter(&spec, Backwards, &input);
     let file = file(&spec);
     let model = Model::load(&file).expect("a valid file");
-    let convolutions = 8 * 27 + 8 * 6 + 6 * 2 * 3 * 4 + 6 * 9 * 6;
+    let convolutions = [8 * 27, 8 * 6, 6 * 2 * 3 * 4, 6 * 9 * 6];
+    let aligned = |elements: usize| (elements * 4).next_multiple_of(64);
+    let packed: usize = convolutions.into_iter().map(aligned).sum();
     assert_eq!(
-        workspace_len(&model, &Backwards),
-        convolutions + 2 * SCRATCH
+        arena_len(&model, &Backwards, 2),
+        model.sizes().arena_for_batch(2) + 63 + packed + aligned(2 * Backwards::SCRATCH)
     );
-    assert_eq!(workspace_len(&model, &Portable), 0);
+}
+
+/// A set that only asks for scratch, by the term.
+#[derive(Debug)]
+struct Columns;
+
+impl Kernels for Columns {
+    fn name(&self) -> &'static str {
+        "columns"
+    }
+
+    fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
+        params.taps()
+    }
+}
+
+impl StaticKernels for Columns {
+    const SCRATCH_PER_TERM: usize = 4;
 }
 
 #[test]
-fn a_workspace_one_element_short_is_refused_with_the_right_number() {
-    fn check(model: &Model<'_>, kernels: impl Kernels + Copy) {
-        let needed = workspace_len(model, &kernels);
-        let mut arena = HeapArena::new(model.sizes().arena);
-        for found in [needed.saturating_sub(1), needed / 2, 0] {
-            if found == needed {
-                continue;
-            }
-            let mut workspace = vec![0.0; found];
-            let refused = AnySession::with_workspace(model, &mut arena, kernels, 1, &mut workspace);
-            assert_eq!(
-                refused.map(|_| ()),
-                Err(SessionError::WorkspaceTooSmall { needed, found }),
-                "{}",
-                kernels.name()
-            );
-        }
-        let mut workspace = vec![0.0; needed];
-        let session = AnySession::with_workspace(model, &mut arena, kernels, 1, &mut workspace);
-        assert!(session.is_ok(), "{}", kernels.name());
-    }
-    let file = file(&every_operator());
+fn the_arena_of_a_named_set_is_known_from_the_prefix() {
+    let spec = every_operator();
+    let file = file(&spec);
+    let sizes = Sizes::read(&file).expect("a valid file");
+    assert_eq!(sizes.arena_for::<Portable>(), sizes.arena);
     let model = Model::load(&file).expect("a valid file");
-    check(&model, &Backwards);
-    for set in arch::sets() {
-        if let Some(kernels) = set.kernels() {
-            check(&model, kernels);
-        }
-    }
+    let constant = sizes.arena_for::<Columns>();
+    assert!(constant >= arena_len(&model, &Columns, 1));
+    let longest = 16 * 16 * 8;
+    assert!(constant <= sizes.arena + 63 + (4 * longest as usize).next_multiple_of(64));
+    let mut arena = HeapArena::new(constant);
+    assert!(AnySession::new(&model, &mut arena, Columns).is_ok());
 }
 
 #[test]
@@ -615,8 +566,7 @@ fn pictures_are_normalized_as_the_file_says() {
         for batch in [1, 2] {
             let mut arena = HeapArena::new(model.sizes().arena_for_batch(batch));
             let mut session =
-                AnySession::with_workspace(&model, &mut arena, Portable, batch, &mut [])
-                    .expect("fits");
+                AnySession::with_batch(&model, &mut arena, Portable, batch).expect("fits");
             let mut image = pixels(rng, batch * shape.len());
             image[..2].copy_from_slice(&[0, 255]);
             session
@@ -694,7 +644,7 @@ fn a_model_of_8_bit_numbers_takes_and_gives_them() {
     assert_eq!((sizes.input_len, sizes.output_len), (2, 2));
     assert_eq!(sizes.operators, bits::CONV2D_I8);
     let mut arena = HeapArena::new(sizes.arena_for_batch(2));
-    let session = AnySession::with_workspace(&model, &mut arena, Portable, 2, &mut []);
+    let session = AnySession::with_batch(&model, &mut arena, Portable, 2);
     let mut session = session.expect("fits");
     let held = |session: &mut AnySession<'_, Portable>| match session.input_mut(0) {
         Some(ValuesMut::I8 {

@@ -49,7 +49,7 @@ mod taps;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use ops::{BackwardKernels, Kernels};
+pub use ops::{BackwardKernels, Kernels, StaticKernels};
 pub use params::{
     Activation, AddI8, AvgPool2dI8, Axis, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
     CountPadding, Linear, LinearI8, Padding, ParamsError, PerAxis, Pool2d, PooledConv2d,

@@ -23,8 +23,9 @@ use crate::quant::Quantization;
 ///
 /// Every method has the portable implementation as its default, so a new set starts with the
 /// operations that it makes faster. A set that wants its weights in another order says so with
-/// [`conv2d_f32_packed_len`](Self::conv2d_f32_packed_len), packs them once, and from then on receives
+/// [`conv2d_f32_packed_len`](Self::conv2d_f32_packed_len) and its siblings, packs them once, and from then on receives
 /// the packed slice as `weights`.
+#[auto_impl::auto_impl(&)]
 pub trait Kernels: Sync {
     /// The set's name, as in `--kernels NAME`: `portable`, `avx2`, ...
     fn name(&self) -> &'static str;
@@ -155,25 +156,66 @@ pub trait Kernels: Sync {
         portable::dequantize_i8(from, input, output);
     }
 
-    /// Convolution and bias in `i32`, requantized. Without a bias it is 0.
+    /// Bytes that [`conv2d_i8_pack`](Self::conv2d_i8_pack) writes; 0 if the set reads OHWI in place.
+    fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Reorders OHWI `weights` for [`conv2d_i8`](Self::conv2d_i8). `packed` begins at a multiple of 64 bytes, then and
+    /// whenever it is used, and may hold numbers of any type.
+    fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
+        let _ = (params, weights, packed);
+    }
+
+    /// Bytes of scratch that [`conv2d_i8`](Self::conv2d_i8) needs, for any batch.
+    fn conv2d_i8_scratch_len(&self, params: &Conv2dI8) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Convolution and bias in `i32`, requantized. Without a bias it is 0. Weights are OHWI, or packed where the set asks
+    /// for it. Scratch begins at a multiple of 64 bytes and holds anything before and after.
     fn conv2d_i8(
         &self,
         params: &Conv2dI8,
         input: &[i8],
         weights: WeightsI8<'_>,
+        scratch: &mut [u8],
         output: &mut [i8],
     ) {
+        let _ = scratch;
         portable::conv2d_i8(params, input, weights, output);
     }
 
-    /// Linear layer and bias in `i32`, requantized.
+    /// Bytes that [`linear_i8_pack`](Self::linear_i8_pack) writes; 0 if the set reads `[out_features, in_features]` in
+    /// place.
+    fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// As [`conv2d_i8_pack`](Self::conv2d_i8_pack), for [`linear_i8`](Self::linear_i8).
+    fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
+        let _ = (params, weights, packed);
+    }
+
+    /// Bytes of scratch that [`linear_i8`](Self::linear_i8) needs, for any batch.
+    fn linear_i8_scratch_len(&self, params: &LinearI8) -> usize {
+        let _ = params;
+        0
+    }
+
+    /// Linear layer and bias in `i32`, requantized. Weights and scratch are as for [`conv2d_i8`](Self::conv2d_i8).
     fn linear_i8(
         &self,
         params: &LinearI8,
         input: &[i8],
         weights: WeightsI8<'_>,
+        scratch: &mut [u8],
         output: &mut [i8],
     ) {
+        let _ = scratch;
         portable::linear_i8(params, input, weights, output);
     }
 
@@ -208,6 +250,14 @@ pub trait Kernels: Sync {
     fn strided_copy_i8(&self, params: &StridedCopy, input: &[i8], output: &mut [i8]) {
         portable::strided_copy(params, input, output);
     }
+}
+
+/// A kernel set for microcontrollers: what it asks for beside a session's arena is known from a model's prefix at compile
+/// time, so that `Sizes::arena_for` is a constant.
+pub trait StaticKernels: Kernels {
+    /// Bytes of scratch for each product of the longest sum of a model: two of 16 bits, say, for a window of the input in
+    /// twice the width. A set like this packs no weights.
+    const SCRATCH_PER_TERM: usize;
 }
 
 /// The backward operations that training on a host uses. `d_x` is the gradient of the loss with respect
@@ -308,131 +358,3 @@ pub trait BackwardKernels: Kernels {
         portable::peak_f32(macs, factor, sum);
     }
 }
-
-macro_rules! forward_to_inner {
-    ($($type:ty),*) => {$(
-        impl<K: Kernels + ?Sized> Kernels for $type {
-            fn name(&self) -> &'static str {
-                (**self).name()
-            }
-            fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
-                (**self).conv2d_f32_packed_len(params)
-            }
-            fn conv2d_f32_pack(&self, params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
-                (**self).conv2d_f32_pack(params, weights, packed)
-            }
-            fn conv2d_f32_scratch_len(&self, params: &Conv2d) -> usize {
-                (**self).conv2d_f32_scratch_len(params)
-            }
-            fn conv2d_f32(
-                &self,
-                params: &Conv2d,
-                input: &[f32],
-                weights: &[f32],
-                bias: Option<&[f32]>,
-                scratch: &mut [f32],
-                output: &mut [f32],
-            ) {
-                (**self).conv2d_f32(params, input, weights, bias, scratch, output)
-            }
-            fn conv2d_max_pool2d_f32_scratch_len(&self, params: &PooledConv2d) -> usize {
-                (**self).conv2d_max_pool2d_f32_scratch_len(params)
-            }
-            fn conv2d_max_pool2d_f32(
-                &self,
-                params: &PooledConv2d,
-                input: &[f32],
-                weights: &[f32],
-                bias: Option<&[f32]>,
-                scratch: &mut [f32],
-                output: &mut [f32],
-            ) {
-                (**self).conv2d_max_pool2d_f32(params, input, weights, bias, scratch, output)
-            }
-            fn linear_f32(
-                &self,
-                params: &Linear,
-                input: &[f32],
-                weights: &[f32],
-                bias: Option<&[f32]>,
-                output: &mut [f32],
-            ) {
-                (**self).linear_f32(params, input, weights, bias, output)
-            }
-            fn max_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
-                (**self).max_pool2d_f32(params, input, output)
-            }
-            fn avg_pool2d_f32(&self, params: &Pool2d, input: &[f32], output: &mut [f32]) {
-                (**self).avg_pool2d_f32(params, input, output)
-            }
-            fn unary_f32(&self, function: Unary, data: &mut [f32]) {
-                (**self).unary_f32(function, data)
-            }
-            fn softmax_f32(&self, channels: usize, data: &mut [f32]) {
-                (**self).softmax_f32(channels, data)
-            }
-            fn log_softmax_f32(&self, channels: usize, data: &mut [f32]) {
-                (**self).log_softmax_f32(channels, data)
-            }
-            fn binary_f32(&self, params: &Binary, operand: &[f32], data: &mut [f32]) {
-                (**self).binary_f32(params, operand, data)
-            }
-            fn channel_affine_f32(
-                &self,
-                activation: Activation,
-                scale: &[f32],
-                shift: &[f32],
-                data: &mut [f32],
-            ) {
-                (**self).channel_affine_f32(activation, scale, shift, data)
-            }
-            fn strided_copy_f32(&self, params: &StridedCopy, input: &[f32], output: &mut [f32]) {
-                (**self).strided_copy_f32(params, input, output)
-            }
-            fn quantize_i8(&self, to: Quantization, input: &[f32], output: &mut [i8]) {
-                (**self).quantize_i8(to, input, output)
-            }
-            fn dequantize_i8(&self, from: Quantization, input: &[i8], output: &mut [f32]) {
-                (**self).dequantize_i8(from, input, output)
-            }
-            fn conv2d_i8(
-                &self,
-                params: &Conv2dI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                output: &mut [i8],
-            ) {
-                (**self).conv2d_i8(params, input, weights, output)
-            }
-            fn linear_i8(
-                &self,
-                params: &LinearI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                output: &mut [i8],
-            ) {
-                (**self).linear_i8(params, input, weights, output)
-            }
-            fn max_pool2d_i8(&self, params: &Pool2d, input: &[i8], output: &mut [i8]) {
-                (**self).max_pool2d_i8(params, input, output)
-            }
-            fn avg_pool2d_i8(&self, params: &AvgPool2dI8, input: &[i8], output: &mut [i8]) {
-                (**self).avg_pool2d_i8(params, input, output)
-            }
-            fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
-                (**self).add_i8(params, operand, data)
-            }
-            fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {
-                (**self).requantize_i8(params, data)
-            }
-            fn softmax_i8(&self, params: &SoftmaxI8, data: &mut [i8]) {
-                (**self).softmax_i8(params, data)
-            }
-            fn strided_copy_i8(&self, params: &StridedCopy, input: &[i8], output: &mut [i8]) {
-                (**self).strided_copy_i8(params, input, output)
-            }
-        }
-    )*};
-}
-
-forward_to_inner!(&K);

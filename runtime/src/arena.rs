@@ -7,7 +7,9 @@
 //! arena as `u8` who could still read them after a session.
 #![allow(unsafe_code)]
 
+use core::cell::UnsafeCell;
 use core::mem::{MaybeUninit, align_of, size_of};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Alignment of an arena, and of the weights within a model file.
 pub const ARENA_ALIGN: usize = 64;
@@ -31,6 +33,64 @@ impl<const N: usize> Arena<N> {
         Self {
             bytes: [MaybeUninit::new(0); N],
         }
+    }
+}
+
+/// An arena in a static, which is given out once.
+///
+/// ```
+/// use kinglet::StaticArena;
+/// static ARENA: StaticArena<1024> = StaticArena::new(); // .bss, never the stack
+/// assert!(ARENA.take().is_some());
+/// assert!(ARENA.take().is_none());
+/// ```
+///
+/// Where the processor has no instruction to set a flag and look at it at once (Cortex-M0), the program must bring a
+/// [`critical_section`](https://docs.rs/critical-section) implementation, as chip crates do.
+#[derive(Debug)]
+pub struct StaticArena<const N: usize> {
+    taken: AtomicBool,
+    arena: UnsafeCell<Arena<N>>,
+}
+
+// SAFETY: the arena is only reached through the one reference that `take` gives out.
+unsafe impl<const N: usize> Sync for StaticArena<N> {}
+
+impl<const N: usize> StaticArena<N> {
+    /// A zeroed arena that nobody has.
+    #[allow(clippy::new_without_default)] // it is meant for statics
+    pub const fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            arena: UnsafeCell::new(Arena::new()),
+        }
+    }
+
+    /// The arena, the first time; None ever after.
+    #[allow(clippy::mut_from_ref)] // the flag lets one reference out
+    pub fn take(&'static self) -> Option<&'static mut Arena<N>> {
+        if self.set_taken() {
+            return None;
+        }
+        // SAFETY: the flag was not set before, so this is the only reference there will ever be; it lives as long as
+        // `self`, forever.
+        Some(unsafe { &mut *self.arena.get() })
+    }
+
+    /// Sets the flag, and returns whether it was set before.
+    #[cfg(target_has_atomic = "8")]
+    fn set_taken(&self) -> bool {
+        self.taken.swap(true, Ordering::AcqRel)
+    }
+
+    /// Sets the flag, and returns whether it was set before.
+    #[cfg(not(target_has_atomic = "8"))]
+    fn set_taken(&self) -> bool {
+        critical_section::with(|_| {
+            let before = self.taken.load(Ordering::Relaxed);
+            self.taken.store(true, Ordering::Relaxed);
+            before
+        })
     }
 }
 
@@ -68,7 +128,7 @@ impl<'a> ArenaMut<'a> {
     }
 
     /// The first `len` bytes, which are 0 now, and the rest; None if there are fewer.
-    pub(crate) fn zeroed(self, len: usize) -> Option<(&'a mut [u8], &'a mut [MaybeUninit<u8>])> {
+    pub(crate) fn zeroed(self, len: usize) -> Option<(&'a mut [u8], Free<'a>)> {
         let (bytes, rest) = self.bytes.split_at_mut_checked(len)?;
         bytes.fill(MaybeUninit::new(0));
         // SAFETY: the line above wrote every byte. `MaybeUninit<u8>` has the layout of `u8`, and through the result only
@@ -79,13 +139,13 @@ impl<'a> ArenaMut<'a> {
 }
 
 /// An arena on the heap, for hosts that learn the size at run time.
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct HeapArena {
-    blocks: std::vec::Vec<Arena<ARENA_ALIGN>>,
+    blocks: alloc::vec::Vec<Arena<ARENA_ALIGN>>,
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 impl HeapArena {
     /// At least `bytes` zeroed bytes.
     pub fn new(bytes: usize) -> Self {
@@ -97,7 +157,7 @@ impl HeapArena {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 impl<'a> From<&'a mut HeapArena> for ArenaMut<'a> {
     fn from(arena: &'a mut HeapArena) -> Self {
         let len = arena.blocks.len() * ARENA_ALIGN;
@@ -110,14 +170,14 @@ impl<'a> From<&'a mut HeapArena> for ArenaMut<'a> {
 }
 
 /// A model file's bytes on the heap, aligned as [`Model::load`](crate::Model::load) wants them.
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct AlignedBytes {
     arena: HeapArena,
     len: usize,
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 impl From<&[u8]> for AlignedBytes {
     fn from(bytes: &[u8]) -> Self {
         let mut arena = HeapArena::new(bytes.len());
@@ -131,7 +191,7 @@ impl From<&[u8]> for AlignedBytes {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 impl core::ops::Deref for AlignedBytes {
     type Target = [u8];
 
@@ -143,14 +203,29 @@ impl core::ops::Deref for AlignedBytes {
     }
 }
 
-/// Splits `count` uninitialized values of `T` off the front of `bytes`. None if they do not fit.
+#[cfg(feature = "alloc")]
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Bytes that nobody uses yet.
+type Free<'a> = &'a mut [MaybeUninit<u8>];
+
+/// Splits `count` uninitialized values of `T` off the front of `bytes`, and returns what is left, too. None if they do not
+/// fit.
 pub(crate) fn carve<T>(
     bytes: &mut [MaybeUninit<u8>],
     count: usize,
-) -> Option<&mut [MaybeUninit<T>]> {
-    // SAFETY: both may hold any bytes, and none; the borrow of the whole slice goes into the result.
-    let (_, values, _) = unsafe { bytes.align_to_mut::<MaybeUninit<T>>() };
-    values.get_mut(..count)
+) -> Option<(&mut [MaybeUninit<T>], Free<'_>)> {
+    let skip = bytes.as_ptr().align_offset(align_of::<T>());
+    let (_, bytes) = bytes.split_at_mut_checked(skip)?;
+    let len = count.checked_mul(size_of::<T>())?;
+    let (values, rest) = bytes.split_at_mut_checked(len)?;
+    // SAFETY: both may hold any bytes, and none; the borrow of the values' bytes goes into the result.
+    let (_, values, _) = unsafe { values.align_to_mut::<MaybeUninit<T>>() };
+    Some((values.get_mut(..count)?, rest))
 }
 
 /// Bytes that [`carve`] may need for `count` values, wherever they start.

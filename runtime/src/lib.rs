@@ -6,50 +6,27 @@
 //! [`arena`](Arena) (the one block of memory) -> [`session`] (run) -> [`train`] (fine-tune, save and load the
 //! head). [`probe`] looks at a run from outside.
 //!
-//! On a microcontroller everything is known at compile time:
-//!
-//! ```text
-//! static MODEL: &Aligned = include_model!("digits.kgl");
-//! const SIZES: Sizes = Sizes::of(MODEL); // not a model, or one cut short: does not compile
-//! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
-//!
-//! let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?; // `load` would link every operator's check
-//! let mut session = Session::<{ SIZES.operators }, _>::new(&model, ARENA.take(), Portable)?;
-//! session.set_image_u8(&pixels)?; // normalized as the file says
-//! let class = session.run().argmax();
-//! ```
-//!
-//! A host program can embed a model just so; its kernel set is found at run time, and may ask for a workspace:
+//! On a microcontroller everything is known at compile time, the model included:
 //!
 //! ```
 //! # #[cfg(feature = "std")]
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use kinglet::{Aligned, Arena, Model, Session, Sizes, include_model, workspace_len};
-//! use kinglet_kernels::arch;
-//! use static_cell::ConstStaticCell;
+//! # fn main() -> Result<(), kinglet::Error> {
+//! use kinglet::kernels::Portable;
 //!
-//! static MODEL: &Aligned =
-//!     include_model!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny.kgl"));
-//! const SIZES: Sizes = Sizes::of(MODEL);
-//! static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
+//! kinglet::model!(digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny.kgl"));
 //!
-//! let model = Model::load(&MODEL.bytes)?;
-//! let kernels = arch::detect();
-//! let mut workspace = vec![0.0; workspace_len(&model, &kernels)];
-//! let mut session = Session::<{ SIZES.operators }, _>::with_workspace(
-//!     &model,
-//!     ARENA.take(),
-//!     kernels,
-//!     1, // sample at a time
-//!     &mut workspace,
-//! )?;
-//! session.set_image_u8(&[128; 16])?;
-//! assert_eq!(session.run().len(), model.labels().len());
+//! # let pixels = [128; 16];
+//! let mut session = digits::session(Portable)?; // in a static of just the size that it needs
+//! let class = session.run_image_u8(&pixels)?.argmax(); // normalized as the file says
+//! # assert!(class.is_some());
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "std"))]
 //! # fn main() {}
 //! ```
+//!
+//! [`model!`] says what it makes, and how a model is used without it. Hosts find their kernel set and the sizes at run
+//! time: [`OwnedSession`], or for models that are borrowed [`SessionMemory`].
 //!
 //! With a model made on the spot:
 //!
@@ -117,30 +94,41 @@ compile_error!(
     "kinglet uses weights where they lie in the model file, which is little-endian: this target is not"
 );
 
+#[cfg(any(feature = "alloc", test))]
+extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod arena;
+mod error;
 pub mod model;
 #[cfg(feature = "opencl")]
 pub mod opencl;
 pub mod operator;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+mod owned;
 #[cfg(feature = "std")]
 pub mod plan;
 pub mod probe;
 mod record;
 pub mod session;
+mod static_model;
 pub mod train;
 mod values;
 
-pub use arena::{ARENA_ALIGN, Arena, ArenaMut};
-#[cfg(feature = "std")]
+pub use arena::{ARENA_ALIGN, Arena, ArenaMut, StaticArena};
+#[cfg(feature = "alloc")]
 pub use arena::{AlignedBytes, HeapArena};
+pub use error::Error;
 pub use kinglet_kernels as kernels;
 pub use model::{Aligned, LoadError, Model, ModelId, Sizes};
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use owned::{OwnedModel, OwnedSession};
 pub use probe::Probe;
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 pub use session::SessionMemory;
-pub use session::{AnySession, InputError, Session, SessionError, workspace_len};
-pub use train::{Adam, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step};
+pub use session::{AnySession, InputError, Session, SessionError, arena_len};
+pub use train::{
+    Adam, Bounds, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step, StoreError,
+};
 pub use values::{Values, ValuesMut};

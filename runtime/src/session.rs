@@ -1,15 +1,15 @@
 //! A model bound to its memory and a kernel set, ready to run.
 //!
-//! The arena is laid out as activations (the plan's peak, times the batch), then records. Everything a run touches is
-//! there, in the model file, or in the workspace that wide SIMD sets ask for on hosts: a run allocates nothing and cannot
-//! fail.
+//! The arena is laid out as activations (the plan's peak, times the batch), then records, then what the kernel set asks
+//! for: weights in its own order, and scratch. Everything a run touches is there or in the model file: a run allocates
+//! nothing and cannot fail.
 
 use kinglet_kernels::Kernels;
 
-use crate::arena::{ArenaMut, carve, initialize};
-use crate::model::Model;
+use crate::arena::{ARENA_ALIGN, ArenaMut, carve, initialize};
 use crate::model::schema::{Tensor, bits, operation_name};
-use crate::operator::{Memory, values, values_mut};
+use crate::model::{Model, Sizes};
+use crate::operator::{Memory, Workspace, values, values_mut};
 use crate::probe::{NoProbe, Probe};
 use crate::record::{Record, Region, records};
 use crate::values::{Values, ValuesMut};
@@ -24,18 +24,11 @@ pub enum SessionError {
         /// Its name.
         name: &'static str,
     },
-    /// The arena is too small for the model and batch.
+    /// The arena is too small for the model, batch and kernel set.
     ArenaTooSmall {
-        /// Bytes it takes.
+        /// Bytes it takes; see [`arena_len`].
         needed: usize,
         /// Bytes given.
-        found: usize,
-    },
-    /// The kernel set wants a larger workspace for packed weights and scratch.
-    WorkspaceTooSmall {
-        /// Elements it takes; see [`workspace_len`].
-        needed: usize,
-        /// Elements given.
         found: usize,
     },
     /// A batch of 0.
@@ -52,12 +45,8 @@ impl core::fmt::Display for SessionError {
                 )
             }
             Self::ArenaTooSmall { needed, found } => {
-                write!(f, "the arena has {found} bytes, the model needs {needed}")
+                write!(f, "the arena has {found} bytes, {needed} are needed")
             }
-            Self::WorkspaceTooSmall { needed, found } => write!(
-                f,
-                "the workspace has {found} elements, the kernel set needs {needed}"
-            ),
             Self::EmptyBatch => write!(f, "the batch must be at least 1"),
         }
     }
@@ -95,41 +84,79 @@ impl core::fmt::Display for InputError {
 
 impl core::error::Error for InputError {}
 
-/// Elements of workspace (packed weights and scratch) that `kernels` asks for: 0 for the sets that a
-/// microcontroller uses.
-pub fn workspace_len(model: &Model<'_>, kernels: &impl Kernels) -> usize {
-    workspace_len_with::<{ bits::ALL }>(model, kernels)
-}
-
-/// The same, without linking operators outside of `OPS`.
-fn workspace_len_with<const OPS: u128>(model: &Model<'_>, kernels: &impl Kernels) -> usize {
-    let (mut packed, mut scratch) = (0usize, 0);
-    for record in records::<OPS>(model).flatten() {
-        let needed = record.operation.workspace::<OPS, _>(kernels);
-        packed = packed.saturating_add(needed.packed);
-        scratch = scratch.max(needed.scratch);
+/// Bytes of the arena of a session for `batch` samples at once on `kernels`: those that
+/// [`Sizes::arena_for_batch`](crate::Sizes::arena_for_batch) says, and what the set asks for, which is nothing for
+/// [`Portable`](kinglet_kernels::Portable).
+pub fn arena_len(model: &Model<'_>, kernels: &impl Kernels, batch: usize) -> usize {
+    let mut workspace = TotalWorkspace::default();
+    for record in records::<{ bits::ALL }>(model).flatten() {
+        workspace.add(record.operation.workspace::<{ bits::ALL }, _>(kernels));
     }
-    packed.saturating_add(scratch)
+    workspace.arena_len(&model.sizes(), batch)
 }
 
-/// The memory of a session on the heap, for hosts: an arena and the workspace that the kernel set asks for.
+/// What a kernel set asks for over a whole model, in bytes: each part from a multiple of [`ARENA_ALIGN`] on.
+#[derive(Debug, Default)]
+pub(crate) struct TotalWorkspace {
+    packed: usize,
+    scratch: usize,
+}
+
+impl TotalWorkspace {
+    /// Takes in a node, and returns where its packed weights begin.
+    fn add(&mut self, node: Workspace) -> usize {
+        let at = self.packed;
+        self.packed = at.saturating_add(aligned(node.packed));
+        self.scratch = self.scratch.max(aligned(node.scratch));
+        at
+    }
+
+    /// Scratch alone.
+    pub(crate) const fn of_scratch(bytes: usize) -> Self {
+        Self {
+            packed: 0,
+            scratch: aligned(bytes),
+        }
+    }
+
+    const fn len(&self) -> usize {
+        self.packed.saturating_add(self.scratch)
+    }
+
+    /// Bytes of an arena that has all of it, wherever records end.
+    pub(crate) const fn arena_len(&self, sizes: &Sizes, batch: usize) -> usize {
+        let skipped = if self.len() == 0 { 0 } else { ARENA_ALIGN - 1 };
+        sizes
+            .arena_for_batch(batch)
+            .saturating_add(skipped)
+            .saturating_add(self.len())
+    }
+}
+
+/// The next multiple of [`ARENA_ALIGN`].
+const fn aligned(bytes: usize) -> usize {
+    match bytes.checked_next_multiple_of(ARENA_ALIGN) {
+        Some(bytes) => bytes,
+        None => usize::MAX,
+    }
+}
+
+/// The memory of a session on the heap, for hosts.
 ///
 /// Make one for each thread; sessions over the same [`Model`] share its weights.
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct SessionMemory {
     arena: crate::HeapArena,
-    workspace: std::vec::Vec<f32>,
     batch: usize,
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 impl SessionMemory {
     /// Memory for `batch` samples at a time of `model` on `kernels`.
     pub fn new(model: &Model<'_>, kernels: &impl Kernels, batch: usize) -> Self {
         Self {
-            arena: crate::HeapArena::new(model.sizes().arena_for_batch(batch)),
-            workspace: std::vec![0.0; workspace_len(model, kernels)],
+            arena: crate::HeapArena::new(arena_len(model, kernels, batch)),
             batch,
         }
     }
@@ -143,13 +170,7 @@ impl SessionMemory {
         model: &Model<'a>,
         kernels: K,
     ) -> Result<AnySession<'a, K>, SessionError> {
-        AnySession::with_workspace(
-            model,
-            &mut self.arena,
-            kernels,
-            self.batch,
-            &mut self.workspace,
-        )
+        AnySession::with_batch(model, &mut self.arena, kernels, self.batch)
     }
 }
 
@@ -163,38 +184,41 @@ pub struct Session<'a, const OPS: u128, K> {
     kernels: K,
     batch: usize,
     activations: &'a mut [u8],
-    scratch: &'a mut [f32],
+    scratch: &'a mut [u8],
     records: &'a [Record],
-    packed: &'a [f32],
+    packed: &'a [u8],
 }
 
 /// A session with every operator, for hosts that load any model.
 pub type AnySession<'a, K> = Session<'a, { bits::ALL }, K>;
 
 impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
-    /// A session for one sample at a time, with a kernel set that needs no workspace.
+    /// A session for one sample at a time. The arena holds `SIZES.arena` bytes, or
+    /// [`SIZES.arena_for::<K>()`](crate::Sizes::arena_for) for a set that needs scratch, or [`arena_len`] for one that is
+    /// found at run time.
     ///
     /// # Errors
-    /// [`SessionError`] if `OPS` lacks an operator, the arena is too small, or the set needs a workspace.
+    /// [`SessionError`] if `OPS` lacks an operator or the arena is too small.
     pub fn new(
         model: &Model<'a>,
         arena: impl Into<ArenaMut<'a>>,
         kernels: K,
     ) -> Result<Self, SessionError> {
-        Self::with_workspace(model, arena, kernels, 1, &mut [])
+        Self::with_batch(model, arena, kernels, 1)
     }
 
-    /// A session for `batch` samples at a time. `workspace` holds at least [`workspace_len`] elements: the
-    /// kernel set packs its weights there, now.
+    /// A session for `batch` samples at a time, in an arena of [`arena_len`] bytes. Where the kernel set wants the weights
+    /// in an order of its own, they are packed now.
     ///
     /// # Errors
-    /// [`SessionError`] if `OPS` lacks an operator or a buffer is too small.
-    pub fn with_workspace(
+    /// [`SessionError`] if `OPS` lacks an operator, the arena is too small, or the batch is 0.
+    // Each stage has a frame of its own, so that the stack holds one at a time.
+    #[inline(never)]
+    pub fn with_batch(
         model: &Model<'a>,
         arena: impl Into<ArenaMut<'a>>,
         kernels: K,
         batch: usize,
-        workspace: &'a mut [f32],
     ) -> Result<Self, SessionError> {
         let sizes = model.sizes();
         let missing = sizes.operators & !OPS;
@@ -207,41 +231,47 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
             return Err(SessionError::EmptyBatch);
         }
         let arena = arena.into();
-        let too_small = SessionError::ArenaTooSmall {
-            needed: sizes.arena_for_batch(batch),
-            found: arena.len(),
+        let found = arena.len();
+        let mut total = TotalWorkspace::default();
+        let too_small = |total: &TotalWorkspace| SessionError::ArenaTooSmall {
+            needed: total.arena_len(&sizes, batch),
+            found,
         };
         // The records may need fewer bytes than the constant allows for, depending on where they start:
         // an arena is refused all the same, so that what fits does not hang on luck.
-        if arena.len() < sizes.arena_for_batch(batch) {
-            return Err(too_small);
+        if found < sizes.arena_for_batch(batch) {
+            return Err(too_small(&total));
         }
         let activations = sizes.activations().saturating_mul(batch);
-        let (activations, rest) = arena.zeroed(activations).ok_or(too_small)?;
-        let needed = workspace_len_with::<OPS>(model, &kernels);
-        let found = workspace.len();
-        let mut packer = Packer {
-            free: workspace,
-            used: 0,
-        };
-        // The packed part of the workspace is written while records are made, and only read afterwards.
-        let slots = carve(rest, model.prefix().records).ok_or(too_small)?;
+        let (activations, rest) = arena.zeroed(activations).ok_or(too_small(&total))?;
+        let (slots, rest) = carve(rest, model.prefix().records).ok_or(too_small(&total))?;
+        let rest = ArenaMut::align(rest);
+        let len = rest.len();
+        let (workspace, _) = rest.zeroed(len).ok_or(too_small(&total))?;
+        // `OPS` has all operators, so every node of a checked model is resolved.
+        let impossible = too_small(&total);
         let resolved = records::<OPS>(model).map(|record| {
-            let mut record = record.map_err(|_| too_small)?;
-            packer
-                .pack::<OPS>(&mut record, &kernels, model.weights())
-                .ok_or(SessionError::WorkspaceTooSmall { needed, found })?;
+            let mut record = record.map_err(|_| impossible)?;
+            let operation = &mut record.operation;
+            let needed = operation.workspace::<OPS, _>(&kernels);
+            let at = total.add(needed);
+            if needed.packed > 0
+                // Where there is no room, the rest is counted, so that the error says how much it takes.
+                && let Some(packed) = workspace.get_mut(at..at.saturating_add(needed.packed))
+            {
+                operation.pack::<OPS, _>(&kernels, model.weights(), packed, at);
+            }
             Ok(record)
         });
-        let records = initialize(slots, resolved)?.ok_or(too_small)?;
-        let used = packer.used;
-        let (packed, scratch) = packer
-            .free
-            .split_at_mut_checked(used)
-            .ok_or(SessionError::WorkspaceTooSmall { needed, found })?;
-        if found < needed {
-            return Err(SessionError::WorkspaceTooSmall { needed, found });
+        let records = initialize(slots, resolved)?;
+        let refused = too_small(&total);
+        if found < total.arena_len(&sizes, batch) {
+            return Err(refused);
         }
+        let records = records.ok_or(refused)?;
+        let parts = workspace.split_at_mut_checked(total.packed);
+        let (packed, rest) = parts.ok_or(refused)?;
+        let scratch = rest.get_mut(..total.scratch).ok_or(refused)?;
         Ok(Self {
             model: *model,
             kernels,
@@ -321,6 +351,34 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
         self.run_probed(&mut NoProbe)
     }
 
+    /// Sets the first input from pictures, as [`set_image_u8`](Self::set_image_u8) does, and computes all outputs.
+    ///
+    /// # Errors
+    /// [`InputError`] if there are more or fewer pixels.
+    pub fn run_image_u8(&mut self, pixels: &[u8]) -> Result<Values<'_>, InputError> {
+        self.set_image_u8(pixels)?;
+        Ok(self.run())
+    }
+
+    /// Computes all outputs one node at a time, so that a cooperative executor's other tasks have their turn between them:
+    ///
+    /// ```text
+    /// for _node in session.steps() {
+    ///     yield_now().await;
+    /// }
+    /// let class = session.output(0).and_then(|output| output.argmax());
+    /// ```
+    ///
+    /// Each item is the number of the node that was run, from 0. Iteration that is given up leaves the outputs as they are;
+    /// inputs must then be set again, as after each run.
+    pub fn steps(&mut self) -> impl Iterator<Item = usize> + use<'_, 'a, OPS, K> {
+        let records = self.records;
+        records.iter().enumerate().map(|(index, record)| {
+            self.execute(record);
+            index
+        })
+    }
+
     /// Like [`run`](Self::run), calling `probe` around each node.
     pub fn run_probed(&mut self, probe: &mut impl Probe) -> Values<'_> {
         self.run_nodes(self.records.len(), probe);
@@ -362,7 +420,8 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
         values_mut(self.activations, self.batch, region)
     }
 
-    /// Runs one record.
+    /// Runs one record. Not inlined: what it needs of the stack is not there while a model is loaded.
+    #[inline(never)]
     fn execute(&mut self, record: &Record) {
         let mut memory = Memory {
             kernels: &self.kernels,
@@ -375,31 +434,5 @@ impl<'a, const OPS: u128, K: Kernels> Session<'a, OPS, K> {
             output: record.output,
         };
         record.operation.run::<OPS, K>(&mut memory);
-    }
-}
-
-/// Packs weights into the front of a workspace.
-struct Packer<'a> {
-    free: &'a mut [f32],
-    used: usize,
-}
-
-impl Packer<'_> {
-    /// Packs the weights of `record` if `kernels` wants them packed. None if the workspace is too small.
-    fn pack<const OPS: u128>(
-        &mut self,
-        record: &mut Record,
-        kernels: &impl Kernels,
-        file: &[f32],
-    ) -> Option<()> {
-        let len = record.operation.workspace::<OPS, _>(kernels).packed;
-        if len > 0 {
-            let end = self.used.checked_add(len)?;
-            let target = self.free.get_mut(self.used..end)?;
-            let operation = &mut record.operation;
-            operation.pack::<OPS, _>(kernels, file, target, self.used);
-            self.used = end;
-        }
-        Some(())
     }
 }

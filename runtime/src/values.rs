@@ -83,8 +83,8 @@ impl<'a> Values<'a> {
     }
 
     /// All elements, or what they mean.
-    #[cfg(feature = "std")]
-    pub fn to_f32(&self) -> std::borrow::Cow<'a, [f32]> {
+    #[cfg(feature = "alloc")]
+    pub fn to_f32(&self) -> alloc::borrow::Cow<'a, [f32]> {
         match self {
             Self::F32(numbers) => (*numbers).into(),
             Self::I8 { .. } => self.iter().collect(),

@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use kinglet_kernels::testing::Aligned;
 use kinglet_kernels::{
     Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
     CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, Requantize, Rounding, Shape,
@@ -219,6 +220,14 @@ fn linear(bench: &mut Bench, set: &'static dyn BackwardKernels, params: &Linear,
     });
 }
 
+/// Weights as a set wants them: packed, or as they are.
+fn packed_or<'a>(packed: &'a Aligned<i8>, weights: &'a [i8]) -> &'a [i8] {
+    match packed.get() {
+        [] => weights,
+        packed => packed,
+    }
+}
+
 /// Multiply-accumulates of 8-bit numbers are counted as values: the peak is one of `f32`.
 fn conv2d_i8(
     bench: &mut Bench,
@@ -232,16 +241,19 @@ fn conv2d_i8(
         numbers(geometry.input().len()),
         numbers(geometry.weights_len()),
     );
+    let mut packed = Aligned::new(set.conv2d_i8_packed_len(&params), 0);
+    set.conv2d_i8_pack(&params, &weights, packed.get_mut());
+    let mut scratch = Aligned::new(set.conv2d_i8_scratch_len(&params), 0);
     let (bias, scale) = (vec![100; channels], vec![1e-3; channels]);
     let mut output = numbers(geometry.output().len());
     let macs = Amount::Values(geometry.macs() as usize);
     bench.run(set, "conv2d_i8", name, macs, || {
         let weights = WeightsI8 {
-            weights: &weights,
+            weights: packed_or(&packed, &weights),
             bias: Some(&bias),
             scale: &scale,
         };
-        set.conv2d_i8(&params, &input, weights, &mut output);
+        set.conv2d_i8(&params, &input, weights, scratch.get_mut(), &mut output);
     });
     Ok(())
 }
@@ -255,17 +267,20 @@ fn linear_i8(
     let (from, to) = (geometry.in_features(), geometry.out_features());
     let params = LinearI8::new(*geometry, -3, Requantize::whole(5))?;
     let (input, weights) = (numbers(batch * from), numbers(from * to));
+    let mut packed = Aligned::new(set.linear_i8_packed_len(&params), 0);
+    set.linear_i8_pack(&params, &weights, packed.get_mut());
+    let mut scratch = Aligned::new(set.linear_i8_scratch_len(&params), 0);
     let (bias, scale) = (vec![100; to], vec![1e-3; to]);
     let mut output = numbers(batch * to);
     let name = format!("{from}to{to}_batch_{batch}");
     let macs = Amount::Values(batch * from * to);
     bench.run(set, "linear_i8", &name, macs, || {
         let weights = WeightsI8 {
-            weights: &weights,
+            weights: packed_or(&packed, &weights),
             bias: Some(&bias),
             scale: &scale,
         };
-        set.linear_i8(&params, &input, weights, &mut output);
+        set.linear_i8(&params, &input, weights, scratch.get_mut(), &mut output);
     });
     Ok(())
 }

@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod backwards;
 pub mod branching;
 pub mod builder;
 pub mod ends;

@@ -8,6 +8,7 @@ use kinglet::operator::{
     AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
     Layer, LayerI8, Linear, LogSoftmax, MaxPool2d, Offset, Pad, Quantize, QuantizedAdd,
     QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose, Upsample,
+    WeightsInFile, WeightsOrder,
 };
 use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Unary, Window};
 
@@ -111,6 +112,19 @@ fn any_activation(rng: &mut fastrand::Rng) -> Activation {
         .expect("some")
 }
 
+/// Weights anywhere, now and then in an order that nobody knows.
+fn any_weights<T>(rng: &mut fastrand::Rng) -> WeightsInFile<T> {
+    let order = if rng.usize(0..50) == 0 {
+        rng.u32(..)
+    } else {
+        0
+    };
+    WeightsInFile {
+        order: WeightsOrder(order),
+        offset: any_offset(rng),
+    }
+}
+
 /// Where parameters lie: often within the weights of the samples.
 fn any_offset<T>(rng: &mut fastrand::Rng) -> Offset<T> {
     let far = if rng.u8(0..8) == 0 { rng.u32(..) } else { 0 };
@@ -119,7 +133,7 @@ fn any_offset<T>(rng: &mut fastrand::Rng) -> Offset<T> {
 
 fn any_layer(rng: &mut fastrand::Rng) -> Layer {
     Layer {
-        weights: any_offset(rng),
+        weights: any_weights(rng),
         bias: rng.bool().then(|| any_offset(rng)),
     }
 }
@@ -210,7 +224,7 @@ fn any_int8(rng: &mut fastrand::Rng) -> Operator {
         false => (rng.i8(..), rng.i8(..)),
     };
     let layer = LayerI8 {
-        weights: any_offset(rng),
+        weights: any_weights(rng),
         bias: rng.bool().then(|| any_offset(rng)),
         scale: any_offset(rng),
     };

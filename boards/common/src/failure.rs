@@ -1,7 +1,6 @@
 //! Why a program ended early: one error of any stage.
 
-use kinglet::train::HeadError;
-use kinglet::{FineTuneError, InputError, LoadError, SessionError};
+use kinglet::{Error, FineTuneError, HeadError, InputError, LoadError, SessionError};
 
 use crate::SamplesError;
 
@@ -11,18 +10,8 @@ use crate::SamplesError;
 pub enum Failure {
     /// The samples file was refused.
     Samples(SamplesError),
-    /// The model file was refused.
-    Load(LoadError),
-    /// The session could not be made.
-    Session(SessionError),
-    /// A sample does not fit the model.
-    Input(InputError),
-    /// Fine-tuning could not start, or a step was refused.
-    FineTune(FineTuneError),
-    /// The head could not be saved or loaded.
-    Head(HeadError),
-    /// The memory is in use already: the program was started twice.
-    Memory,
+    /// The runtime refused something, at whichever stage.
+    Kinglet(Error),
     /// A head that was saved and loaded again is not the one that was trained.
     HeadChanged,
     /// The stack was used to its end: it may have overwritten other memory.
@@ -33,12 +22,7 @@ impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Samples(error) => error.fmt(f),
-            Self::Load(error) => error.fmt(f),
-            Self::Session(error) => error.fmt(f),
-            Self::Input(error) => error.fmt(f),
-            Self::FineTune(error) => error.fmt(f),
-            Self::Head(error) => error.fmt(f),
-            Self::Memory => write!(f, "the arena is in use already"),
+            Self::Kinglet(error) => error.fmt(f),
             Self::HeadChanged => {
                 write!(f, "the head that was loaded is not the one that was saved")
             }
@@ -49,21 +33,27 @@ impl core::fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
+impl From<SamplesError> for Failure {
+    fn from(error: SamplesError) -> Self {
+        Self::Samples(error)
+    }
+}
+
 macro_rules! from {
-    ($($error:ty => $variant:ident,)*) => {$(
+    ($($error:ty),* $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::$variant(error)
+                Self::Kinglet(error.into())
             }
         }
     )*};
 }
 
-from! {
-    SamplesError => Samples,
-    LoadError => Load,
-    SessionError => Session,
-    InputError => Input,
-    FineTuneError => FineTune,
-    HeadError => Head,
-}
+from!(
+    Error,
+    LoadError,
+    SessionError,
+    InputError,
+    FineTuneError,
+    HeadError
+);

@@ -1,6 +1,6 @@
 //! The model and samples that were built in, and memory of exactly the size that they need.
 
-use kinglet::{Aligned, Arena, Sgd, Sizes, include_model};
+use kinglet::{Aligned, Sgd, Sizes, StaticArena, include_model};
 use static_cell::ConstStaticCell;
 
 /// The model file, in flash.
@@ -13,11 +13,10 @@ pub static SAMPLES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/samples"))
 pub const SIZES: Sizes = Sizes::of(MODEL);
 
 /// Memory of the session.
-pub static ARENA: ConstStaticCell<Arena<{ SIZES.arena }>> = ConstStaticCell::new(Arena::new());
+pub static ARENA: StaticArena<{ SIZES.arena }> = StaticArena::new();
 
 /// Memory for training. An image that does not use it does not have it.
-pub static TRAINING: ConstStaticCell<Arena<{ SIZES.training::<Sgd>() }>> =
-    ConstStaticCell::new(Arena::new());
+pub static TRAINING: StaticArena<{ SIZES.training::<Sgd>() }> = StaticArena::new();
 
 /// Where the trained head is saved.
 pub static HEAD: ConstStaticCell<[u8; SIZES.head]> = ConstStaticCell::new([0; SIZES.head]);

@@ -11,48 +11,103 @@ use super::linear::bias_block;
 use super::pool2d::raise;
 use super::rows::{rows_of, rows_of_mut};
 use crate::lengths;
-use crate::params::{Conv2d, PooledConv2d};
+use crate::params::{Activation, Conv2d, PooledConv2d};
 use crate::taps::{Axis, Taps};
 
 /// The taps inside the input at one output pixel, by rows and by columns.
 pub(super) type Window = (Taps, Taps);
 
-/// Calls `f(index in the sample's input, index in an output channel's weights, length)` for each segment
-/// of a group at one output pixel, in canonical order.
-#[inline(always)]
-pub(super) fn for_each_segment(
-    params: &Conv2d,
-    group: usize,
-    (rows, columns): Window,
-    mut f: impl FnMut(usize, usize, usize),
-) {
-    let (from, window) = (params.input(), params.window());
-    let channels = params.group_in_channels();
-    let whole_rows = window.dilation_w == 1 && params.groups() == 1;
-    let (segments, len) = match whole_rows {
-        true => (1, columns.count.wrapping_mul(channels)),
-        false => (columns.count, channels),
-    };
-    for i in 0..rows.count {
-        let y = rows
-            .position
-            .wrapping_add(i.wrapping_mul(window.dilation_h));
-        let kernel_y = rows.first.wrapping_add(i);
-        for j in 0..segments {
-            let x = columns
-                .position
-                .wrapping_add(j.wrapping_mul(window.dilation_w));
-            let kernel_x = columns.first.wrapping_add(j);
-            let input = y
-                .wrapping_mul(from.width)
-                .wrapping_add(x)
-                .wrapping_mul(from.channels)
-                .wrapping_add(group.wrapping_mul(channels));
-            let weight = kernel_y
-                .wrapping_mul(window.kernel_w)
-                .wrapping_add(kernel_x)
-                .wrapping_mul(channels);
-            f(input, weight, len);
+/// What of a convolution is the same at every pixel, computed once: a microcontroller divides slowly, if it can.
+#[derive(Clone, Copy)]
+pub(super) struct Layer {
+    /// Input channels, and output channels, of a group.
+    group_in: usize,
+    pub(super) group_out: usize,
+    /// Weights of an output channel.
+    pub(super) taps: usize,
+    whole_rows: bool,
+    /// Between neighbouring columns, and rows, of the input; between neighbouring taps of a window.
+    column: usize,
+    row: usize,
+    tap_column: usize,
+    tap_row: usize,
+    /// Between neighbouring rows of a window in the weights.
+    weight_row: usize,
+    /// Between neighbouring pixels of the output, in the input.
+    pub(super) step: usize,
+}
+
+impl Layer {
+    pub(super) fn new(params: &Conv2d) -> Self {
+        let (from, window) = (params.input(), params.window());
+        let group_in = params.group_in_channels();
+        let (column, row) = (from.channels, from.width.wrapping_mul(from.channels));
+        Self {
+            group_in,
+            group_out: params.group_out_channels(),
+            taps: params.taps(),
+            whole_rows: window.dilation_w == 1 && params.groups() == 1,
+            column,
+            row,
+            tap_column: window.dilation_w.wrapping_mul(column),
+            tap_row: window.dilation_h.wrapping_mul(row),
+            weight_row: window.kernel_w.wrapping_mul(group_in),
+            step: window.stride_w.wrapping_mul(column),
+        }
+    }
+
+    /// The segments at an output pixel that sees these taps.
+    #[inline(always)]
+    pub(super) fn segments(&self, (rows, columns): Window) -> Segments {
+        let (count, len) = match self.whole_rows {
+            true => (1, columns.count.wrapping_mul(self.group_in)),
+            false => (columns.count, self.group_in),
+        };
+        let (y, x) = (rows.position, columns.position);
+        let first_row = rows.first.wrapping_mul(self.weight_row);
+        Segments {
+            rows: rows.count,
+            columns: count,
+            len,
+            input: (y.wrapping_mul(self.row)).wrapping_add(x.wrapping_mul(self.column)),
+            weight: first_row.wrapping_add(columns.first.wrapping_mul(self.group_in)),
+        }
+    }
+}
+
+/// The segments that an output pixel sees.
+#[derive(Clone, Copy)]
+pub(super) struct Segments {
+    rows: usize,
+    /// Segments of a row.
+    columns: usize,
+    len: usize,
+    /// Where the first begins: in the sample's input for the first group, and in an output channel's weights.
+    input: usize,
+    weight: usize,
+}
+
+impl Segments {
+    /// Calls `f(index in the sample's input, index in an output channel's weights, length)` for each segment of a group, in
+    /// canonical order.
+    #[inline(always)]
+    pub(super) fn for_each(
+        self,
+        layer: &Layer,
+        group: usize,
+        mut f: impl FnMut(usize, usize, usize),
+    ) {
+        let mut input_row = self.input.wrapping_add(group.wrapping_mul(layer.group_in));
+        let mut weight_row = self.weight;
+        for _ in 0..self.rows {
+            let (mut input, mut weight) = (input_row, weight_row);
+            for _ in 0..self.columns {
+                f(input, weight, self.len);
+                input = input.wrapping_add(layer.tap_column);
+                weight = weight.wrapping_add(layer.group_in);
+            }
+            input_row = input_row.wrapping_add(layer.tap_row);
+            weight_row = weight_row.wrapping_add(layer.weight_row);
         }
     }
 }
@@ -75,7 +130,8 @@ pub(super) fn cut<T>(slice: &[T], first: usize, len: usize) -> &[T] {
 /// What a convolution computes with, apart from the pixel.
 #[derive(Clone, Copy)]
 struct Operands<'a> {
-    params: &'a Conv2d,
+    layer: &'a Layer,
+    activation: Activation,
     input: &'a [f32],
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
@@ -105,6 +161,8 @@ impl Destination {
 }
 
 /// Convolution, bias and activation.
+// Inlined as what pools, too.
+#[inline(always)]
 pub fn conv2d_f32(
     params: &Conv2d,
     input: &[f32],
@@ -121,10 +179,11 @@ pub fn conv2d_f32(
     let vertical = Axis::vertical(params.window(), from.height);
     let horizontal = Axis::horizontal(params.window(), from.width);
     let row_len = to.width.saturating_mul(channels);
-    let depthwise = one_by_one(params);
+    let (layer, depthwise) = (Layer::new(params), one_by_one(params));
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         let operands = Operands {
-            params,
+            layer: &layer,
+            activation: params.activation(),
             input,
             weights,
             bias,
@@ -154,6 +213,9 @@ pub fn conv2d_f32(
 }
 
 /// Convolution, bias, activation and the maximum over each window of the result.
+// Inlined, so that it is compiled as its caller is: firmware chooses, and at "s" a Cortex-M4 executes a seventh fewer
+// instructions than at 3.
+#[inline(always)]
 pub fn conv2d_max_pool2d_f32(
     params: &PooledConv2d,
     input: &[f32],
@@ -170,10 +232,11 @@ pub fn conv2d_max_pool2d_f32(
     let vertical = Axis::vertical(conv.window(), from.height);
     let horizontal = Axis::horizontal(conv.window(), from.width);
     let row_len = to.width.saturating_mul(to.channels);
-    let depthwise = one_by_one(conv);
+    let (layer, depthwise) = (Layer::new(conv), one_by_one(conv));
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         let operands = Operands {
-            params: conv,
+            layer: &layer,
+            activation: conv.activation(),
             input,
             weights,
             bias,
@@ -207,8 +270,8 @@ pub fn conv2d_max_pool2d_f32(
 
 /// The weights, bias and outputs of one group are those of the `index`-th of equal parts.
 #[inline(always)]
-pub(super) fn group_weights<'a, T>(params: &Conv2d, weights: &'a [T], index: usize) -> &'a [T] {
-    let len = params.group_out_channels().saturating_mul(params.taps());
+pub(super) fn group_weights<'a, T>(layer: &Layer, weights: &'a [T], index: usize) -> &'a [T] {
+    let len = layer.group_out.saturating_mul(layer.taps);
     cut(weights, index.wrapping_mul(len), len)
 }
 
@@ -216,27 +279,24 @@ pub(super) fn group_weights<'a, T>(params: &Conv2d, weights: &'a [T], index: usi
 /// first, as maxima.
 fn two_pixels(operands: Operands, window: Window, [ya, yb]: [&mut [f32]; 2]) {
     let Operands {
-        params,
+        layer,
+        activation,
         input,
         weights,
         bias,
     } = operands;
+    let segments = layer.segments(window);
     let into = match yb.is_empty() {
         true => Destination::Maximum,
         false => Destination::Pixel,
     };
-    let activation = params.activation();
-    let group_out = params.group_out_channels();
-    let taps = params.taps();
+    let (group_out, taps) = (layer.group_out, layer.taps);
     // The neighbour sees the same, one stride to the right.
-    let step = params
-        .window()
-        .stride_w
-        .wrapping_mul(params.input().channels);
+    let step = layer.step;
     let mut others = rows_of_mut(yb, group_out);
     for (group, ya) in rows_of_mut(ya, group_out).enumerate() {
         let yb = others.next().unwrap_or_default();
-        let weights = group_weights(params, weights, group);
+        let weights = group_weights(layer, weights, group);
         let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
         let (ya, ya_rest) = ya.as_chunks_mut::<BLOCK>();
         let (yb, yb_rest) = yb.as_chunks_mut::<BLOCK>();
@@ -246,7 +306,7 @@ fn two_pixels(operands: Operands, window: Window, [ya, yb]: [&mut [f32]; 2]) {
         for (ya, block) in ya.iter_mut().zip(blocks.by_ref()) {
             let mut sums = [bias_block(bias, first); 2];
             if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
-                for_each_segment(params, group, window, |i, w, len| {
+                segments.for_each(layer, group, |i, w, len| {
                     let x = [cut(input, i, len), cut(input, i.wrapping_add(step), len)];
                     let w = [
                         cut(w0, w, len),
@@ -270,7 +330,7 @@ fn two_pixels(operands: Operands, window: Window, [ya, yb]: [&mut [f32]; 2]) {
         for (ya, weights) in ya_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
             let bias = bias.and_then(|bias| bias.get(first)).copied();
             let (mut a, mut b) = (bias.unwrap_or(0.0), bias.unwrap_or(0.0));
-            for_each_segment(params, group, window, |i, w, len| {
+            segments.for_each(layer, group, |i, w, len| {
                 let weights = cut(weights, w, len);
                 a = dot_1(a, cut(input, i, len), weights);
                 b = dot_1(b, cut(input, i.wrapping_add(step), len), weights);
@@ -289,16 +349,16 @@ fn two_pixels(operands: Operands, window: Window, [ya, yb]: [&mut [f32]; 2]) {
 
 fn one_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destination) {
     let Operands {
-        params,
+        layer,
+        activation,
         input,
         weights,
         bias,
     } = operands;
-    let activation = params.activation();
-    let group_out = params.group_out_channels();
-    let taps = params.taps();
+    let segments = layer.segments(window);
+    let (group_out, taps) = (layer.group_out, layer.taps);
     for (group, y) in rows_of_mut(y, group_out).enumerate() {
-        let weights = group_weights(params, weights, group);
+        let weights = group_weights(layer, weights, group);
         let bias = bias.and_then(|bias| bias.get(group.wrapping_mul(group_out)..));
         let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
         let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
@@ -306,7 +366,7 @@ fn one_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destinatio
         for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
             let mut sums = bias_block(bias, first);
             if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
-                for_each_segment(params, group, window, |i, w, len| {
+                segments.for_each(layer, group, |i, w, len| {
                     let w = [
                         cut(w0, w, len),
                         cut(w1, w, len),
@@ -322,7 +382,7 @@ fn one_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destinatio
         for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
             let bias = bias.and_then(|bias| bias.get(first)).copied();
             let mut sum = bias.unwrap_or(0.0);
-            for_each_segment(params, group, window, |i, w, len| {
+            segments.for_each(layer, group, |i, w, len| {
                 sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
             });
             into.put(core::array::from_mut(y), [activation.apply(sum)]);
@@ -335,20 +395,21 @@ fn one_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destinatio
 /// four neighbouring channels are one run of four values.
 fn depthwise_pixel(operands: Operands, window: Window, y: &mut [f32], into: Destination) {
     let Operands {
-        params,
+        layer,
+        activation,
         input,
         weights,
         bias,
     } = operands;
-    let activation = params.activation();
-    let taps = params.taps();
+    let segments = layer.segments(window);
+    let taps = layer.taps;
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
     let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
     let mut first = 0usize;
     for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
         let mut sums = bias_block(bias, first);
         if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
-            for_each_segment(params, 0, window, |i, w, _| {
+            segments.for_each(layer, 0, |i, w, _| {
                 let x: Option<&[f32; BLOCK]> = input
                     .get(i.wrapping_add(first)..)
                     .and_then(|x| x.first_chunk());
@@ -370,7 +431,7 @@ fn depthwise_pixel(operands: Operands, window: Window, y: &mut [f32], into: Dest
     for (y, weights) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
         let bias = bias.and_then(|bias| bias.get(first)).copied();
         let mut sum = bias.unwrap_or(0.0);
-        for_each_segment(params, first, window, |i, w, len| {
+        segments.for_each(layer, first, |i, w, len| {
             sum = dot_1(sum, cut(input, i, len), cut(weights, w, len));
         });
         into.put(core::array::from_mut(y), [activation.apply(sum)]);
@@ -406,14 +467,15 @@ pub fn conv2d_f32_backward_input(
         return;
     }
     d_input.fill(0.0);
-    let taps = params.taps();
-    let group_out = params.group_out_channels();
+    let layer = &Layer::new(params);
+    let (group_out, taps) = (layer.group_out, layer.taps);
     for (d_input, d_output) in
         rows_of_mut(d_input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
+            let segments = layer.segments(window);
             if one_by_one(params) {
-                for_each_segment(params, 0, window, |i, w, _| {
+                segments.for_each(layer, 0, |i, w, _| {
                     let d_input = d_input.get_mut(i..).unwrap_or_default().iter_mut();
                     for ((d_input, d), weights) in d_input.zip(run).zip(rows_of(weights, taps)) {
                         *d_input += d * weights.get(w).unwrap_or(&0.0);
@@ -422,14 +484,14 @@ pub fn conv2d_f32_backward_input(
                 return;
             }
             for (group, d) in rows_of(run, group_out).enumerate() {
-                let weights = group_weights(params, weights, group);
+                let weights = group_weights(layer, weights, group);
                 let mut blocks = rows_of(weights, taps.saturating_mul(BLOCK));
                 let (d, d_rest) = d.as_chunks::<BLOCK>();
                 for (&d, block) in d.iter().zip(blocks.by_ref()) {
                     let Some([w0, w1, w2, w3]) = block_rows(block, taps) else {
                         continue;
                     };
-                    for_each_segment(params, group, window, |i, w, len| {
+                    segments.for_each(layer, group, |i, w, len| {
                         let w = [
                             cut(w0, w, len),
                             cut(w1, w, len),
@@ -441,7 +503,7 @@ pub fn conv2d_f32_backward_input(
                 }
                 let rest = rows_of(blocks.rest(), taps);
                 for (&d, weights) in d_rest.iter().zip(rest) {
-                    for_each_segment(params, group, window, |i, w, len| {
+                    segments.for_each(layer, group, |i, w, len| {
                         let d_input = d_input.get_mut(i..).unwrap_or_default();
                         add_row(d_input, d, cut(weights, w, len));
                     });
@@ -465,14 +527,15 @@ pub fn conv2d_f32_backward_weights(
     if lengths::conv2d(params, input, (d_weights, expected), bias, d_output).is_none() {
         return;
     }
-    let taps = params.taps();
-    let group_out = params.group_out_channels();
+    let layer = &Layer::new(params);
+    let (group_out, taps) = (layer.group_out, layer.taps);
     for (input, d_output) in
         rows_of(input, params.input().len()).zip(rows_of(d_output, params.output().len()))
     {
         for_each_pixel(params, d_output, |run, window| {
+            let segments = layer.segments(window);
             if one_by_one(params) {
-                for_each_segment(params, 0, window, |i, w, _| {
+                segments.for_each(layer, 0, |i, w, _| {
                     let input = input.get(i..).unwrap_or_default();
                     let d_weights = rows_of_mut(d_weights, taps);
                     for ((d_weights, d), x) in d_weights.zip(run).zip(input) {
@@ -488,7 +551,7 @@ pub fn conv2d_f32_backward_weights(
                     .enumerate()
                 {
                     for (&d, d_weights) in d.iter().zip(rows_of_mut(d_weights, taps)) {
-                        for_each_segment(params, group, window, |i, w, len| {
+                        segments.for_each(layer, group, |i, w, len| {
                             let d_weights = d_weights.get_mut(w..).unwrap_or_default();
                             add_row(d_weights, d, cut(input, i, len));
                         });

@@ -41,7 +41,7 @@ pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
 pub use strided_copy::strided_copy;
 pub use unary::{unary_f32, unary_f32_backward};
 
-use crate::ops::{BackwardKernels, Kernels};
+use crate::ops::{BackwardKernels, Kernels, StaticKernels};
 
 /// The portable kernel set: every method of the traits is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,3 +54,7 @@ impl Kernels for Portable {
 }
 
 impl BackwardKernels for Portable {}
+
+impl StaticKernels for Portable {
+    const SCRATCH_PER_TERM: usize = 0;
+}

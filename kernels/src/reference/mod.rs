@@ -137,6 +137,7 @@ impl Kernels for Reference {
         params: &Conv2dI8,
         input: &[i8],
         weights: WeightsI8<'_>,
+        _scratch: &mut [u8],
         output: &mut [i8],
     ) {
         conv2d_i8(params, input, weights, output);
@@ -147,6 +148,7 @@ impl Kernels for Reference {
         params: &LinearI8,
         input: &[i8],
         weights: WeightsI8<'_>,
+        _scratch: &mut [u8],
         output: &mut [i8],
     ) {
         linear_i8(params, input, weights, output);

@@ -3,7 +3,7 @@
 
 use core::fmt::Debug;
 
-use super::{Guarded, Random, call_wrongly, conv2d, linear, pool2d, strided_copy};
+use super::{Aligned, Guarded, Random, call_wrongly, conv2d, linear, pool2d, strided_copy};
 use crate::ops::BackwardKernels;
 use crate::params::{
     AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, StridedCopy, WeightsI8,
@@ -87,6 +87,65 @@ impl Layer {
     }
 }
 
+/// A layer as `set` wants it: its weights packed, and scratch.
+struct Prepared<'a> {
+    layer: &'a Layer,
+    packed: Option<Aligned<i8>>,
+    scratch: usize,
+}
+
+impl<'a> Prepared<'a> {
+    fn conv2d(set: &dyn BackwardKernels, params: &Conv2dI8, layer: &'a Layer) -> Self {
+        let (len, scratch) = (
+            set.conv2d_i8_packed_len(params),
+            set.conv2d_i8_scratch_len(params),
+        );
+        Self::new(layer, len, scratch, |weights, packed| {
+            set.conv2d_i8_pack(params, weights, packed);
+        })
+    }
+
+    fn linear(set: &dyn BackwardKernels, params: &LinearI8, layer: &'a Layer) -> Self {
+        let (len, scratch) = (
+            set.linear_i8_packed_len(params),
+            set.linear_i8_scratch_len(params),
+        );
+        Self::new(layer, len, scratch, |weights, packed| {
+            set.linear_i8_pack(params, weights, packed);
+        })
+    }
+
+    fn new(
+        layer: &'a Layer,
+        len: usize,
+        scratch: usize,
+        pack: impl FnOnce(&[i8], &mut [i8]),
+    ) -> Self {
+        let packed = (len > 0).then(|| {
+            let mut packed = Aligned::new(len, 85);
+            pack(&layer.weights, packed.get_mut());
+            packed
+        });
+        Self {
+            layer,
+            packed,
+            scratch,
+        }
+    }
+
+    fn weights(&self) -> WeightsI8<'_> {
+        let packed = self.packed.as_ref().map(Aligned::get);
+        WeightsI8 {
+            weights: packed.unwrap_or(&self.layer.weights),
+            ..self.layer.get()
+        }
+    }
+
+    fn scratch(&self) -> Aligned<u8> {
+        Aligned::new(self.scratch, 170)
+    }
+}
+
 fn assert_equal(about: About, found: &[i8], expected: &[i8]) {
     let (problem, what) = about;
     assert_eq!(found.len(), expected.len(), "{what} of {problem:?}: length");
@@ -132,12 +191,16 @@ pub fn conv2d_i8(set: &dyn BackwardKernels, _: super::Agreement) {
         let params = params.expect("few taps");
         let sizes = (geometry.weights_len(), geometry.taps(), to.channels);
         let layer = Layer::new(&mut random, sizes);
+        let prepared = Prepared::conv2d(set, &params, &layer);
         let input = random.numbers(batch * from.len());
         check(
             (&(params, batch), "conv2d_i8"),
             (from.len(), to.len()),
             &input,
-            |x, y| set.conv2d_i8(&params, x, layer.get(), y),
+            |x, y| {
+                let mut scratch = prepared.scratch();
+                set.conv2d_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
+            },
             |x, y| reference::conv2d_i8(&params, x, layer.get(), y),
         );
     }
@@ -145,9 +208,10 @@ pub fn conv2d_i8(set: &dyn BackwardKernels, _: super::Agreement) {
     let params = Conv2dI8::new(geometry, 1, Requantize::whole(0)).expect("few taps");
     let sizes = (geometry.weights_len(), 1, geometry.output().channels);
     let layer = Layer::new(&mut random, sizes);
+    let prepared = Prepared::conv2d(set, &params, &layer);
     let lengths = (geometry.input().len(), geometry.output().len());
-    check_short_slices((&params, "conv2d_i8"), lengths, &layer, |x, w, y| {
-        set.conv2d_i8(&params, x, w, y);
+    check_short_slices((&params, "conv2d_i8"), lengths, &prepared, |x, w, s, y| {
+        set.conv2d_i8(&params, x, w, s, y);
     });
 }
 
@@ -162,12 +226,16 @@ pub fn linear_i8(set: &dyn BackwardKernels, _: super::Agreement) {
         let params = LinearI8::new(geometry, random.number(), random.requantize());
         let params = params.expect("few features");
         let layer = Layer::new(&mut random, (geometry.weights_len(), from, to));
+        let prepared = Prepared::linear(set, &params, &layer);
         let input = random.numbers(batch * from);
         check(
             (&(params, batch), "linear_i8"),
             (from, to),
             &input,
-            |x, y| set.linear_i8(&params, x, layer.get(), y),
+            |x, y| {
+                let mut scratch = prepared.scratch();
+                set.linear_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
+            },
             |x, y| reference::linear_i8(&params, x, layer.get(), y),
         );
     }
@@ -175,8 +243,10 @@ pub fn linear_i8(set: &dyn BackwardKernels, _: super::Agreement) {
     let (from, to) = (geometry.in_features(), geometry.out_features());
     let params = LinearI8::new(geometry, 1, Requantize::whole(0)).expect("few features");
     let layer = Layer::new(&mut random, (geometry.weights_len(), from, to));
-    check_short_slices((&params, "linear_i8"), (from, to), &layer, |x, w, y| {
-        set.linear_i8(&params, x, w, y);
+    let prepared = Prepared::linear(set, &params, &layer);
+    let about: About = (&params, "linear_i8");
+    check_short_slices(about, (from, to), &prepared, |x, w, s, y| {
+        set.linear_i8(&params, x, w, s, y);
     });
     the_largest_sums_fit(set);
 }
@@ -188,34 +258,40 @@ fn the_largest_sums_fit(set: &dyn BackwardKernels) {
     for (input, zero_point, weight) in [(127, -128, -128), (-128, 127, -128)] {
         let params = LinearI8::new(geometry, zero_point, Requantize::whole(0));
         let params = params.expect("just as many as may be");
-        let (input, weights) = (vec![input; most], vec![weight; most]);
         let room = i32::MAX - 255 * 128 * most as i32;
-        let bias = [if zero_point < 0 { -room } else { room }];
-        let scale = [100.0 / i32::MAX as f32];
-        let weights = WeightsI8 {
-            weights: &weights,
-            bias: Some(&bias),
-            scale: &scale,
+        let bias = if zero_point < 0 { -room } else { room };
+        let layer = Layer {
+            weights: vec![weight; most],
+            bias: Some(vec![bias]),
+            scale: vec![100.0 / i32::MAX as f32],
         };
-        assert_eq!(weights.check(most), Ok(()));
-        let mut output = Guarded::garbage(1);
-        set.linear_i8(&params, &input, weights, output.get());
+        assert_eq!(layer.get().check(most), Ok(()));
+        let prepared = Prepared::linear(set, &params, &layer);
+        let (mut scratch, mut output) = (prepared.scratch(), Guarded::garbage(1));
+        set.linear_i8(
+            &params,
+            &vec![input; most],
+            prepared.weights(),
+            scratch.get_mut(),
+            output.get(),
+        );
         let expected = if zero_point < 0 { -100 } else { 100 };
         let about: About = (&params, "linear_i8 of the largest sums");
         assert_equal(about, &output.finish(about), &[expected]);
     }
 }
 
-/// Slices that are a number too short, or a bias, of one sample of `from` to `to` numbers.
+/// Slices that are a number too short, or a bias, or no scratch where it is needed, of one sample of `from` to `to` numbers.
 fn check_short_slices(
     about: About,
     (from, to): (usize, usize),
-    layer: &Layer,
-    kernel: impl Fn(&[i8], WeightsI8<'_>, &mut [i8]),
+    prepared: &Prepared<'_>,
+    kernel: impl Fn(&[i8], WeightsI8<'_>, &mut [u8], &mut [i8]),
 ) {
-    let whole = layer.get();
+    let whole = prepared.weights();
     let bias = vec![0; whole.scale.len() + 1];
-    for short in 0..5 {
+    let cases = if prepared.scratch > 0 { 6 } else { 5 };
+    for short in 0..cases {
         let cut = |len: usize, which: usize| len - usize::from(short == which);
         let weights = WeightsI8 {
             weights: &whole.weights[..cut(whole.weights.len(), 0)],
@@ -224,7 +300,11 @@ fn check_short_slices(
         };
         let mut output = Guarded::garbage(cut(to, 3));
         let input = vec![1; cut(from, 4)];
-        call_wrongly(about, || kernel(&input, weights, output.get()));
+        let mut scratch = prepared.scratch();
+        let scratch = scratch.get_mut();
+        let len = cut(scratch.len(), 5);
+        let scratch = &mut scratch[..len];
+        call_wrongly(about, || kernel(&input, weights, scratch, output.get()));
         output.finish(about);
     }
 }

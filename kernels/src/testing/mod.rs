@@ -8,6 +8,7 @@
 //! Agreement within a bound is `|found - reference| <= k * EPSILON * sum of |terms|` where `k` is the
 //! number of terms of the sum: what two different orders of summation, fused or not, can at most differ by.
 
+mod aligned;
 mod binary;
 mod conv2d;
 mod elementwise;
@@ -19,6 +20,7 @@ mod pool2d;
 mod random;
 mod strided_copy;
 
+pub use aligned::Aligned;
 pub use binary::{binary, channel_affine};
 pub use conv2d::conv2d;
 pub use elementwise::{log_softmax, softmax, unary};

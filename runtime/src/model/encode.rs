@@ -15,7 +15,8 @@ use super::schema::{
 use super::spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
 use super::{CRC, LoadError, Model, ModelId};
 use crate::operator::{
-    Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, resolve,
+    Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, WeightsInFile,
+    resolve,
 };
 use crate::plan::{Plan, lifetimes, solve};
 use crate::record::{Inputs, records};
@@ -209,6 +210,12 @@ impl<L: Iterator<Item = usize>> Convert<InFile, Owned> for Fetch<'_, L> {
         let span = from.span(self.node, len, self.words.len())?;
         Ok(span.of(self.words).to_vec())
     }
+
+    fn weights<T: Parameter>(&mut self, from: &WeightsInFile<T>) -> Result<Vec<T>, LoadError> {
+        let len = self.lens.next().unwrap_or(0);
+        let span = from.span(self.node, len, self.words.len())?;
+        Ok(span.of(self.words).to_vec())
+    }
 }
 
 /// Puts parameters one after the other into the weights, each at a multiple of [`TENSOR_ALIGN`], and counts those of
@@ -229,6 +236,10 @@ impl Convert<Owned, InFile> for Store {
         self.bytes.extend_from_slice(bytemuck::cast_slice(from));
         self.lens.push(from.len());
         Ok(Offset::new(EncodeError::word(start)?))
+    }
+
+    fn weights<T: Parameter>(&mut self, from: &Vec<T>) -> Result<WeightsInFile<T>, EncodeError> {
+        Ok(self.convert(from)?.into())
     }
 }
 

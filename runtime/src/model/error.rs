@@ -2,6 +2,8 @@
 
 use kinglet_kernels::ParamsError;
 
+use crate::operator::WeightsOrder;
+
 /// Why a model file was refused. Numbers are those found in the file, unless the name says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -78,6 +80,13 @@ pub enum LoadError {
     Weights {
         /// The node's number.
         node: usize,
+    },
+    /// A node's weights are in an order that this version does not know.
+    WeightsOrder {
+        /// The node's number.
+        node: usize,
+        /// The order.
+        order: WeightsOrder,
     },
     /// The prefix states a number that the graph does not bear out.
     Prefix {
@@ -186,6 +195,11 @@ impl core::fmt::Display for LoadError {
                     "the parameters of node {node} lie outside of the weights"
                 )
             }
+            Self::WeightsOrder { node, order } => write!(
+                f,
+                "the weights of node {node} are in order {}, this program reads order 0 (OHWI)",
+                order.0
+            ),
             Self::Prefix {
                 field,
                 expected,

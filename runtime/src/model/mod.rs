@@ -79,6 +79,8 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// As [`load`](Self::load), and [`LoadError::Operator`] if the graph has another one.
+    // Each stage has a frame of its own, so that the stack holds one at a time.
+    #[inline(never)]
     pub fn load_with<const OPS: u128>(file: &'a [u8]) -> Result<Self, LoadError> {
         let prefix = Prefix::read(file)?;
         if prefix.file_len != file.len() {

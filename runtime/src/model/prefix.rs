@@ -1,8 +1,11 @@
 //! The first bytes of a model file: identity and sizes, in fixed places, so that a `const fn` reads them.
 
+use kinglet_kernels::StaticKernels;
+
 use super::LoadError;
 use super::schema::{FORMAT_VERSION, MAGIC, PREFIX_LEN};
 use crate::record::Record;
+use crate::session::TotalWorkspace;
 use crate::train::Optimizer;
 
 /// CRC-32/ISO-HDLC (the one of zlib and Ethernet).
@@ -128,7 +131,8 @@ impl Prefix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sizes {
-    /// Bytes of the arena of a session for one sample: activations, and records on this target.
+    /// Bytes of the arena of a session for one sample on a kernel set that asks for nothing more, as
+    /// [`Portable`](kinglet_kernels::Portable): activations, and records on this target.
     pub arena: usize,
     /// Elements of one sample of the first input.
     pub input_len: usize,
@@ -143,6 +147,7 @@ pub struct Sizes {
     /// Bytes that `save_head` writes.
     pub head: usize,
     activation_bytes: usize,
+    sum_terms: usize,
     records: usize,
     suffix_values: usize,
 }
@@ -188,6 +193,7 @@ impl Sizes {
             trainable_parameters: prefix.trainable_parameters,
             head: crate::train::head_len(prefix.trainable_parameters),
             activation_bytes: prefix.activation_bytes,
+            sum_terms: prefix.sum_terms,
             records: prefix.records,
             suffix_values: prefix.suffix_values,
         };
@@ -204,9 +210,21 @@ impl Sizes {
             .saturating_add(crate::arena::carve_len::<Record>(self.records))
     }
 
+    /// Bytes of the arena of a session for one sample on a kernel set for microcontrollers, which may need scratch.
+    pub const fn arena_for<K: StaticKernels>(&self) -> usize {
+        let scratch = self.sum_terms.saturating_mul(K::SCRATCH_PER_TERM);
+        TotalWorkspace::of_scratch(scratch).arena_len(self, 1)
+    }
+
     /// Bytes of tensors at the plan's peak, for one sample.
     pub const fn activations(&self) -> usize {
         self.activation_bytes
+    }
+
+    /// The same of a fine-tuner with a shadow head: another copy of the trainable parameters.
+    pub const fn training_with_shadow<O: Optimizer>(&self) -> usize {
+        let shadow = self.trainable_parameters.saturating_mul(4);
+        self.training::<O>().saturating_add(shadow)
     }
 
     /// Bytes of the arena of a [`FineTuner`](crate::FineTuner) with optimizer `O`: the trainable

@@ -3,7 +3,7 @@
 use kinglet_kernels::{Activation, Kernels, PooledConv2d, Rounding, Shape, Window, params};
 use serde::{Deserialize, Serialize};
 
-use super::memory::{Memory, Packable};
+use super::memory::{Memory, Packable, elements};
 use super::parameters::Span;
 use super::site::Site;
 use super::{InFile, Layer, Lens, Resolve, Run, Storage, Workspace, wire};
@@ -43,7 +43,7 @@ pub struct Conv2dMaxPool2d<P: Storage = InFile> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Conv2dF32 {
     pub(crate) params: params::Conv2d,
-    pub(crate) weights: Packable,
+    pub(crate) weights: Packable<f32>,
     pub(crate) bias: Option<Span<f32>>,
 }
 
@@ -76,14 +76,16 @@ impl Run for Conv2dF32 {
 
     fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
         Workspace {
-            packed: kernels.conv2d_f32_packed_len(&self.params),
-            scratch: kernels.conv2d_f32_scratch_len(&self.params),
+            packed: bytes(kernels.conv2d_f32_packed_len(&self.params)),
+            scratch: bytes(kernels.conv2d_f32_scratch_len(&self.params)),
         }
     }
 
-    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [f32], offset: usize) {
-        kernels.conv2d_f32_pack(&self.params, self.weights.span().of(file), packed);
-        self.weights = Packable::packed(offset, packed.len());
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
+        let params = &self.params;
+        self.weights.pack(file, packed, offset, |weights, packed| {
+            kernels.conv2d_f32_pack(params, weights, packed);
+        });
     }
 
     #[inline]
@@ -91,6 +93,7 @@ impl Run for Conv2dF32 {
         let weights = memory.weights(self.weights);
         let bias = self.bias.map(|bias| bias.of(memory.file));
         memory.apart(|kernels, input, scratch, output| {
+            let scratch = elements(scratch);
             kernels.conv2d_f32(&self.params, input, weights, bias, scratch, output);
         });
     }
@@ -100,7 +103,7 @@ impl Run for Conv2dF32 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Conv2dMaxPool2dF32 {
     pub(crate) params: PooledConv2d,
-    pub(crate) weights: Packable,
+    pub(crate) weights: Packable<f32>,
     pub(crate) bias: Option<Span<f32>>,
 }
 
@@ -129,14 +132,16 @@ impl Run for Conv2dMaxPool2dF32 {
 
     fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
         Workspace {
-            packed: kernels.conv2d_f32_packed_len(self.params.conv()),
-            scratch: kernels.conv2d_max_pool2d_f32_scratch_len(&self.params),
+            packed: bytes(kernels.conv2d_f32_packed_len(self.params.conv())),
+            scratch: bytes(kernels.conv2d_max_pool2d_f32_scratch_len(&self.params)),
         }
     }
 
-    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [f32], offset: usize) {
-        kernels.conv2d_f32_pack(self.params.conv(), self.weights.span().of(file), packed);
-        self.weights = Packable::packed(offset, packed.len());
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
+        let params = self.params.conv();
+        self.weights.pack(file, packed, offset, |weights, packed| {
+            kernels.conv2d_f32_pack(params, weights, packed);
+        });
     }
 
     #[inline]
@@ -144,9 +149,15 @@ impl Run for Conv2dMaxPool2dF32 {
         let weights = memory.weights(self.weights);
         let bias = self.bias.map(|bias| bias.of(memory.file));
         memory.apart(|kernels, input, scratch, output| {
+            let scratch = elements(scratch);
             kernels.conv2d_max_pool2d_f32(&self.params, input, weights, bias, scratch, output);
         });
     }
+}
+
+/// Bytes of so many `f32`.
+fn bytes(elements: usize) -> usize {
+    elements.saturating_mul(size_of::<f32>())
 }
 
 #[cfg(feature = "std")]

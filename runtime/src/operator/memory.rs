@@ -13,11 +13,12 @@ pub(crate) struct Memory<'r, K> {
     pub(crate) kernels: &'r K,
     pub(crate) batch: usize,
     pub(crate) activations: &'r mut [u8],
-    pub(crate) scratch: &'r mut [f32],
+    /// From a multiple of [`ARENA_ALIGN`](crate::ARENA_ALIGN) on.
+    pub(crate) scratch: &'r mut [u8],
     /// The weights of the file.
     pub(crate) file: &'r [f32],
-    /// Weights in the kernel set's own order.
-    pub(crate) packed: &'r [f32],
+    /// Weights in the kernel set's own order, each from a multiple of [`ARENA_ALIGN`](crate::ARENA_ALIGN) on.
+    pub(crate) packed: &'r [u8],
     /// Where the first input lies.
     pub(crate) input: Region,
     /// Where the output lies.
@@ -26,45 +27,64 @@ pub(crate) struct Memory<'r, K> {
 
 /// Weights, and whether they are packed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Packable {
-    span: Span<f32>,
+pub(crate) struct Packable<T> {
+    span: Span<T>,
     packed: bool,
 }
 
-impl Packable {
+impl<T: Pod> Packable<T> {
     /// Weights of the file.
-    pub(super) fn in_file(span: Span<f32>) -> Self {
+    pub(super) fn in_file(span: Span<T>) -> Self {
         Self {
             span,
             packed: false,
         }
     }
 
-    /// Weights in the workspace, `len` elements from `offset` on.
-    pub(super) fn packed(offset: usize, len: usize) -> Self {
-        Self {
-            span: Span::new(offset, len),
+    /// Lets `pack` write these weights, which lie in `file`, to `packed`, byte `offset` of all packed weights, and remembers
+    /// that they lie there.
+    pub(super) fn pack(
+        &mut self,
+        file: &[f32],
+        packed: &mut [u8],
+        offset: usize,
+        pack: impl FnOnce(&[T], &mut [T]),
+    ) {
+        let packed = elements(packed);
+        pack(self.span.of(file), packed);
+        *self = Self {
+            span: Span::new(offset / size_of::<T>().max(1), packed.len()),
             packed: true,
-        }
+        };
     }
 
-    pub(crate) fn span(self) -> Span<f32> {
+    pub(crate) fn span(self) -> Span<T> {
         self.span
     }
 }
 
+/// Bytes of workspace as elements: they begin at a multiple of [`ARENA_ALIGN`](crate::ARENA_ALIGN), and are whole elements.
+pub(super) fn elements<T: Pod>(bytes: &mut [u8]) -> &mut [T] {
+    if bytes.is_empty() {
+        return &mut [];
+    }
+    let elements = bytemuck::try_cast_slice_mut(bytes);
+    debug_assert!(elements.is_ok(), "workspace of another alignment");
+    elements.unwrap_or_default()
+}
+
 impl<'r, K: Kernels> Memory<'r, K> {
-    pub(super) fn weights(&self, weights: Packable) -> &'r [f32] {
-        weights.span.of(match weights.packed {
-            true => self.packed,
-            false => self.file,
-        })
+    pub(super) fn weights<T: Pod>(&self, weights: Packable<T>) -> &'r [T] {
+        match weights.packed {
+            true => weights.span.of(self.packed),
+            false => weights.span.of(self.file),
+        }
     }
 
     /// Calls `run` with the kernel set, the first input, scratch and the output.
     pub(super) fn apart<T: Pod, U: Pod>(
         &mut self,
-        run: impl FnOnce(&K, &[T], &mut [f32], &mut [U]),
+        run: impl FnOnce(&K, &[T], &mut [u8], &mut [U]),
     ) {
         let (kernels, scratch) = (self.kernels, &mut *self.scratch);
         let tensors = input_output(self.activations, self.batch, self.input, self.output);

@@ -31,6 +31,7 @@ pub use copy::{Concat, Pad, Reshape, Slice, Transpose, Upsample};
 pub use element::Element;
 pub(crate) use element::Number;
 pub use linear::Linear;
+pub(crate) use linear::LinearF32;
 pub(crate) use memory::{Memory, values, values_mut};
 #[cfg(feature = "std")]
 pub use parameters::Owned;
@@ -38,7 +39,9 @@ pub(crate) use parameters::Span;
 use parameters::without_parameters;
 #[cfg(feature = "std")]
 pub(crate) use parameters::{Convert, Map};
-pub use parameters::{InFile, Layer, LayerI8, Offset, Parameter, Storage};
+pub use parameters::{
+    InFile, Layer, LayerI8, Offset, Parameter, Storage, WeightsInFile, WeightsOrder,
+};
 pub use pool2d::{AvgPool2d, MaxPool2d};
 pub use quantized::{
     Dequantize, Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize,
@@ -52,7 +55,7 @@ use crate::model::schema::MAX_INPUTS;
 /// How many parameters an operator has: of each kind, in the order of their declaration.
 pub(crate) type Lens = [Option<usize>; 3];
 
-/// What a kernel set asks for beside input and output, in elements of `f32`.
+/// What a kernel set asks for beside input and output, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Workspace {
     /// For the weights in its own order, as long as a session lives.
@@ -104,9 +107,9 @@ pub(crate) trait Run {
         Workspace::default()
     }
 
-    /// Packs its weights, which lie in `file`, into `packed`, and remembers that they lie there, at `offset` in the
-    /// workspace. Called where the workspace has such a part.
-    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [f32], offset: usize) {
+    /// Packs its weights, which lie in `file`, into `packed`, and remembers that they lie there, at byte `offset` of all
+    /// packed weights. Called where the set wants them packed.
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
         let _ = (kernels, file, packed, offset);
     }
 
@@ -278,7 +281,7 @@ macro_rules! operators {
                 &mut self,
                 kernels: &K,
                 file: &[f32],
-                packed: &mut [f32],
+                packed: &mut [u8],
                 offset: usize,
             ) {
                 match self {

@@ -21,6 +21,8 @@ impl Parameter for i8 {}
 pub trait Storage: Debug + Clone + PartialEq + 'static {
     /// Several parameters of type `T`.
     type Of<T: Parameter>: Debug + Clone + PartialEq + Serialize + DeserializeOwned;
+    /// The weights of a convolution or linear layer, which may be stored in more than one order.
+    type Weights<T: Parameter>: Debug + Clone + PartialEq + Serialize + DeserializeOwned;
 }
 
 /// By their places in the weights of a model file.
@@ -29,9 +31,10 @@ pub struct InFile;
 
 impl Storage for InFile {
     type Of<T: Parameter> = Offset<T>;
+    type Weights<T: Parameter> = WeightsInFile<T>;
 }
 
-/// By value, to be written.
+/// By value, to be written; weights are in the order [`WeightsOrder::OHWI`].
 #[cfg(feature = "std")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned;
@@ -39,6 +42,57 @@ pub struct Owned;
 #[cfg(feature = "std")]
 impl Storage for Owned {
     type Of<T: Parameter> = std::vec::Vec<T>;
+    type Weights<T: Parameter> = std::vec::Vec<T>;
+}
+
+/// In which order a file has the weights of a layer. A number that a reader does not know is refused, with its
+/// number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[serde(transparent)]
+pub struct WeightsOrder(pub u32);
+
+impl WeightsOrder {
+    /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`, or `[out_features, in_features]`.
+    pub const OHWI: Self = Self(0);
+}
+
+/// Where weights of type `T` lie, and in which order.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct WeightsInFile<T> {
+    /// The order.
+    pub order: WeightsOrder,
+    /// The place of the first.
+    pub offset: Offset<T>,
+}
+
+impl<T> Clone for WeightsInFile<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for WeightsInFile<T> {}
+
+impl<T> From<Offset<T>> for WeightsInFile<T> {
+    /// Those in the order [`WeightsOrder::OHWI`].
+    fn from(offset: Offset<T>) -> Self {
+        Self {
+            order: WeightsOrder::OHWI,
+            offset,
+        }
+    }
+}
+
+impl<T> WeightsInFile<T> {
+    /// The place of `len` weights of node number `node` in a file of `words` words of weights.
+    pub(crate) fn span(self, node: usize, len: usize, words: usize) -> Result<Span<T>, LoadError> {
+        match self.order {
+            WeightsOrder::OHWI => self.offset.span(node, len, words),
+            order => Err(LoadError::WeightsOrder { node, order }),
+        }
+    }
 }
 
 /// Where parameters of type `T` lie: bytes from the start of the weights. How many there are follows from the shapes
@@ -88,7 +142,7 @@ impl<T> Offset<T> {
     }
 }
 
-/// The place of parameters, in their own elements: within the file's weights, or within the workspace once packed.
+/// The place of parameters, in their own elements: within the file's weights, or once packed within all that is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Span<T> {
     offset: usize,
@@ -124,10 +178,10 @@ impl<T> Span<T> {
 }
 
 impl<T: Pod> Span<T> {
-    /// The part of `words` it names. The check at load has found it in range.
-    pub(crate) fn of(self, words: &[f32]) -> &[T] {
-        // Words are bytes, and words of another kind: no cast fails.
-        let values: &[T] = bytemuck::try_cast_slice(words).unwrap_or_default();
+    /// The part it names of the file's weights, or of packed ones. The check at load has found it in range.
+    pub(crate) fn of<W: Pod>(self, all: &[W]) -> &[T] {
+        // Words are bytes, and words of another kind, and packed weights begin as words do: no cast fails.
+        let values: &[T] = bytemuck::try_cast_slice(all).unwrap_or_default();
         let part = values.get(self.offset..self.offset.saturating_add(self.len));
         debug_assert!(part.is_some(), "parameters outside of the weights");
         part.unwrap_or_default()
@@ -139,7 +193,7 @@ impl<T: Pod> Span<T> {
 #[serde(bound = "")]
 pub struct Layer<P: Storage = InFile> {
     /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`, or `[out_features, in_features]`.
-    pub weights: P::Of<f32>,
+    pub weights: P::Weights<f32>,
     /// One for each output channel or feature.
     pub bias: Option<P::Of<f32>>,
 }
@@ -149,7 +203,7 @@ pub struct Layer<P: Storage = InFile> {
 #[serde(bound = "")]
 pub struct LayerI8<P: Storage = InFile> {
     /// As those of a [`Layer`]; their zero point is 0.
-    pub weights: P::Of<i8>,
+    pub weights: P::Weights<i8>,
     /// One for each output channel, at the scale of the input times that of the channel's weights.
     pub bias: Option<P::Of<i32>>,
     /// One for each output channel, what its sums are multiplied by: `(input scale * weight scale) / output scale`, in
@@ -163,6 +217,9 @@ pub(crate) trait Convert<P: Storage, Q: Storage> {
     type Error;
 
     fn convert<T: Parameter>(&mut self, from: &P::Of<T>) -> Result<Q::Of<T>, Self::Error>;
+
+    fn weights<T: Parameter>(&mut self, from: &P::Weights<T>)
+    -> Result<Q::Weights<T>, Self::Error>;
 
     fn optional<T: Parameter>(
         &mut self,
@@ -187,7 +244,7 @@ impl<P: Storage, Q: Storage> Map<P, Q> for Layer<P> {
 
     fn map<C: Convert<P, Q>>(&self, convert: &mut C) -> Result<Layer<Q>, C::Error> {
         Ok(Layer {
-            weights: convert.convert(&self.weights)?,
+            weights: convert.weights(&self.weights)?,
             bias: convert.optional(self.bias.as_ref())?,
         })
     }
@@ -199,7 +256,7 @@ impl<P: Storage, Q: Storage> Map<P, Q> for LayerI8<P> {
 
     fn map<C: Convert<P, Q>>(&self, convert: &mut C) -> Result<LayerI8<Q>, C::Error> {
         Ok(LayerI8 {
-            weights: convert.convert(&self.weights)?,
+            weights: convert.weights(&self.weights)?,
             bias: convert.optional(self.bias.as_ref())?,
             scale: convert.convert(&self.scale)?,
         })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::Memory;
 use super::site::{ReadyLayerI8, Site};
-use super::{InFile, LayerI8, Lens, Resolve, Run, Storage, wire, without_parameters};
+use super::{InFile, LayerI8, Lens, Resolve, Run, Storage, Workspace, wire, without_parameters};
 use crate::model::LoadError;
 use crate::record::Region;
 
@@ -190,11 +190,27 @@ impl Run for Conv2dI8 {
         self.layer.lens()
     }
 
+    fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
+        Workspace {
+            packed: kernels.conv2d_i8_packed_len(&self.params),
+            scratch: kernels.conv2d_i8_scratch_len(&self.params),
+        }
+    }
+
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
+        let params = &self.params;
+        let weights = &mut self.layer.weights;
+        weights.pack(file, packed, offset, |weights, packed| {
+            kernels.conv2d_i8_pack(params, weights, packed);
+        });
+    }
+
     #[inline]
     fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
-        let weights = self.layer.of(memory.file);
-        memory.apart(|kernels, input, _, output| {
-            kernels.conv2d_i8(&self.params, input, weights, output);
+        let weights = memory.weights(self.layer.weights);
+        let weights = self.layer.with(weights, memory.file);
+        memory.apart(|kernels, input, scratch, output| {
+            kernels.conv2d_i8(&self.params, input, weights, scratch, output);
         });
     }
 }
@@ -234,11 +250,27 @@ impl Run for LinearI8 {
         self.layer.lens()
     }
 
+    fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
+        Workspace {
+            packed: kernels.linear_i8_packed_len(&self.params),
+            scratch: kernels.linear_i8_scratch_len(&self.params),
+        }
+    }
+
+    fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
+        let params = &self.params;
+        let weights = &mut self.layer.weights;
+        weights.pack(file, packed, offset, |weights, packed| {
+            kernels.linear_i8_pack(params, weights, packed);
+        });
+    }
+
     #[inline]
     fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
-        let weights = self.layer.of(memory.file);
-        memory.apart(|kernels, input, _, output| {
-            kernels.linear_i8(&self.params, input, weights, output);
+        let weights = memory.weights(self.layer.weights);
+        let weights = self.layer.with(weights, memory.file);
+        memory.apart(|kernels, input, scratch, output| {
+            kernels.linear_i8(&self.params, input, weights, scratch, output);
         });
     }
 }

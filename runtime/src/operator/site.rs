@@ -1,8 +1,9 @@
 //! Where a node stands while it is resolved: the tensors around it.
 
-use kinglet_kernels::{ParamsError, Quantization, Requantize, Shape};
+use kinglet_kernels::{ParamsError, Quantization, Requantize, Shape, WeightsI8};
 
-use super::parameters::{Offset, Span};
+use super::memory::Packable;
+use super::parameters::{Offset, Span, WeightsInFile};
 use super::{Element, Layer, LayerI8};
 use crate::model::LoadError;
 use crate::model::schema::Tensor;
@@ -109,6 +110,11 @@ impl<'n> Site<'n> {
         at.span(self.node, len, self.words)
     }
 
+    /// The place of `len` weights.
+    fn weights<T>(&self, at: WeightsInFile<T>, len: usize) -> Result<Span<T>, LoadError> {
+        at.span(self.node, len, self.words)
+    }
+
     /// The places of `weights` weights, and of a bias for each of `channels`.
     pub(super) fn layer(
         &self,
@@ -118,7 +124,7 @@ impl<'n> Site<'n> {
     ) -> Result<ReadyLayer, LoadError> {
         let bias = layer.bias.map(|bias| self.span(bias, channels));
         Ok(ReadyLayer {
-            weights: self.span(layer.weights, weights)?,
+            weights: self.weights(layer.weights, weights)?,
             bias: bias.transpose()?,
         })
     }
@@ -132,7 +138,7 @@ impl<'n> Site<'n> {
     ) -> Result<ReadyLayerI8, LoadError> {
         let bias = layer.bias.map(|bias| self.span(bias, channels));
         Ok(ReadyLayerI8 {
-            weights: self.span(layer.weights, weights)?,
+            weights: Packable::in_file(self.weights(layer.weights, weights)?),
             bias: bias.transpose()?,
             scale: self.span(layer.scale, channels)?,
         })
@@ -160,24 +166,30 @@ pub(crate) struct ReadyLayer {
 /// Where the parameters of a [`LayerI8`] lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ReadyLayerI8 {
-    weights: Span<i8>,
+    pub(super) weights: Packable<i8>,
     bias: Option<Span<i32>>,
     scale: Span<f32>,
 }
 
 impl ReadyLayerI8 {
-    /// The parameters, as parts of the file's weights.
-    pub(super) fn of(self, words: &[f32]) -> kinglet_kernels::WeightsI8<'_> {
-        kinglet_kernels::WeightsI8 {
-            weights: self.weights.of(words),
-            bias: self.bias.map(|bias| bias.of(words)),
-            scale: self.scale.of(words),
+    /// The parameters with these weights, the others as parts of the file's.
+    pub(super) fn with<'w>(self, weights: &'w [i8], file: &'w [f32]) -> WeightsI8<'w> {
+        WeightsI8 {
+            weights,
+            bias: self.bias.map(|bias| bias.of(file)),
+            scale: self.scale.of(file),
         }
+    }
+
+    /// The parameters, as parts of the file's weights.
+    pub(super) fn of(self, file: &[f32]) -> WeightsI8<'_> {
+        self.with(self.weights.span().of(file), file)
     }
 
     pub(super) fn lens(self) -> super::Lens {
         let bias = self.bias.map(Span::len);
-        [Some(self.weights.len()), bias, Some(self.scale.len())]
+        let weights = self.weights.span().len();
+        [Some(weights), bias, Some(self.scale.len())]
     }
 }
 

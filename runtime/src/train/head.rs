@@ -1,4 +1,4 @@
-//! A trained head as bytes: what `save_head` writes and `load_head` takes back.
+//! A trained head as bytes: what `write_head` writes and `read_head` takes back.
 //!
 //! `"kgh1"`, model id (16 bytes), number of parameters and of steps taken (u32 each), the parameters (f32
 //! each), CRC-32 of all before; little-endian. The head belongs to one model: the id covers its graph and
@@ -7,8 +7,10 @@
 use crate::model::{CRC, ModelId};
 
 const MAGIC: [u8; 4] = *b"kgh1";
+/// Bytes that say what it is, and of which model.
+const OWNER_LEN: usize = 4 + 16;
 /// Bytes before the parameters.
-const HEADER_LEN: usize = 4 + 16 + 4 + 4;
+const HEADER_LEN: usize = OWNER_LEN + 4 + 4;
 /// Bytes after them.
 const CRC_LEN: usize = 4;
 
@@ -33,6 +35,8 @@ pub enum HeadError {
     },
     /// The bytes are damaged.
     Crc,
+    /// A parameter is not a number, or infinite.
+    NotFinite,
 }
 
 impl core::fmt::Display for HeadError {
@@ -44,11 +48,48 @@ impl core::fmt::Display for HeadError {
             Self::NotAHead => write!(f, "not a saved head, or cut short"),
             Self::OtherModel { found } => write!(f, "the head belongs to another model, {found}"),
             Self::Crc => write!(f, "the head is damaged (CRC mismatch)"),
+            Self::NotFinite => write!(f, "the head has a parameter that is not a finite number"),
         }
     }
 }
 
 impl core::error::Error for HeadError {}
+
+/// Why a head was not written to where it is stored, or not taken from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StoreError<E> {
+    /// It is refused.
+    Head(HeadError),
+    /// The store failed.
+    Store(E),
+}
+
+impl StoreError<HeadError> {
+    /// The reason, wherever it lies.
+    pub(super) fn into_inner(self) -> HeadError {
+        match self {
+            Self::Head(e) | Self::Store(e) => e,
+        }
+    }
+}
+
+impl<E> From<HeadError> for StoreError<E> {
+    fn from(e: HeadError) -> Self {
+        Self::Head(e)
+    }
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for StoreError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Head(e) => e.fmt(f),
+            Self::Store(e) => write!(f, "where the head is stored: {e}"),
+        }
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for StoreError<E> {}
 
 /// Bytes of a head of `parameters`; 0 if there are none.
 pub(crate) const fn head_len(parameters: usize) -> usize {
@@ -61,63 +102,85 @@ pub(crate) const fn head_len(parameters: usize) -> usize {
     }
 }
 
-/// Writes a head to the front of `bytes` and returns its length.
-pub(super) fn write(
+/// Bytes that are written or read at once.
+const PIECE: usize = 64;
+
+/// Writes a head in pieces of at most [`PIECE`] bytes.
+pub(super) fn write<E>(
     id: ModelId,
     steps: u32,
     weights: &[f32],
-    bytes: &mut [u8],
-) -> Result<usize, HeadError> {
-    let needed = head_len(weights.len());
-    let found = bytes.len();
-    let too_small = HeadError::BufferTooSmall { needed, found };
-    let head = bytes.get_mut(..needed).ok_or(too_small)?;
-    let (covered, crc) = head
-        .split_at_mut_checked(needed.saturating_sub(CRC_LEN))
-        .ok_or(too_small)?;
-    let header = MAGIC
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), StoreError<E>> {
+    let mut crc = CRC.digest();
+    let mut put = |bytes: &[u8]| {
+        crc.update(bytes);
+        write(bytes).map_err(StoreError::Store)
+    };
+    let mut header = [0; HEADER_LEN];
+    let fields = MAGIC
         .into_iter()
         .chain(id.0)
         .chain((weights.len() as u32).to_le_bytes())
         .chain(steps.to_le_bytes());
-    let content = header.chain(weights.iter().flat_map(|w| w.to_le_bytes()));
-    covered.iter_mut().zip(content).for_each(|(t, b)| *t = b);
-    let checksum = CRC.checksum(covered).to_le_bytes();
-    crc.iter_mut().zip(checksum).for_each(|(t, b)| *t = b);
-    Ok(needed)
+    header.iter_mut().zip(fields).for_each(|(t, b)| *t = b);
+    put(&header)?;
+    // As they lie in memory: this crate is for little-endian machines.
+    for piece in bytemuck::cast_slice(weights).chunks(PIECE) {
+        put(piece)?;
+    }
+    let crc = crc.finalize();
+    write(&crc.to_le_bytes()).map_err(StoreError::Store)
 }
 
-/// Checks a head and returns the steps it was trained for and its parameters, still as bytes.
-pub(super) fn read(
+/// Reads a head, checks it, calls `weight` with each parameter, and returns the steps it was trained for.
+pub(super) fn read<E>(
     id: ModelId,
     parameters: usize,
-    bytes: &[u8],
-) -> Result<(u32, &[[u8; 4]]), HeadError> {
-    let head = bytes
-        .get(..head_len(parameters))
-        .filter(|head| head.starts_with(&MAGIC));
-    // A head of another model may have another length: look at whose it is first.
-    let found = bytes
-        .strip_prefix(&MAGIC)
-        .and_then(|rest| rest.first_chunk().copied())
-        .map(ModelId)
-        .ok_or(HeadError::NotAHead)?;
+    read: &mut impl FnMut(usize, &mut [u8]) -> Result<(), E>,
+    mut weight: impl FnMut(f32),
+) -> Result<u32, StoreError<E>> {
+    let mut header = [0; HEADER_LEN];
+    // A head of another model may be shorter: look at whose it is first.
+    let (named, counted) = header.split_at_mut(OWNER_LEN);
+    read(0, named).map_err(StoreError::Store)?;
+    let found = named.strip_prefix(&MAGIC).and_then(<[u8]>::first_chunk);
+    let found = ModelId(*found.ok_or(HeadError::NotAHead)?);
     if found != id {
-        return Err(HeadError::OtherModel { found });
+        return Err(HeadError::OtherModel { found }.into());
     }
-    let (covered, crc) = head
-        .and_then(|head| head.split_last_chunk())
-        .ok_or(HeadError::NotAHead)?;
-    if CRC.checksum(covered) != u32::from_le_bytes(*crc) {
-        return Err(HeadError::Crc);
+    read(OWNER_LEN, counted).map_err(StoreError::Store)?;
+    let ([count, steps], _) = counted.as_chunks::<4>() else {
+        return Err(HeadError::NotAHead.into());
+    };
+    let (count, steps) = (u32::from_le_bytes(*count), u32::from_le_bytes(*steps));
+    let mut crc = CRC.digest();
+    crc.update(&header);
+    let (mut offset, mut left, mut finite) = (HEADER_LEN, parameters.saturating_mul(4), true);
+    let mut piece = [0; PIECE];
+    while left > 0 {
+        let len = left.min(PIECE);
+        let piece = piece.get_mut(..len).unwrap_or_default();
+        read(offset, piece).map_err(StoreError::Store)?;
+        crc.update(piece);
+        for word in piece.as_chunks().0 {
+            let value = f32::from_le_bytes(*word);
+            finite &= value.is_finite();
+            weight(value);
+        }
+        offset = offset.saturating_add(len);
+        left = left.saturating_sub(len);
     }
-    let (header, weights) = covered
-        .split_at_checked(HEADER_LEN)
-        .ok_or(HeadError::NotAHead)?;
-    let (header, steps) = header.split_last_chunk().ok_or(HeadError::NotAHead)?;
-    let (_, count) = header.split_last_chunk().ok_or(HeadError::NotAHead)?;
-    if u32::from_le_bytes(*count) as usize != parameters {
-        return Err(HeadError::NotAHead);
+    let mut stored = [0; CRC_LEN];
+    read(offset, &mut stored).map_err(StoreError::Store)?;
+    if crc.finalize() != u32::from_le_bytes(stored) {
+        return Err(HeadError::Crc.into());
     }
-    Ok((u32::from_le_bytes(*steps), weights.as_chunks().0))
+    if count as usize != parameters {
+        return Err(HeadError::NotAHead.into());
+    }
+    match finite {
+        true => Ok(steps),
+        false => Err(HeadError::NotFinite.into()),
+    }
 }

@@ -15,6 +15,10 @@ pub trait Optimizer {
     /// Prepares step number `step`, counted from 1.
     fn step(&self, step: u32) -> Self::Step;
 
+    /// What no weight and no state will be larger than, of either sign, once this step has been taken: given the same of
+    /// before, and `gradient`, which no gradient is larger than. A step for which these are not finite is not taken.
+    fn bounds(&self, step: Self::Step, before: Bounds, gradient: f32) -> Bounds;
+
     /// Updates `weights` from as many `gradients`. `state` holds `SLOTS * weights.len()` elements, slot by
     /// slot. Nothing past the shortest of the three is touched.
     fn update(
@@ -24,6 +28,22 @@ pub trait Optimizer {
         gradients: impl Iterator<Item = f32>,
         state: &mut [f32],
     );
+}
+
+/// What no parameter, and no element of the optimizer's state, is larger than, of either sign.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Bounds {
+    /// Of the parameters.
+    pub weight: f32,
+    /// Of the state.
+    pub state: f32,
+}
+
+impl Bounds {
+    pub(super) fn are_finite(self) -> bool {
+        self.weight.is_finite() && self.state.is_finite()
+    }
 }
 
 /// Stochastic gradient descent with momentum (`torch.optim.SGD`, dampening 0):
@@ -60,6 +80,20 @@ impl Optimizer for Sgd {
 
     fn step(&self, _step: u32) {}
 
+    /// Rounding keeps the order of numbers: the operations of an update, all on absolute values, bound it.
+    fn bounds(&self, (): (), before: Bounds, gradient: f32) -> Bounds {
+        let g = gradient + self.weight_decay.abs() * before.weight;
+        let v = self.momentum.abs() * before.state + g;
+        let direction = match self.nesterov {
+            true => g + self.momentum.abs() * v,
+            false => v,
+        };
+        Bounds {
+            weight: before.weight + self.learning_rate.abs() * direction,
+            state: v,
+        }
+    }
+
     #[inline]
     fn update(
         &self,
@@ -88,7 +122,7 @@ pub struct Adam {
     pub beta1: f32,
     /// Decay of the mean of squared gradients.
     pub beta2: f32,
-    /// Keeps the division finite.
+    /// Keeps the division finite: with 0 no step is taken.
     pub epsilon: f32,
     /// L2 penalty.
     pub weight_decay: f32,
@@ -126,6 +160,21 @@ impl Optimizer for Adam {
         AdamStep {
             step_size: (f64::from(self.learning_rate) / correction1) as f32,
             root_correction: libm::sqrt(correction2) as f32,
+        }
+    }
+
+    /// As for [`Sgd`], but that the mean of gradients is computed as a difference: the room for its roundings is added. The
+    /// denominator is no smaller than epsilon.
+    fn bounds(&self, step: AdamStep, before: Bounds, gradient: f32) -> Bounds {
+        let g = gradient + self.weight_decay.abs() * before.weight;
+        let (keep1, keep2) = ((1.0 - self.beta1).abs(), (1.0 - self.beta2).abs());
+        let roundings = 8.0 * f32::EPSILON * (1.0 + keep1) * (before.state + g);
+        let mean = self.beta1.abs() * before.state + keep1 * g + roundings;
+        let square = self.beta2.abs() * before.state + keep2 * g * g;
+        Bounds {
+            weight: before.weight + step.step_size.abs() * (mean / self.epsilon.abs()),
+            // Where one is no number, the other is not finite.
+            state: mean.max(square),
         }
     }
 

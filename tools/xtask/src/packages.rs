@@ -30,8 +30,8 @@ pub(crate) const LIBRARIES: &[Library] = &[
     },
     Library {
         name: "kinglet",
-        host: &["", "std"],
-        bare_metal: &["", "defmt"],
+        host: &["", "alloc", "std"],
+        bare_metal: &["", "alloc", "defmt"],
     },
     Library {
         name: "kinglet-opencl-stub",

@@ -6,7 +6,7 @@ mod panic;
 
 use cortex_m_rt::entry;
 use kinglet::kernels::Portable;
-use kinglet_board_common::{Failure, Samples, infer};
+use kinglet_board_common::{Samples, infer};
 use kinglet_mps2_an386::Mps2;
 use kinglet_mps2_an386::payload::{ARENA, MODEL, SAMPLES, SIZES};
 
@@ -14,7 +14,7 @@ use kinglet_mps2_an386::payload::{ARENA, MODEL, SAMPLES, SIZES};
 fn main() -> ! {
     Mps2::run(|board| {
         let samples = Samples::read(SAMPLES)?;
-        let arena = ARENA.try_take().ok_or(Failure::Memory)?;
+        let arena = ARENA.take().ok_or(kinglet::Error::Taken)?;
         infer::<{ SIZES.operators }, _>(board, &MODEL.bytes, &samples, arena, Portable)
     })
 }

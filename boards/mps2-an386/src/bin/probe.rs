@@ -23,9 +23,9 @@ fn main() -> ! {
 
 fn live() -> Result<(), Failure> {
     let samples = Samples::read(SAMPLES)?;
-    let arena = ARENA.try_take().ok_or(Failure::Memory)?;
-    let training = TRAINING.try_take().ok_or(Failure::Memory)?;
-    let head = HEAD.try_take().ok_or(Failure::Memory)?;
+    let arena = ARENA.take().ok_or(kinglet::Error::Taken)?;
+    let training = TRAINING.take().ok_or(kinglet::Error::Taken)?;
+    let head = HEAD.try_take().ok_or(kinglet::Error::Taken)?;
 
     let model = Model::load_with::<{ SIZES.operators }>(&MODEL.bytes)?;
     let session = Session::<{ SIZES.operators }, _>::new(&model, arena, Portable)?;

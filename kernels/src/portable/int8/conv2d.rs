@@ -1,7 +1,7 @@
 //! Convolution of 8-bit numbers, four output channels at a time; what one output reads is cut into segments as for
 //! `f32`. The padding means 0, so its products are left out.
 
-use super::super::conv2d::{Window, cut, for_each_segment, group_weights, one_by_one};
+use super::super::conv2d::{Layer, Segments, cut, group_weights, one_by_one};
 use super::super::dot::{BLOCK, block_rows};
 use super::super::rows::{rows_of, rows_of_mut};
 use super::dot::{add_product, bias, bias_block, dot, dot_1, finish, finish_block, less};
@@ -19,40 +19,37 @@ pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output
     let vertical = Axis::vertical(geometry.window(), from.height);
     let horizontal = Axis::horizontal(geometry.window(), from.width);
     let row_len = to.width.saturating_mul(to.channels);
-    let depthwise = one_by_one(geometry);
+    let (layer, depthwise) = (Layer::new(geometry), one_by_one(geometry));
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
         for (y, row) in rows_of_mut(output, row_len).enumerate() {
             let rows = vertical.taps(y);
             for (x, pixel) in rows_of_mut(row, to.channels).enumerate() {
-                let window = (rows, horizontal.taps(x));
+                let segments = layer.segments((rows, horizontal.taps(x)));
+                let operands = (params, &layer, input, weights);
                 match depthwise {
-                    true => depthwise_pixel(params, input, weights, window, pixel),
-                    false => one_pixel(params, input, weights, window, pixel),
+                    true => depthwise_pixel(operands, segments, pixel),
+                    false => one_pixel(operands, segments, pixel),
                 }
             }
         }
     }
 }
 
+/// What a convolution computes with, apart from the pixel: the input of one sample among them.
+type Operands<'a> = (&'a Conv2dI8, &'a Layer, &'a [i8], WeightsI8<'a>);
+
 /// All channels of one pixel.
-fn one_pixel(
-    params: &Conv2dI8,
-    input: &[i8],
-    weights: WeightsI8<'_>,
-    window: Window,
-    y: &mut [i8],
-) {
-    let (geometry, zero_point) = (params.geometry(), params.input_zero_point());
-    let taps = geometry.taps();
+fn one_pixel((params, layer, input, weights): Operands<'_>, segments: Segments, y: &mut [i8]) {
+    let (taps, zero_point) = (layer.taps, params.input_zero_point());
     let mut first = 0usize;
-    for (group, y) in rows_of_mut(y, geometry.group_out_channels()).enumerate() {
-        let rows = group_weights(geometry, weights.weights, group);
+    for (group, y) in rows_of_mut(y, layer.group_out).enumerate() {
+        let rows = group_weights(layer, weights.weights, group);
         let mut blocks = rows_of(rows, taps.saturating_mul(BLOCK));
         let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
         for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
             let mut sums = bias_block(&weights, first);
             if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
-                for_each_segment(geometry, group, window, |i, w, len| {
+                segments.for_each(layer, group, |i, w, len| {
                     let w = [
                         cut(w0, w, len),
                         cut(w1, w, len),
@@ -67,7 +64,7 @@ fn one_pixel(
         }
         for (y, row) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
             let mut sum = bias(&weights, first);
-            for_each_segment(geometry, group, window, |i, w, len| {
+            segments.for_each(layer, group, |i, w, len| {
                 sum = dot_1(sum, cut(input, i, len), zero_point, cut(row, w, len));
             });
             finish(params.output(), &weights, first, sum, y);
@@ -79,21 +76,18 @@ fn one_pixel(
 /// All channels of one pixel of a depthwise convolution: the segments of four neighbouring channels, of one value
 /// each, are one run of four.
 fn depthwise_pixel(
-    params: &Conv2dI8,
-    input: &[i8],
-    weights: WeightsI8<'_>,
-    window: Window,
+    (params, layer, input, weights): Operands<'_>,
+    segments: Segments,
     y: &mut [i8],
 ) {
-    let (geometry, zero_point) = (params.geometry(), params.input_zero_point());
-    let taps = geometry.taps();
+    let (taps, zero_point) = (layer.taps, params.input_zero_point());
     let mut blocks = rows_of(weights.weights, taps.saturating_mul(BLOCK));
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
     let mut first = 0usize;
     for (y, block) in y.iter_mut().zip(blocks.by_ref()) {
         let mut sums = bias_block(&weights, first);
         if let Some([w0, w1, w2, w3]) = block_rows(block, taps) {
-            for_each_segment(geometry, 0, window, |i, w, _| {
+            segments.for_each(layer, 0, |i, w, _| {
                 let x: Option<&[i8; BLOCK]> = input
                     .get(i.wrapping_add(first)..)
                     .and_then(|x| x.first_chunk());
@@ -114,7 +108,7 @@ fn depthwise_pixel(
     }
     for (y, row) in y_rest.iter_mut().zip(rows_of(blocks.rest(), taps)) {
         let mut sum = bias(&weights, first);
-        for_each_segment(geometry, first, window, |i, w, len| {
+        segments.for_each(layer, first, |i, w, len| {
             sum = dot_1(sum, cut(input, i, len), zero_point, cut(row, w, len));
         });
         finish(params.output(), &weights, first, sum, y);
