@@ -141,7 +141,9 @@ fn every_document_has_the_keys_of_the_golden_file_and_of_the_page() {
     let export = ["export", &run, "-o", &model, "--fine-tune", "last=1"];
     document("export", &export);
     document("import", &["import", ONNX, "-o", &imported]);
-    document("verify", &["verify", ONNX, &imported]);
+    if cfg!(feature = "verify") {
+        document("verify", &["verify", ONNX, &imported]);
+    }
     document("inspect", &["inspect", &model]);
     document("run", &["run", &model, "--input", &batch_text]);
     document("eval", &["eval", &model]);
@@ -158,14 +160,33 @@ fn every_document_has_the_keys_of_the_golden_file_and_of_the_page() {
 
     let path = folder().join(GOLDEN);
     if std::env::var_os("KINGLET_BLESS").is_some() {
+        assert!(cfg!(feature = "verify"), "all documents are wanted");
         std::fs::write(&path, &golden).expect("a folder that can be written to");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    // A program without tract has no document of this command.
+    let elsewhere = match cfg!(feature = "verify") {
+        true => "",
+        false => part("verify", &committed),
+    };
+    let found = committed.replace(elsewhere, "") == golden;
     assert!(
-        committed == golden,
+        found,
         "the documents of --json have changed; run this test with KINGLET_BLESS=1 and look at the difference:\n{golden}"
     );
-    check_page(&golden);
+    check_page(&committed);
+}
+
+/// One document's part of the golden file.
+fn part<'g>(title: &str, golden: &'g str) -> &'g str {
+    let (_, after) = golden
+        .split_once(&format!("# {title}\n"))
+        .expect("a part of the file");
+    let end = after
+        .find("# ")
+        .map_or(golden.len(), |at| golden.len() - after.len() + at);
+    let start = golden.len() - after.len() - title.len() - 3;
+    &golden[start..end]
 }
 
 /// Compares the tables of docs/json.md with the golden file: every place has its row with at least the types found, and

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail, ensure};
 
 use crate::arguments::{Arguments, Slot};
-use crate::packages::TESTED;
+use crate::packages::TESTED_FEATURES;
 use crate::process::{command, run, run_and_read, target_dir};
 use crate::steps::Counts;
 use crate::toolchain::Toolchain;
@@ -81,6 +81,8 @@ fn program() -> Result<Command> {
     let mut cargo = Toolchain::default().cargo();
     cargo.env_remove("CARGO_BUILD_TARGET");
     cargo.args(["build", "--quiet", "--profile", "test", "--workspace"]);
-    run(cargo.args(["--features", TESTED, "--example", "conformance"]))?;
+    run(cargo
+        .args(TESTED_FEATURES)
+        .args(["--example", "conformance"]))?;
     Ok(command(target_dir().join("debug/examples/conformance")))
 }

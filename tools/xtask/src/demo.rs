@@ -122,7 +122,7 @@ fn board(out: &Path, kinglet: impl Fn() -> Command) -> Result<()> {
 /// The command line program, built with optimizations and without tract.
 fn released(options: &[&str]) -> Command {
     let mut cargo = Toolchain::default().cargo();
-    cargo.args(["run", "--release"]).args(options);
+    cargo.args(["run", "--profile", "quick"]).args(options);
     cargo.args(["--package", "kinglet-tools", "--bin", "kinglet"]);
     cargo.args([
         "--no-default-features",

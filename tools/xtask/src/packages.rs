@@ -14,12 +14,16 @@ pub(crate) struct Library {
 }
 
 /// The features with which everything on this machine is built, linted and tested: one set, so that it is compiled
-/// once. Tests on an OpenCL device are part of it where PoCL is to be had.
-pub(crate) const TESTED: &str = if cfg!(target_os = "linux") {
-    "kinglet-kernels/testing,kinglet/_opencl-tests,kinglet-tests/opencl,kinglet-tools/_opencl-tests"
+/// once. Tests on an OpenCL device are part of it where PoCL is to be had, and tract is not.
+const TESTED: &str = if cfg!(target_os = "linux") {
+    "kinglet-kernels/testing,kinglet/_opencl-tests,kinglet-tests/opencl,kinglet-tools/_opencl-tests,\
+     kinglet-tools/opencl,kinglet-tools/program"
 } else {
-    "kinglet-kernels/testing"
+    "kinglet-kernels/testing,kinglet-tools/opencl,kinglet-tools/program"
 };
+
+/// What chooses them.
+pub(crate) const TESTED_FEATURES: [&str; 3] = ["--no-default-features", "--features", TESTED];
 
 /// The packages that have features worth checking apart from [`TESTED`]. The others have their default features only.
 pub(crate) const LIBRARIES: &[Library] = &[

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::arguments::{Arguments, Slot};
-use crate::sanitize::Extent;
 use crate::setup::ONNX_CASES;
 use crate::steps::Steps;
 use crate::{conformance, deny, fuzz, opencl, sanitize, setup, test};
@@ -14,16 +13,18 @@ use crate::{conformance, deny, fuzz, opencl, sanitize, setup, test};
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask prove [--seconds N]
 
-Runs what `cargo xtask test` leaves out, in at most 25 minutes on two cores:
+Runs what `cargo xtask test` leaves out, in at most 30 minutes on two cores:
   setup        installs what is missing: all that `cargo xtask test` needs; on Debian, ONNX's own test
                cases; cargo-deny, which is built into target/
   clippy       every set of features that is not tested, and other targets
   deny         licences of all dependencies, and no crate in two versions but for those that deny.toml names
   conformance  ONNX's own test cases through import and runtime (see `cargo xtask conformance --help`);
                elsewhere than on Debian it is said that they were not run
+  tract        the tests of `kinglet verify`, which `cargo xtask test` is built without, and every command of
+               README.md again
   PoCL, speed  every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
-  address sanitizer: OpenCL
-               the host's side of the OpenCL tests
+  address sanitizer
+               the suite of the kernels and the whole paths; the host's side of the OpenCL tests
   fuzz         each fuzz target for N seconds (see `cargo xtask fuzz --help`)
   valgrind     all tests of the kernels and of the runtime, and the whole paths
 
@@ -49,12 +50,13 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         }),
         false => println!("\n=== conformance: not run: ONNX's cases are installed on Debian only"),
     }
+    steps.run("tract", test::with_tract);
     if cfg!(target_os = "linux") {
         steps.run("PoCL", opencl::pocl);
         steps.run("speed", opencl::speed);
-        steps.run("address sanitizer: OpenCL", sanitize::address_opencl);
     }
+    sanitize::check_addresses(&mut steps);
     steps.run("fuzz", |counts| fuzz::all(seconds, counts));
-    steps.run("valgrind", |counts| sanitize::valgrind(Extent::All, counts));
+    steps.run("valgrind", sanitize::valgrind);
     Ok(steps.finish())
 }

@@ -22,8 +22,7 @@ AddressSanitizer's, without a look at leaks: PoCL and the compiler in it leave m
 
 AddressSanitizer uses the nightly toolchain if there is one that is new enough, and otherwise the
 stable one with its unstable flags unlocked. Valgrind runs tests some thirty times slower: those
-with `slow` in their names are left out. `cargo xtask test` leaves out OpenCL, and has valgrind run the
-suite of the kernels and the whole paths of sessions, heads and branching graphs; `cargo xtask prove` has the rest.
+with `slow` in their names are left out. `cargo xtask prove` does the same.
 
 With Miri installed, the same tests run under it too: cargo +nightly miri test -p kinglet
 
@@ -36,24 +35,8 @@ Options:
 /// test.
 const PACKAGES: &[&str] = &["--package", "kinglet-kernels", "--package", "kinglet-tests"];
 
-/// The test programs that run under valgrind, by the names of their targets, and which of their tests are nearest to
-/// the unsafe code.
-const CHECKED: &[(&str, &[&str])] = &[
-    ("suite", &[]),
-    ("paths", &["session::", "head::", "branching::"]),
-];
-
-/// Those of unit tests.
-const UNITS: &[(&str, &[&str])] = &[("kinglet_kernels", &[]), ("kinglet", &[])];
-
-/// Which tests run under valgrind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Those nearest to the unsafe code.
-    Core,
-    /// All but the slow ones.
-    All,
-}
+/// The test programs that run under valgrind, by the names of their targets.
+const CHECKED: &[&str] = &["suite", "paths", "kinglet_kernels", "kinglet"];
 
 pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let (mut only_address, mut only_valgrind) = (false, false);
@@ -70,13 +53,13 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         check_addresses(&mut steps);
     }
     if both || only_valgrind {
-        steps.run("valgrind", |counts| valgrind(Extent::All, counts));
+        steps.run("valgrind", valgrind);
     }
     Ok(steps.finish())
 }
 
 /// All tests under AddressSanitizer, built once.
-fn check_addresses(steps: &mut Steps) {
+pub(crate) fn check_addresses(steps: &mut Steps) {
     steps.run("address sanitizer", address);
     if cfg!(target_os = "linux") {
         steps.run("address sanitizer: OpenCL", address_opencl);
@@ -84,7 +67,7 @@ fn check_addresses(steps: &mut Steps) {
 }
 
 /// The tests on the CPU, leaks included.
-pub(crate) fn address(counts: &mut Counts) -> Result<()> {
+fn address(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
     cargo.args(["--test", "suite", "--test", "paths"]);
     sets::require_here(&mut cargo);
@@ -93,7 +76,7 @@ pub(crate) fn address(counts: &mut Counts) -> Result<()> {
 
 /// The tests on an OpenCL device: what the runtime hands to the driver, and what the driver writes into its
 /// buffers. The kernels themselves are not instrumented; Oclgrind checks those.
-pub(crate) fn address_opencl(counts: &mut Counts) -> Result<()> {
+fn address_opencl(counts: &mut Counts) -> Result<()> {
     let mut cargo = sanitized_tests()?;
     cargo
         // PoCL's compiler gives threads signal stacks of its own, which AddressSanitizer would take for its.
@@ -127,15 +110,10 @@ fn sanitized_tests() -> Result<Command> {
 
 /// The tests under valgrind: reads of uninitialized memory are its part, which AddressSanitizer
 /// does not see.
-pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
-    let checked = match extent {
-        Extent::Core => CHECKED.to_vec(),
-        Extent::All => [CHECKED, UNITS].concat(),
-    };
-    let names: Vec<_> = checked.iter().map(|(name, _)| *name).collect();
+pub(crate) fn valgrind(counts: &mut Counts) -> Result<()> {
     // All at once: valgrind runs a program's threads by turns, on one core.
     let mut running = Vec::new();
-    for ((name, core), program) in checked.iter().zip(programs(&names)?) {
+    for (name, program) in CHECKED.iter().zip(programs(CHECKED)?) {
         let mut valgrind = command("valgrind");
         valgrind
             .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
@@ -145,9 +123,6 @@ pub(crate) fn valgrind(extent: Extent, counts: &mut Counts) -> Result<()> {
             .args(["--skip", "slow", "--skip", "opencl"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if extent == Extent::Core {
-            valgrind.args(*core);
-        }
         running.push((*name, valgrind.spawn().context("cannot start valgrind")?));
     }
     let mut failed = Vec::new();

@@ -48,12 +48,7 @@ pub(crate) enum Purpose {
 }
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[Purpose] = &[
-    Purpose::Firmware,
-    Purpose::Cross,
-    Purpose::OpenCl,
-    Purpose::Sanitize,
-];
+pub(crate) const TESTS: &[Purpose] = &[Purpose::Firmware, Purpose::Cross, Purpose::OpenCl];
 
 /// What `cargo xtask prove` needs, and all verbs together.
 pub(crate) const ALL: &[Purpose] = &[

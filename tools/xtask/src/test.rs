@@ -7,23 +7,22 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::{Arguments, Slot};
-use crate::packages::{LIBRARIES, TESTED, select, set_name};
+use crate::packages::{LIBRARIES, TESTED_FEATURES, select, set_name};
 use crate::process::{capture, root, run, run_and_read, target_dir};
-use crate::sanitize::Extent;
 use crate::setup::{Purpose, TARGET};
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, for_target};
-use crate::{cross, demo, firmware, fuzz, opencl, sanitize, sets, setup};
+use crate::{cross, demo, firmware, opencl, sets, setup};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask test [--quick]
 
 Runs the checks of a change, all of them in at most twenty minutes on two cores from a fresh clone, in
-this order (7 GB in target/):
+this order (6 GB in target/):
   setup             installs what is missing (see `cargo xtask setup --help`)
   lock files        Cargo.lock of every workspace agrees with its Cargo.toml
   format            cargo fmt --check, in every workspace
-  clippy            warnings are errors, with the features that are tested, without tract
+  clippy            warnings are errors, with the features that are tested
   tests             unit tests, whole paths, every command of README.md; on Linux those on an OpenCL
                     device too, which is PoCL. The kernel sets that must run are named
   opencl            without a library, without drivers, under Oclgrind (see `cargo xtask opencl --help`)
@@ -33,20 +32,16 @@ this order (7 GB in target/):
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
   demo              `cargo xtask demo` with the program as the tests have built it
   aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
-  fuzz              each fuzz target's committed inputs, then 15 s of others (see `cargo xtask fuzz --help`)
-  address sanitizer and valgrind (see `cargo xtask sanitize --help`)
 
-`cargo xtask prove` goes on where this ends: continuous integration runs both.
+`cargo xtask prove` goes on where this ends, with tract, fuzzing, AddressSanitizer and valgrind: continuous integration
+runs both.
 
 A failed step does not stop the others. The summary gives each step's time and the failures; its
 last line adds up all tests and firmware checks. The exit code is 1 if anything failed.
 
 Options:
-  --quick  leave out other machines, fuzz and sanitizers, for a look before a commit
+  --quick  leave out other machines, for a look before a commit
 ";
-
-/// Enough to run the committed inputs and some thousands of mutations of them.
-const FUZZ_SECONDS: u64 = 15;
 
 /// Workspaces beside the main one.
 const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];
@@ -74,11 +69,6 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
         for machine in cross::machines() {
             steps.run(machine.name, |counts| machine.test(counts));
         }
-        steps.run("fuzz", |counts| fuzz::all(FUZZ_SECONDS, counts));
-        steps.run("address sanitizer", sanitize::address);
-        steps.run("valgrind", |counts| {
-            sanitize::valgrind(Extent::Core, counts)
-        });
     }
     Ok(steps.finish())
 }
@@ -106,12 +96,11 @@ fn format() -> Result<()> {
     Ok(())
 }
 
-/// Lints everything, as it is tested, but for what takes tract.
+/// Lints everything, as it is tested.
 fn clippy() -> Result<()> {
-    let features = format!("{TESTED},kinglet-tools/opencl,kinglet-tools/program");
     let mut cargo = Toolchain::default().cargo();
     cargo.args(["clippy", "--workspace", "--lib", "--bins", "--tests"]);
-    deny_warnings(cargo.args(["--no-default-features", "--features", &features]))
+    deny_warnings(cargo.args(TESTED_FEATURES))
 }
 
 /// Lints what takes tract, benches and examples, every other set of features, and what other targets' compilers see.
@@ -124,13 +113,7 @@ pub(crate) fn clippy_elsewhere() -> Result<()> {
         }
     };
     let mut cargo = Toolchain::default().cargo();
-    cargo.args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        TESTED,
-    ]);
+    cargo.args(["clippy", "--workspace", "--all-targets"]);
     lint("workspace".to_owned(), &mut cargo);
     for library in LIBRARIES {
         for features in library.host {
@@ -180,13 +163,8 @@ pub(crate) fn cargo_test() -> Command {
     let mut cargo = Toolchain::default().cargo();
     // The program is looked for in the folder of the host's builds.
     cargo.env_remove("CARGO_BUILD_TARGET");
-    cargo.args([
-        "test",
-        "--workspace",
-        "--no-fail-fast",
-        "--features",
-        TESTED,
-    ]);
+    cargo.args(["test", "--workspace", "--no-fail-fast"]);
+    cargo.args(TESTED_FEATURES);
     cargo
 }
 
@@ -238,6 +216,17 @@ fn tests(counts: &mut Counts) -> Result<()> {
     run_and_read(&mut cargo, |line| counts.add_line(line))
 }
 
+/// The tests that are about tract, with it: the program is another one then.
+pub(crate) fn with_tract(counts: &mut Counts) -> Result<()> {
+    let mut cargo = Toolchain::default().cargo();
+    cargo
+        .env_remove("CARGO_BUILD_TARGET")
+        .args(["test", "--no-fail-fast", "--package", "kinglet-tools"])
+        .args(["--test", "files", "--test", "program", "--"])
+        .args(["verify", "readme"]);
+    run_and_read(&mut cargo, |line| counts.add_line(line))
+}
+
 fn doc_tests(counts: &mut Counts) -> Result<()> {
     run_and_read(cargo_test().arg("--doc"), |line| counts.add_line(line))
 }
@@ -245,14 +234,8 @@ fn doc_tests(counts: &mut Counts) -> Result<()> {
 fn documentation() -> Result<()> {
     let mut cargo = Toolchain::default().cargo();
     cargo.env("RUSTDOCFLAGS", "-D warnings");
-    run(cargo.args([
-        "doc",
-        "--quiet",
-        "--workspace",
-        "--no-deps",
-        "--features",
-        TESTED,
-    ]))
+    cargo.args(["doc", "--quiet", "--workspace", "--no-deps"]);
+    run(cargo.args(TESTED_FEATURES))
 }
 
 fn bare_metal_builds() -> Result<()> {
