@@ -48,7 +48,7 @@ pub(crate) fn records<'a, const OPS: u128>(
 ) -> impl Iterator<Item = Result<Record, LoadError>> + use<'a, OPS> {
     let tensors = model.tensors();
     let words = model.weights().len();
-    let nodes = model.graph().nodes_with_outputs().enumerate();
+    let nodes = model.graph().nodes_with_outputs::<OPS>().enumerate();
     nodes.map(move |(index, (node, output))| {
         let mut inputs = Inputs::new();
         for input in &node.inputs {

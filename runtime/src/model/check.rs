@@ -27,7 +27,7 @@ pub(crate) fn check<const OPS: u128>(
     }
     check_tensors(prefix, graph)?;
     let totals = check_nodes::<OPS>(graph, weights)?;
-    check_overlap(graph)?;
+    check_overlap::<OPS>(graph)?;
     let (input_len, output_len) = check_ends(graph)?;
 
     let agree = |field, found: usize, expected: usize| {
@@ -127,7 +127,7 @@ fn check_nodes<const OPS: u128>(
         return Err(LoadError::Suffix { node: 0 });
     };
     let mut totals = Totals::default();
-    for (index, (node, output)) in graph.nodes_with_outputs().enumerate() {
+    for (index, (node, output)) in graph.nodes_with_outputs::<OPS>().enumerate() {
         let first = index.saturating_add(inputs);
         let read = inputs_of(graph, index, first, &node)?;
         let released =
@@ -185,7 +185,7 @@ fn inputs_of(
 
 /// No two tensors that live at the same time share a byte, unless one takes the other's place; that of an output of the
 /// model nobody takes.
-fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
+fn check_overlap<const OPS: u128>(graph: &GraphView<'_>) -> Result<(), LoadError> {
     let inputs = graph.inputs.len();
     let mut outputs = heapless::Vec::<u16, MAX_ENDS>::new();
     for output in graph.outputs.iter() {
@@ -195,7 +195,7 @@ fn check_overlap(graph: &GraphView<'_>) -> Result<(), LoadError> {
     let is_output = |number: usize| outputs.iter().any(|output| usize::from(*output) == number);
     // The inputs are there before the first node runs.
     let writers = (0..inputs).map(|_| None);
-    let writers = writers.chain(graph.nodes.iter().enumerate().map(Some));
+    let writers = writers.chain(graph.nodes::<OPS>().enumerate().map(Some));
     for ((later, tensor), writer) in graph.tensors.iter().enumerate().zip(writers) {
         let written_by = writer.as_ref().map_or(0, |(index, _)| *index);
         let region = Region::of(&tensor);

@@ -167,7 +167,7 @@ impl GraphSpec {
                 .collect(),
         });
         let words = model.weights();
-        let nodes = model.graph().nodes_with_outputs();
+        let nodes = model.graph().nodes_with_outputs::<{ bits::ALL }>();
         let nodes = nodes.zip(records::<{ bits::ALL }>(model)).enumerate();
         let nodes = nodes.map(|(index, ((node, output), record))| {
             let mut fetch = Fetch {

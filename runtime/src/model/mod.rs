@@ -28,6 +28,7 @@ use kinglet_kernels::Shape;
 pub(crate) use prefix::{CRC, Prefix};
 use schema::{Extension, Input, Node, Output, Tensor, bits};
 use view::GraphView;
+pub(crate) use view::take;
 
 /// Bytes at a multiple of 64, as [`include_model!`](crate::include_model) makes them.
 #[repr(C, align(64))]
@@ -93,7 +94,7 @@ impl<'a> Model<'a> {
         if CRC.checksum(body) != prefix.body_crc {
             return Err(LoadError::BodyCrc);
         }
-        let (graph, rest) = GraphView::read(body)?;
+        let (graph, rest) = GraphView::read::<OPS>(body)?;
         let weights = view::read_weights(rest, &prefix, file.len())?;
         let weights = bytemuck::try_cast_slice(weights).map_err(|_| LoadError::Misaligned)?;
         check::check::<OPS>(&prefix, &graph, weights)?;

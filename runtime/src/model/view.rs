@@ -7,7 +7,7 @@ use kinglet_kernels::Shape;
 use serde::Deserialize;
 
 use super::schema::{
-    DType, Extension, Input, MAX_ENDS, Node, Output, TENSOR_LEN, Tensor, WEIGHTS_ALIGN,
+    DType, Extension, Input, MAX_ENDS, Node, Operator, Output, TENSOR_LEN, Tensor, WEIGHTS_ALIGN,
 };
 use super::{LoadError, Prefix};
 use crate::session::InputError;
@@ -27,6 +27,18 @@ impl<T> Clone for List<'_, T> {
 }
 
 impl<T> Copy for List<'_, T> {}
+
+impl<'a, T> List<'a, T> {
+    /// The `len` elements that were taken off the front of `start` until `rest` was left.
+    fn between(start: &'a [u8], rest: &[u8], len: u32) -> Self {
+        let bytes = start.get(..start.len().saturating_sub(rest.len()));
+        Self {
+            bytes: bytes.unwrap_or_default(),
+            len: len as usize,
+            element: PhantomData,
+        }
+    }
+}
 
 impl<'a, T: Deserialize<'a>> List<'a, T> {
     /// Number of elements.
@@ -177,9 +189,7 @@ impl<'a> Normalization<'a> {
 }
 
 /// Takes one value off the front of `rest`.
-fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<T, LoadError> {
-    #[cfg(all(test, feature = "std"))]
-    tests::TAKEN.set(tests::TAKEN.get() + 1);
+pub(crate) fn take<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<T, LoadError> {
     let (value, after) = postcard::take_from_bytes(rest).map_err(|_| LoadError::Malformed)?;
     *rest = after;
     Ok(value)
@@ -197,14 +207,27 @@ fn take_list<'a, T: Deserialize<'a>>(rest: &mut &'a [u8]) -> Result<List<'a, T>,
             return Err(LoadError::Malformed);
         }
     }
-    let bytes = start
-        .get(..start.len().saturating_sub(rest.len()))
-        .ok_or(LoadError::Malformed)?;
-    Ok(List {
-        bytes,
-        len: len as usize,
-        element: PhantomData,
+    Ok(List::between(start, rest, len))
+}
+
+/// Takes node number `index`, of an operator in `OPS`.
+fn take_node<const OPS: u128>(rest: &mut &[u8], index: usize) -> Result<Node, LoadError> {
+    #[cfg(all(test, feature = "std"))]
+    tests::TAKEN.set(tests::TAKEN.get() + 1);
+    Ok(Node {
+        operator: Operator::take::<OPS>(rest, index)?,
+        inputs: take(rest)?,
     })
+}
+
+/// Takes the nodes, as [`take_list`] does: each has a byte at least.
+fn take_nodes<'a, const OPS: u128>(rest: &mut &'a [u8]) -> Result<List<'a, Node>, LoadError> {
+    let len: u32 = take(rest)?;
+    let start = *rest;
+    for index in 0..len as usize {
+        take_node::<OPS>(rest, index)?;
+    }
+    Ok(List::between(start, rest, len))
 }
 
 /// Takes the inputs or outputs: at most [`MAX_ENDS`].
@@ -243,13 +266,13 @@ pub(crate) struct GraphView<'a> {
 
 impl<'a> GraphView<'a> {
     /// Walks the graph, which is checked to be well formed, and returns what follows it.
-    pub(crate) fn read(body: &'a [u8]) -> Result<(Self, &'a [u8]), LoadError> {
+    pub(crate) fn read<const OPS: u128>(body: &'a [u8]) -> Result<(Self, &'a [u8]), LoadError> {
         let mut rest = body;
         let rest = &mut rest;
         let graph = Self {
             name: take(rest)?,
             tensors: take_tensors(rest)?,
-            nodes: take_list(rest)?,
+            nodes: take_nodes::<OPS>(rest)?,
             inputs: take_ends(rest)?,
             outputs: take_ends(rest)?,
             trainable_nodes: take(rest)?,
@@ -258,10 +281,18 @@ impl<'a> GraphView<'a> {
         Ok((graph, rest))
     }
 
-    /// The nodes with their outputs, in the order they run.
-    pub(crate) fn nodes_with_outputs(&self) -> impl Iterator<Item = (Node, Tensor)> + use<'a> {
+    /// The nodes, whose operators are in `OPS` as the graph was read, in the order they run.
+    pub(crate) fn nodes<const OPS: u128>(&self) -> impl Iterator<Item = Node> + use<'a, OPS> {
+        let mut rest = self.nodes.bytes;
+        (0..self.nodes.len).map_while(move |index| take_node::<OPS>(&mut rest, index).ok())
+    }
+
+    /// The same with their outputs.
+    pub(crate) fn nodes_with_outputs<const OPS: u128>(
+        &self,
+    ) -> impl Iterator<Item = (Node, Tensor)> + use<'a, OPS> {
         let outputs = self.tensors.iter().skip(self.inputs.len);
-        self.nodes.iter().zip(outputs)
+        self.nodes::<OPS>().zip(outputs)
     }
 }
 

@@ -51,6 +51,7 @@ pub use softmax::{LogSoftmax, Softmax};
 
 use crate::model::LoadError;
 use crate::model::schema::MAX_INPUTS;
+use crate::model::take;
 
 /// How many parameters an operator has: of each kind, in the order of their declaration.
 pub(crate) type Lens = [Option<usize>; 3];
@@ -202,6 +203,32 @@ macro_rules! operators {
             pub const fn in_place(&self) -> bool {
                 match self {
                     $(Self::$Name(_) => operators!(@place $place),)*
+                }
+            }
+        }
+
+        impl Operator {
+            /// Takes the operator of node number `node` off the front of `rest`, if it is one of those in the bitmap
+            /// `OPS`: others are not linked.
+            pub(crate) fn take<const OPS: u128>(
+                rest: &mut &[u8],
+                node: usize,
+            ) -> Result<Self, LoadError> {
+                // How the table's fields are held here.
+                type P = InFile;
+                let number: u32 = take(rest)?;
+                match number {
+                    $($number if OPS & ($(bits::$BIT)|+) != 0 => {
+                        #[derive(Deserialize)]
+                        struct Only($(#[$field])* $Fields);
+                        let Only(fields) = take(rest)?;
+                        Ok(Self::$Name(fields))
+                    })*
+                    $($number => {
+                        let name = stringify!($Name);
+                        Err(LoadError::Operator { node, name })
+                    })*
+                    _ => Err(LoadError::Malformed),
                 }
             }
         }
