@@ -33,26 +33,28 @@ simd_set!(Neon, "neon", F32x4, "neon");
 struct F32x4(float32x4_t);
 
 impl Vector for F32x4 {
+    type Isa = Neon;
     type Mask = uint32x4_t;
 
     const LANES: usize = 4;
     const ROWS: usize = 8;
 
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn splat(_: Neon, x: f32) -> Self {
+        // SAFETY: there is a set, so the CPU has NEON.
         Self(unsafe { vdupq_n_f32(x) })
     }
 
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller vouches for the CPU and for four values.
+    unsafe fn load(_: Neon, p: *const f32) -> Self {
+        // SAFETY: there is a set, so the CPU has NEON; the caller vouches for four values.
         Self(unsafe { vld1q_f32(p) })
     }
 
     #[inline(always)]
-    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+    unsafe fn load_partial(_: Neon, p: *const f32, count: usize) -> Self {
+        // SAFETY: there is a set, so the CPU has NEON; the caller vouches for `count` values;
+        // others are not touched.
         Self(unsafe {
             let zeros = vdupq_n_f32(0.0);
             match count {
@@ -70,13 +72,14 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller vouches for the CPU and for four values.
+        // SAFETY: there is a vector, so the CPU has NEON; the caller vouches for four values.
         unsafe { vst1q_f32(p, self.0) }
     }
 
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f32, count: usize) {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+        // SAFETY: there is a vector, so the CPU has NEON; the caller vouches for `count` values;
+        // others are not touched.
         unsafe {
             match count {
                 0 => {}
@@ -92,20 +95,20 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vaddq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, low: Self, high: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU. NEON's own maximum makes 0 of -0, so values are selected:
+    fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON. NEON's own maximum makes 0 of -0, so values are selected:
         // a comparison with NaN is false.
         Self(unsafe {
             let raised = vbslq_f32(vcltq_f32(self.0, low.0), low.0, self.0);
@@ -114,56 +117,56 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        // SAFETY: the caller vouches for the CPU. The order is (0 + 1) + (2 + 3).
+    fn sum(self) -> f32 {
+        // SAFETY: there is a vector, so the CPU has NEON. The order is (0 + 1) + (2 + 3).
         unsafe { vaddvq_f32(self.0) }
     }
 
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vsubq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vmulq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn div(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vdivq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn greater(self, other: Self) -> uint32x4_t {
-        // SAFETY: the caller vouches for the CPU.
+    fn greater(self, other: Self) -> uint32x4_t {
+        // SAFETY: there is a vector, so the CPU has NEON.
         unsafe { vcgtq_f32(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn equal(self, other: Self) -> uint32x4_t {
-        // SAFETY: the caller vouches for the CPU.
+    fn equal(self, other: Self) -> uint32x4_t {
+        // SAFETY: there is a vector, so the CPU has NEON.
         unsafe { vceqq_f32(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn select(mask: uint32x4_t, yes: Self, no: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn select(mask: uint32x4_t, yes: Self, no: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vbslq_f32(mask, yes.0, no.0) })
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn round(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         Self(unsafe { vrndnq_f32(self.0) })
     }
 
     #[inline(always)]
-    unsafe fn power_of_two(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn power_of_two(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
         unsafe {
             // The exponent's bits, biased by 127, before 23 bits of mantissa.
             let biased = vaddq_s32(vcvtq_s32_f32(self.0), vdupq_n_s32(127));

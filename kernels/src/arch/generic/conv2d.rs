@@ -69,10 +69,11 @@ pub(crate) fn pack<V: Vector>(params: &Conv2d, weights: &[f32], packed: &mut [f3
 /// The rows `rows` of one convolution's output. `packed` is what [`pack`] makes.
 ///
 /// # Safety
-/// The CPU can run `V`. A sample can be read from `source`, all weights from `packed`, all channels from
+/// A sample can be read from `source`, all weights from `packed`, all channels from
 /// `bias`; these rows of a sample can be written, the first row of the sample being at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
+    isa: V::Isa,
     sliding: &Sliding,
     rows: Range<usize>,
     source: *const f32,
@@ -80,12 +81,12 @@ pub(super) unsafe fn slide<V: Vector>(
     bias: Option<NonNull<f32>>,
     output: *mut f32,
 ) {
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller vouches for the operands.
     unsafe {
         if sliding.is_depthwise() {
-            depthwise::slide::<V>(sliding, rows, source, packed, bias, output);
+            depthwise::slide::<V>(isa, sliding, rows, source, packed, bias, output);
         } else {
-            panels::<V>(sliding, rows, source, packed, bias, output);
+            panels::<V>(isa, sliding, rows, source, packed, bias, output);
         }
     }
 }
@@ -96,6 +97,7 @@ pub(super) unsafe fn slide<V: Vector>(
 /// As for [`slide`].
 #[inline(always)]
 unsafe fn panels<V: Vector>(
+    isa: V::Isa,
     sliding: &Sliding,
     rows: Range<usize>,
     source: *const f32,
@@ -125,14 +127,14 @@ unsafe fn panels<V: Vector>(
                             output: output.wrapping_add(region.output),
                             last,
                         };
-                        if NV == 1 && neighbours::region::<V>(sliding, region, operands) {
+                        if NV == 1 && neighbours::region::<V>(isa, sliding, region, operands) {
                             return;
                         }
                         let mut cursor = Cursor::new(sliding, region);
                         for_each_tile!(V, region.height * region.width, |_pixel, M| {
                             let (sources, outputs) = cursor.next_tile::<M>(source, output);
                             let of = (sliding, region);
-                            tile::<V, M, NV, PARTIAL>(of, sources, panel, bias, outputs, last);
+                            tile::<V, M, NV, PARTIAL>(isa, of, sources, panel, bias, outputs, last);
                         });
                     },
                 );
@@ -148,6 +150,7 @@ unsafe fn panels<V: Vector>(
 /// As for [`slide`].
 #[inline(always)]
 unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
+    isa: V::Isa,
     (sliding, region): (&Sliding, &Region),
     sources: [*const f32; M],
     panel: *const f32,
@@ -164,8 +167,8 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
     // as many values of the panel; the caller vouches that they are there.
     unsafe {
         let mut tile: Tile<V, M, NV, PARTIAL> = match bias {
-            Some(bias) => Tile::broadcast(bias.as_ptr(), last),
-            None => Tile::zero(),
+            Some(bias) => Tile::broadcast(isa, bias.as_ptr(), last),
+            None => Tile::zero(isa),
         };
         for row in 0..region.rows.count {
             let tap = (region.rows.first + row) * sliding.horizontal.kernel + region.columns.first;
@@ -181,21 +184,19 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
                     *scalars = scalars.add(offset);
                 }
                 // Packed panels are whole vectors.
-                tile.accumulate::<false>(scalars, 1, lanes, len);
+                tile.accumulate::<false>(isa, scalars, 1, lanes, len);
                 lanes.start = lanes.start.add(len * NV * V::LANES);
             }
         }
-        tile.clamp(sliding.range);
+        tile.clamp(isa, sliding.range);
         tile.store_rows(outputs, last);
     }
 }
 
 /// Convolution, bias and activation, with weights from [`pack`].
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn forward<V: Vector>(
+pub(crate) fn forward<V: Vector>(
+    isa: V::Isa,
     params: &Conv2d,
     input: &[f32],
     packed: &[f32],
@@ -216,7 +217,8 @@ pub(crate) unsafe fn forward<V: Vector>(
         unsafe {
             let (source, packed) = (input.as_ptr(), packed.as_ptr());
             let (bias, output) = (bias.map(first_of), output.as_mut_ptr());
-            slide::<V>(&sliding, 0..sliding.out_h, source, packed, bias, output);
+            let rows = 0..sliding.out_h;
+            slide::<V>(isa, &sliding, rows, source, packed, bias, output);
         }
     }
 }
@@ -241,11 +243,9 @@ pub(crate) fn pooled_scratch_len(params: &PooledConv2d) -> usize {
 
 /// Convolution, bias, activation and the maximum over each window, with weights from [`pack`]: band by band,
 /// so that the convolution's output goes no further than the nearest cache.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn pooled<V: Vector>(
+pub(crate) fn pooled<V: Vector>(
+    isa: V::Isa,
     params: &PooledConv2d,
     input: &[f32],
     packed: &[f32],
@@ -279,12 +279,12 @@ pub(crate) unsafe fn pooled<V: Vector>(
                 let (source, packed) = (input.as_ptr(), packed.as_ptr());
                 let bias = bias.map(first_of);
                 let shifted = scratch.wrapping_sub(rows.start * row_len);
-                slide::<V>(&sliding, rows.clone(), source, packed, bias, shifted);
+                slide::<V>(isa, &sliding, rows.clone(), source, packed, bias, shifted);
                 for y in first..=last {
                     let seen = params.rows(y);
                     let seen = seen.start - rows.start..seen.end - rows.start;
                     let output = output.as_mut_ptr().add(y * to.width * to.channels);
-                    pool2d::max_of_rows::<V>(params, seen, scratch, output);
+                    pool2d::max_of_rows::<V>(isa, params, seen, scratch, output);
                 }
             }
             first = last + 1;

@@ -224,11 +224,9 @@ fn upside_down(params: &Conv2d) -> Sliding {
 }
 
 /// Writes the gradient of the input.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn input<V: Vector>(
+pub(crate) fn input<V: Vector>(
+    isa: V::Isa,
     params: &Conv2d,
     d_output: &[f32],
     weights: &[f32],
@@ -277,17 +275,15 @@ pub(crate) unsafe fn input<V: Vector>(
         unsafe {
             let (source, packed) = (source.as_ptr(), packed.as_ptr());
             let (rows, d_input) = (0..sliding.out_h, d_input.as_mut_ptr());
-            slide::<V>(&sliding, rows, source, packed, None, d_input);
+            slide::<V>(isa, &sliding, rows, source, packed, None, d_input);
         }
     }
 }
 
 /// Adds the gradients of weights and bias, summed over the batch.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn weights<V: Vector>(
+pub(crate) fn weights<V: Vector>(
+    isa: V::Isa,
     params: &Conv2d,
     input: &[f32],
     d_output: &[f32],
@@ -325,9 +321,9 @@ pub(crate) unsafe fn weights<V: Vector>(
         unsafe {
             let (source, d_output) = (source.as_ptr(), d_output.as_ptr());
             if params.is_depthwise() {
-                depthwise::weights::<V>(params, source, d_output, sums.as_mut_ptr());
+                depthwise::weights::<V>(isa, params, source, d_output, sums.as_mut_ptr());
             } else {
-                one_sample::<V>(params, source, d_output, sums.as_mut_ptr());
+                one_sample::<V>(isa, params, source, d_output, sums.as_mut_ptr());
             }
         }
         if let Some(d_bias) = d_bias.as_deref_mut() {
@@ -367,9 +363,10 @@ fn add_transposed(lanes: usize, taps: usize, sums: &[f32], d_weights: &mut [f32]
 /// Adds one sample's gradient to the sums `[group][taps][out_channels / groups]`.
 ///
 /// # Safety
-/// The CPU can run `V`. A padded sample, an output sample can be read; the sums read and written.
+/// A padded sample, an output sample can be read; the sums read and written.
 #[inline(always)]
 unsafe fn one_sample<V: Vector>(
+    isa: V::Isa,
     params: &Conv2d,
     source: *const f32,
     d_output: *const f32,
@@ -403,7 +400,7 @@ unsafe fn one_sample<V: Vector>(
                             *source = source.add(cursor.next());
                         }
                         let sums = sums.add(tap * group_out + at);
-                        tile::<V, M, NV, PARTIAL>(params, rows, sources, lanes, sums);
+                        tile::<V, M, NV, PARTIAL>(isa, params, rows, sources, lanes, sums);
                     });
                 });
             }
@@ -464,6 +461,7 @@ impl TapCursor {
 /// As for [`one_sample`].
 #[inline(always)]
 unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
+    isa: V::Isa,
     params: &Conv2d,
     rows: usize,
     sources: [*const f32; M],
@@ -477,7 +475,7 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
     let group_out = params.group_out_channels();
     // SAFETY: as the caller vouches: each tap is read at each pixel of these rows.
     unsafe {
-        let mut tile = Tile::<V, M, NV, PARTIAL>::zero();
+        let mut tile = Tile::<V, M, NV, PARTIAL>::zero(isa);
         for y in 0..rows {
             let mut scalars = sources;
             for scalars in &mut scalars {
@@ -487,9 +485,9 @@ unsafe fn tile<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool>(
                 start: lanes.start.add(y * to.width * to.channels),
                 ..lanes
             };
-            tile.accumulate::<PARTIAL>(scalars, step, lanes, to.width);
+            tile.accumulate::<PARTIAL>(isa, scalars, step, lanes, to.width);
         }
-        tile.add(sums, group_out, lanes.last);
+        tile.add(isa, sums, group_out, lanes.last);
         tile.store(sums, group_out, lanes.last);
     }
 }

@@ -27,10 +27,11 @@ pub(crate) fn pack(params: &Conv2d, weights: &[f32], packed: &mut [f32]) {
 /// The rows `rows` of one sample of a depthwise convolution.
 ///
 /// # Safety
-/// The CPU can run `V`. A sample can be read from `source`, all weights from `packed`, all channels from
+/// A sample can be read from `source`, all weights from `packed`, all channels from
 /// `bias`; these rows of a sample can be written, the first row of the sample being at `output`.
 #[inline(always)]
 pub(super) unsafe fn slide<V: Vector>(
+    isa: V::Isa,
     sliding: &Sliding,
     rows: Range<usize>,
     source: *const f32,
@@ -44,8 +45,8 @@ pub(super) unsafe fn slide<V: Vector>(
             let (source, packed) = (source.add(at), packed.add(at));
             let output = output.wrapping_add(at);
             let bias = match bias {
-                Some(bias) => load::<V>(bias.as_ptr().add(at), count),
-                None => V::splat(0.0),
+                Some(bias) => load::<V>(isa, bias.as_ptr().add(at), count),
+                None => V::splat(isa, 0.0),
             };
             sliding.for_each_region(
                 rows.clone(),
@@ -54,7 +55,8 @@ pub(super) unsafe fn slide<V: Vector>(
                     let mut cursor = Cursor::new(sliding, region);
                     for_each_tile!(V, region.height * region.width, |_pixel, M| {
                         let (sources, outputs) = cursor.next_tile::<M>(source, output);
-                        pixels((sliding, region), sources, packed, bias, outputs, count);
+                        let of = (sliding, region);
+                        pixels(isa, of, sources, packed, bias, outputs, count);
                     });
                 },
             );
@@ -68,6 +70,7 @@ pub(super) unsafe fn slide<V: Vector>(
 /// As for [`slide`].
 #[inline(always)]
 unsafe fn pixels<V: Vector, const M: usize>(
+    isa: V::Isa,
     (sliding, region): (&Sliding, &Region),
     sources: [*const f32; M],
     packed: *const f32,
@@ -86,15 +89,16 @@ unsafe fn pixels<V: Vector, const M: usize>(
             let tap = (region.rows.first + y) * horizontal.kernel + region.columns.first;
             let packed = packed.add(tap * sliding.channels);
             for x in 0..region.columns.count {
-                let weight = load::<V>(packed.add(x * sliding.channels), count);
+                let weight = load::<V>(isa, packed.add(x * sliding.channels), count);
                 let offset = y * row_step + x * column_step;
                 for (sum, source) in sums.iter_mut().zip(&sources) {
-                    let value = load::<V>(source.add(offset), count);
+                    let value = load::<V>(isa, source.add(offset), count);
                     *sum = sum.add_product(value, weight);
                 }
             }
         }
-        let (low, high) = (V::splat(sliding.range.0), V::splat(sliding.range.1));
+        let (low, high) = sliding.range;
+        let (low, high) = (V::splat(isa, low), V::splat(isa, high));
         for (sum, output) in sums.iter().zip(outputs) {
             store(sum.clamp(low, high), output, count);
         }
@@ -104,9 +108,10 @@ unsafe fn pixels<V: Vector, const M: usize>(
 /// Adds one sample's weight gradient to the sums `[taps][channels]`.
 ///
 /// # Safety
-/// The CPU can run `V`. A padded sample and an output sample can be read; the sums read and written.
+/// A padded sample and an output sample can be read; the sums read and written.
 #[inline(always)]
 pub(super) unsafe fn weights<V: Vector>(
+    isa: V::Isa,
     params: &Conv2d,
     source: *const f32,
     d_output: *const f32,
@@ -124,10 +129,10 @@ pub(super) unsafe fn weights<V: Vector>(
                 let (source, d_output) = (source.add(at), d_output.add(at));
                 let sums = sums.add(tap * channels + at);
                 if taps - tap >= SIDE_BY_SIDE {
-                    tap_sums::<V, SIDE_BY_SIDE>(params, tap, source, d_output, sums, count);
+                    tap_sums::<V, SIDE_BY_SIDE>(isa, params, tap, source, d_output, sums, count);
                     tap += SIDE_BY_SIDE;
                 } else {
-                    tap_sums::<V, 1>(params, tap, source, d_output, sums, count);
+                    tap_sums::<V, 1>(isa, params, tap, source, d_output, sums, count);
                     tap += 1;
                 }
             }
@@ -142,6 +147,7 @@ pub(super) unsafe fn weights<V: Vector>(
 /// As for [`weights`].
 #[inline(always)]
 unsafe fn tap_sums<V: Vector, const M: usize>(
+    isa: V::Isa,
     params: &Conv2d,
     tap: usize,
     source: *const f32,
@@ -158,20 +164,21 @@ unsafe fn tap_sums<V: Vector, const M: usize>(
     }
     // SAFETY: as the caller vouches: every tap is read at every output pixel.
     unsafe {
-        let mut sums = [V::splat(0.0); M];
+        let mut sums = [V::splat(isa, 0.0); M];
         for y in 0..output.height {
             for x in 0..output.width {
-                let d = load::<V>(d_output.add((y * output.width + x) * channels), count);
+                let d = d_output.add((y * output.width + x) * channels);
+                let d = load::<V>(isa, d, count);
                 let position = y * window.stride_h * width + x * window.stride_w;
                 let source = source.add(position * channels);
                 for (sum, offset) in sums.iter_mut().zip(&offsets) {
-                    *sum = sum.add_product(load::<V>(source.add(*offset), count), d);
+                    *sum = sum.add_product(load(isa, source.add(*offset), count), d);
                 }
             }
         }
         for (m, sum) in sums.iter().enumerate() {
             let to = to.add(m * channels);
-            store(load::<V>(to, count).add(*sum), to, count);
+            store(load::<V>(isa, to, count).add(*sum), to, count);
         }
     }
 }

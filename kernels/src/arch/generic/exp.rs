@@ -21,84 +21,55 @@ const COEFFICIENTS: [f32; 6] = [
 ];
 
 /// `(n, e^r - 1)` of `x = n * ln 2 + r`.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-unsafe fn reduced<V: Vector>(x: V) -> (V, V) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let n = x.mul(V::splat(core::f32::consts::LOG2_E)).round();
-        let r = x.add_product(n, V::splat(-LN_2_HIGH));
-        let r = r.add_product(n, V::splat(-LN_2_LOW));
-        let mut sum = V::splat(COEFFICIENTS[0]);
-        for coefficient in &COEFFICIENTS[1..] {
-            sum = V::splat(*coefficient).add_product(sum, r);
-        }
-        // r + r^2 * sum
-        (n, r.add_product(r.mul(r), sum))
+fn reduced<V: Vector>(isa: V::Isa, x: V) -> (V, V) {
+    let n = x.mul(V::splat(isa, core::f32::consts::LOG2_E)).round();
+    let r = x.add_product(n, V::splat(isa, -LN_2_HIGH));
+    let r = r.add_product(n, V::splat(isa, -LN_2_LOW));
+    let mut sum = V::splat(isa, COEFFICIENTS[0]);
+    for coefficient in &COEFFICIENTS[1..] {
+        sum = V::splat(isa, *coefficient).add_product(sum, r);
     }
+    // r + r^2 * sum
+    (n, r.add_product(r.mul(r), sum))
 }
 
 /// `e^x`, within 2 units in the last place: 0 below -104, infinite above 88.8, NaN of NaN.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(super) unsafe fn exp<V: Vector>(x: V) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        // Beyond this range the result is what it is at its ends; within it `n` is from -151 to 129.
-        let (n, p) = reduced(x.clamp(V::splat(-104.5), V::splat(89.0)));
-        let e_r = p.add(V::splat(1.0));
-        // In two steps, since 2^n alone may be out of range where the result is not.
-        let half = n.mul(V::splat(0.5)).round();
-        e_r.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
-    }
+pub(super) fn exp<V: Vector>(isa: V::Isa, x: V) -> V {
+    // Beyond this range the result is what it is at its ends; within it `n` is from -151 to 129.
+    let x = x.clamp(V::splat(isa, -104.5), V::splat(isa, 89.0));
+    let (n, p) = reduced(isa, x);
+    let e_r = p.add(V::splat(isa, 1.0));
+    // In two steps, since 2^n alone may be out of range where the result is not.
+    let half = n.mul(V::splat(isa, 0.5)).round();
+    e_r.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
 }
 
 /// `e^x - 1` of `x` that are not positive, within a few units in the last place of 1; of others it is 0.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(super) unsafe fn expm1_of_negative<V: Vector>(x: V) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        // Below -30 the result is -1.
-        let (n, p) = reduced(x.clamp(V::splat(-30.0), V::splat(0.0)));
-        let power = n.power_of_two();
-        power.sub(V::splat(1.0)).add_product(p, power)
-    }
+pub(super) fn expm1_of_negative<V: Vector>(isa: V::Isa, x: V) -> V {
+    // Below -30 the result is -1.
+    let (n, p) = reduced(isa, x.clamp(V::splat(isa, -30.0), V::splat(isa, 0.0)));
+    let power = n.power_of_two();
+    power.sub(V::splat(isa, 1.0)).add_product(p, power)
 }
 
 /// Hyperbolic tangent, within a few units in the last place of 1: `(e^2x - 1) / (e^2x + 1)`.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(super) unsafe fn tanh<V: Vector>(x: V) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        // From 10 on the result is 1.
-        let x = x.clamp(V::splat(-10.0), V::splat(10.0));
-        let (n, p) = reduced(x.add(x));
-        let power = n.power_of_two();
-        // e^2x - 1 without loss where it is small: there `power` is 1.
-        let difference = power.sub(V::splat(1.0)).add_product(p, power);
-        difference.div(difference.add(V::splat(2.0)))
-    }
+pub(super) fn tanh<V: Vector>(isa: V::Isa, x: V) -> V {
+    // From 10 on the result is 1.
+    let x = x.clamp(V::splat(isa, -10.0), V::splat(isa, 10.0));
+    let (n, p) = reduced(isa, x.add(x));
+    let power = n.power_of_two();
+    // e^2x - 1 without loss where it is small: there `power` is 1.
+    let difference = power.sub(V::splat(isa, 1.0)).add_product(p, power);
+    difference.div(difference.add(V::splat(isa, 2.0)))
 }
 
 /// `1 / (1 + e^-x)`.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(super) unsafe fn sigmoid<V: Vector>(x: V) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let one = V::splat(1.0);
-        one.div(one.add(exp(V::splat(0.0).sub(x))))
-    }
+pub(super) fn sigmoid<V: Vector>(isa: V::Isa, x: V) -> V {
+    let one = V::splat(isa, 1.0);
+    one.div(one.add(exp(isa, V::splat(isa, 0.0).sub(x))))
 }

@@ -32,11 +32,9 @@ const COPIED_FEATURES: usize = 64;
 const MAX_LANES: usize = 16;
 
 /// Linear layer, bias and activation.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn forward<V: Vector>(
+pub(crate) fn forward<V: Vector>(
+    isa: V::Isa,
     params: &Linear,
     input: &[f32],
     weights: &[f32],
@@ -58,16 +56,16 @@ pub(crate) unsafe fn forward<V: Vector>(
     unsafe {
         if batch == 1 {
             while to - feature >= FEATURES_OF_ONE {
-                dots::<V, 1, FEATURES_OF_ONE>(&layer, 0, feature, input, output);
+                dots::<V, 1, FEATURES_OF_ONE>(isa, &layer, 0, feature, input, output);
                 feature += FEATURES_OF_ONE;
             }
         }
         while to - feature >= FEATURES {
-            samples::<V, FEATURES>(&layer, batch, feature, input, output);
+            samples::<V, FEATURES>(isa, &layer, batch, feature, input, output);
             feature += FEATURES;
         }
         while to > feature {
-            samples::<V, 1>(&layer, batch, feature, input, output);
+            samples::<V, 1>(isa, &layer, batch, feature, input, output);
             feature += 1;
         }
     }
@@ -83,9 +81,10 @@ struct Layer {
 /// `N` output features of all samples.
 ///
 /// # Safety
-/// The CPU can run `V`; the operands are complete and the features exist.
+/// The operands are complete and the features exist.
 #[inline(always)]
 unsafe fn samples<V: Vector, const N: usize>(
+    isa: V::Isa,
     layer: &Layer,
     batch: usize,
     feature: usize,
@@ -93,15 +92,15 @@ unsafe fn samples<V: Vector, const N: usize>(
     output: *mut f32,
 ) {
     let mut sample = 0;
-    // SAFETY: as the caller vouches.
+    // SAFETY: samples are below `batch`; the caller vouches for operands and features.
     unsafe {
         while batch - sample >= SAMPLES {
-            dots::<V, SAMPLES, N>(layer, sample, feature, input, output);
+            dots::<V, SAMPLES, N>(isa, layer, sample, feature, input, output);
             sample += SAMPLES;
         }
         match batch - sample {
-            2 => dots::<V, 2, N>(layer, sample, feature, input, output),
-            1 => dots::<V, 1, N>(layer, sample, feature, input, output),
+            2 => dots::<V, 2, N>(isa, layer, sample, feature, input, output),
+            1 => dots::<V, 1, N>(isa, layer, sample, feature, input, output),
             _ => {}
         }
     }
@@ -110,9 +109,10 @@ unsafe fn samples<V: Vector, const N: usize>(
 /// `M` samples from `sample` times `N` output features from `feature`.
 ///
 /// # Safety
-/// The CPU can run `V`; the operands are complete, and these samples and features exist.
+/// The operands are complete, and these samples and features exist.
 #[inline(always)]
 unsafe fn dots<V: Vector, const M: usize, const N: usize>(
+    isa: V::Isa,
     layer: &Layer,
     sample: usize,
     feature: usize,
@@ -131,16 +131,16 @@ unsafe fn dots<V: Vector, const M: usize, const N: usize>(
         for (n, weights) in weights.iter_mut().enumerate() {
             *weights = weights.add((feature + n) * from);
         }
-        let mut sums = [[V::splat(0.0); M]; N];
+        let mut sums = [[V::splat(isa, 0.0); M]; N];
         let whole = from - from % V::LANES;
         let mut k = 0;
         while k < whole {
-            let mut x = [V::splat(0.0); M];
+            let mut x = [V::splat(isa, 0.0); M];
             for (x, input) in x.iter_mut().zip(&inputs) {
-                *x = V::load(input.add(k));
+                *x = V::load(isa, input.add(k));
             }
             for (sums, weights) in sums.iter_mut().zip(&weights) {
-                let row = V::load(weights.add(k));
+                let row = V::load(isa, weights.add(k));
                 for (sum, x) in sums.iter_mut().zip(&x) {
                     *sum = sum.add_product(*x, row);
                 }
@@ -150,9 +150,10 @@ unsafe fn dots<V: Vector, const M: usize, const N: usize>(
         if whole < from {
             let rest = from - whole;
             for (sums, weights) in sums.iter_mut().zip(&weights) {
-                let row = V::load_partial(weights.add(whole), rest);
+                let row = V::load_partial(isa, weights.add(whole), rest);
                 for (sum, input) in sums.iter_mut().zip(&inputs) {
-                    *sum = sum.add_product(V::load_partial(input.add(whole), rest), row);
+                    let x = V::load_partial(isa, input.add(whole), rest);
+                    *sum = sum.add_product(x, row);
                 }
             }
         }
@@ -169,11 +170,9 @@ unsafe fn dots<V: Vector, const M: usize, const N: usize>(
 }
 
 /// Writes the gradient of the input.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn backward_input<V: Vector>(
+pub(crate) fn backward_input<V: Vector>(
+    isa: V::Isa,
     params: &Linear,
     d_output: &[f32],
     weights: &[f32],
@@ -210,7 +209,7 @@ pub(crate) unsafe fn backward_input<V: Vector>(
                 if let Some(copy) = copy {
                     for k in 0..features {
                         let row = lanes.start.add(k * from);
-                        let row = Tile::<V, 1, NV, PARTIAL>::load(row, 0, last);
+                        let row = Tile::<V, 1, NV, PARTIAL>::load(isa, row, 0, last);
                         row.store(copy.add(k * NV * V::LANES), 0, last);
                     }
                     lanes.start = copy;
@@ -222,8 +221,8 @@ pub(crate) unsafe fn backward_input<V: Vector>(
                         *scalars = scalars.add((sample + m) * to + feature);
                     }
                     let d_input = d_input.add(sample * from + at);
-                    let mut tile = Tile::<V, M, NV, PARTIAL>::load(d_input, from, last);
-                    tile.accumulate::<PARTIAL>(scalars, 1, lanes, features);
+                    let mut tile = Tile::<V, M, NV, PARTIAL>::load(isa, d_input, from, last);
+                    tile.accumulate::<PARTIAL>(isa, scalars, 1, lanes, features);
                     tile.store(d_input, from, last);
                 });
             });
@@ -233,11 +232,9 @@ pub(crate) unsafe fn backward_input<V: Vector>(
 }
 
 /// Adds the gradients of the weights and bias of the output features in `rows`.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn backward_weights<V: Vector>(
+pub(crate) fn backward_weights<V: Vector>(
+    isa: V::Isa,
     params: &Linear,
     rows: core::ops::Range<usize>,
     input: &[f32],
@@ -276,8 +273,8 @@ pub(crate) unsafe fn backward_weights<V: Vector>(
                     last,
                 };
                 let d_weights = d_weights.add(row * from + at);
-                let mut tile = Tile::<V, M, NV, PARTIAL>::load(d_weights, from, last);
-                tile.accumulate::<PARTIAL>(scalars, to, lanes, batch);
+                let mut tile = Tile::<V, M, NV, PARTIAL>::load(isa, d_weights, from, last);
+                tile.accumulate::<PARTIAL>(isa, scalars, to, lanes, batch);
                 tile.store(d_weights, from, last);
             });
         });

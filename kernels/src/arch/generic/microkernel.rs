@@ -21,21 +21,22 @@ pub(super) struct Tile<V, const M: usize, const NV: usize, const PARTIAL: bool>(
 /// Loads `NV` vectors.
 ///
 /// # Safety
-/// The CPU can run `V`; `(NV - 1) * LANES + last` values can be read, or `NV * LANES` if not `PARTIAL`.
+/// `(NV - 1) * LANES + last` values can be read, or `NV * LANES` if not `PARTIAL`.
 #[inline(always)]
 unsafe fn load<V: Vector, const NV: usize, const PARTIAL: bool>(
+    isa: V::Isa,
     p: *const f32,
     last: usize,
 ) -> [V; NV] {
     // SAFETY: the caller vouches for the values, of which each vector reads its own.
     unsafe {
-        let mut vectors = [V::splat(0.0); NV];
+        let mut vectors = [V::splat(isa, 0.0); NV];
         for (v, vector) in vectors.iter_mut().enumerate() {
             let p = p.add(v * V::LANES);
             *vector = if PARTIAL && v == NV - 1 {
-                V::load_partial(p, last)
+                V::load_partial(isa, p, last)
             } else {
-                V::load(p)
+                V::load(isa, p)
             };
         }
         vectors
@@ -44,49 +45,44 @@ unsafe fn load<V: Vector, const NV: usize, const PARTIAL: bool>(
 
 impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M, NV, PARTIAL> {
     /// A tile of zeros.
-    ///
-    /// # Safety
-    /// The CPU can run `V`.
     #[inline(always)]
-    pub(super) unsafe fn zero() -> Self {
-        // SAFETY: as the caller vouches.
-        Self([[unsafe { V::splat(0.0) }; NV]; M])
+    pub(super) fn zero(isa: V::Isa) -> Self {
+        Self([[V::splat(isa, 0.0); NV]; M])
     }
 
     /// A tile whose rows all start as the values from `p`.
     ///
     /// # Safety
-    /// The CPU can run `V`; the values of one row can be read from `p`.
+    /// The values of one row can be read from `p`.
     #[inline(always)]
-    pub(super) unsafe fn broadcast(p: *const f32, last: usize) -> Self {
-        // SAFETY: as the caller vouches.
-        Self([unsafe { load::<V, NV, PARTIAL>(p, last) }; M])
+    pub(super) unsafe fn broadcast(isa: V::Isa, p: *const f32, last: usize) -> Self {
+        // SAFETY: the caller vouches for the row.
+        Self([unsafe { load::<V, NV, PARTIAL>(isa, p, last) }; M])
     }
 
     /// A tile whose row `m` starts as the values from `p + m * pitch`.
     ///
     /// # Safety
-    /// The CPU can run `V`; the values of each row can be read.
+    /// The values of each row can be read.
     #[inline(always)]
-    pub(super) unsafe fn load(p: *const f32, pitch: usize, last: usize) -> Self {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let mut tile = Self::zero();
-            for (m, row) in tile.0.iter_mut().enumerate() {
-                *row = load::<V, NV, PARTIAL>(p.add(m * pitch), last);
-            }
-            tile
+    pub(super) unsafe fn load(isa: V::Isa, p: *const f32, pitch: usize, last: usize) -> Self {
+        let mut tile = Self::zero(isa);
+        for (m, row) in tile.0.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for the rows, of which this is one.
+            *row = unsafe { load::<V, NV, PARTIAL>(isa, p.add(m * pitch), last) };
         }
+        tile
     }
 
     /// Row `m`, lane `l` gets `+= scalars[m][k * scalar_step] * lanes[k][l]` for `k` of `0..len`, in
     /// order, rounded as [`Vector::add_product`] does. `CUT` says that the last vector of lanes is not a whole one, either.
     ///
     /// # Safety
-    /// The CPU can run `V`; all those values can be read.
+    /// All those values can be read.
     #[inline(always)]
     pub(super) unsafe fn accumulate<const CUT: bool>(
         &mut self,
+        isa: V::Isa,
         scalars: [*const f32; M],
         scalar_step: usize,
         lanes: Lanes,
@@ -97,9 +93,9 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
             // SAFETY: `k < len`, for which the caller vouches.
             unsafe {
                 let p = lanes.start.add(k * lanes.step);
-                let vectors = load::<V, NV, CUT>(p, lanes.last);
+                let vectors = load::<V, NV, CUT>(isa, p, lanes.last);
                 for (row, scalars) in tile.iter_mut().zip(&scalars) {
-                    let scalar = V::splat(*scalars.add(k * scalar_step));
+                    let scalar = V::splat(isa, *scalars.add(k * scalar_step));
                     for (sum, vector) in row.iter_mut().zip(&vectors) {
                         *sum = sum.add_product(scalar, *vector);
                     }
@@ -112,33 +108,25 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     /// Adds row `m` of what is at `p + m * pitch` to the tile.
     ///
     /// # Safety
-    /// The CPU can run `V`; the values of each row can be read.
+    /// The values of each row can be read.
     #[inline(always)]
-    pub(super) unsafe fn add(&mut self, p: *const f32, pitch: usize, last: usize) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            for (m, row) in self.0.iter_mut().enumerate() {
-                let vectors = load::<V, NV, PARTIAL>(p.add(m * pitch), last);
-                for (sum, vector) in row.iter_mut().zip(&vectors) {
-                    *sum = vector.add(*sum);
-                }
+    pub(super) unsafe fn add(&mut self, isa: V::Isa, p: *const f32, pitch: usize, last: usize) {
+        for (m, row) in self.0.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for the rows, of which this is one.
+            let vectors = unsafe { load::<V, NV, PARTIAL>(isa, p.add(m * pitch), last) };
+            for (sum, vector) in row.iter_mut().zip(&vectors) {
+                *sum = vector.add(*sum);
             }
         }
     }
 
     /// Limits every value to `low..=high`.
-    ///
-    /// # Safety
-    /// The CPU can run `V`.
     #[inline(always)]
-    pub(super) unsafe fn clamp(&mut self, (low, high): (f32, f32)) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let (low, high) = (V::splat(low), V::splat(high));
-            for row in &mut self.0 {
-                for vector in row {
-                    *vector = vector.clamp(low, high);
-                }
+    pub(super) fn clamp(&mut self, isa: V::Isa, (low, high): (f32, f32)) {
+        let (low, high) = (V::splat(isa, low), V::splat(isa, high));
+        for row in &mut self.0 {
+            for vector in row {
+                *vector = vector.clamp(low, high);
             }
         }
     }
@@ -146,11 +134,11 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     /// Writes each row to its place.
     ///
     /// # Safety
-    /// The CPU can run `V`; the values of each row can be written.
+    /// The values of each row can be written.
     #[inline(always)]
     pub(super) unsafe fn store_rows(self, rows: [*mut f32; M], last: usize) {
         for (row, p) in self.0.iter().zip(rows) {
-            // SAFETY: as the caller vouches.
+            // SAFETY: the caller vouches for the rows.
             unsafe { Tile::<V, 1, NV, PARTIAL>([*row]).store(p, 0, last) };
         }
     }
@@ -158,10 +146,10 @@ impl<V: Vector, const M: usize, const NV: usize, const PARTIAL: bool> Tile<V, M,
     /// Writes row `m` to `p + m * pitch`.
     ///
     /// # Safety
-    /// The CPU can run `V`; the values of each row can be written.
+    /// The values of each row can be written.
     #[inline(always)]
     pub(super) unsafe fn store(self, p: *mut f32, pitch: usize, last: usize) {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller vouches for the rows.
         unsafe {
             for (m, row) in self.0.iter().enumerate() {
                 let p = p.add(m * pitch);

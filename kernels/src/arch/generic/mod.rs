@@ -7,6 +7,9 @@
 //! operation is only where the operands lie. Linear layers forward are the exception: their weights are
 //! read once and in place, as [`dot`](linear) products.
 //!
+//! What computes with vectors is safe, since a vector exists only where the CPU has the instruction set: see
+//! [`Vector`]. Functions that take pointers are not, and say what must lie there.
+//!
 //! Closures are marked `inline(always)`, too: one that is not inlined would be compiled without the
 //! instruction set.
 //!

@@ -31,9 +31,14 @@ pub(super) struct Operands {
 /// window, and step and length are among those that were compiled.
 ///
 /// # Safety
-/// The CPU can run `V`; the operands are complete for all pixels of the region.
+/// The operands are complete for all pixels of the region.
 #[inline(always)]
-pub(super) unsafe fn region<V: Vector>(sliding: &Sliding, region: &Region, of: Operands) -> bool {
+pub(super) unsafe fn region<V: Vector>(
+    isa: V::Isa,
+    sliding: &Sliding,
+    region: &Region,
+    of: Operands,
+) -> bool {
     let horizontal = &sliding.horizontal;
     let whole_rows = sliding.whole_rows() && region.columns.count == horizontal.kernel;
     if V::ROWS < PIXELS || region.width < PIXELS || !whole_rows {
@@ -41,15 +46,15 @@ pub(super) unsafe fn region<V: Vector>(sliding: &Sliding, region: &Region, of: O
     }
     let step = horizontal.stride * sliding.channels;
     let len = horizontal.kernel * sliding.channels;
-    // SAFETY: as the caller vouches.
+    // SAFETY: the caller vouches for the operands.
     unsafe {
         match (step, len) {
             // One channel, windows 3, 5 and 7 wide; three channels, 3 wide, one and two pixels further.
-            (1, 3) => rows::<V, 1, 3>(sliding, region, of),
-            (1, 5) => rows::<V, 1, 5>(sliding, region, of),
-            (1, 7) => rows::<V, 1, 7>(sliding, region, of),
-            (3, 9) => rows::<V, 3, 9>(sliding, region, of),
-            (6, 9) => rows::<V, 6, 9>(sliding, region, of),
+            (1, 3) => rows::<V, 1, 3>(isa, sliding, region, of),
+            (1, 5) => rows::<V, 1, 5>(isa, sliding, region, of),
+            (1, 7) => rows::<V, 1, 7>(isa, sliding, region, of),
+            (3, 9) => rows::<V, 3, 9>(isa, sliding, region, of),
+            (6, 9) => rows::<V, 6, 9>(isa, sliding, region, of),
             _ => return false,
         }
     }
@@ -62,6 +67,7 @@ pub(super) unsafe fn region<V: Vector>(sliding: &Sliding, region: &Region, of: O
 /// As for [`region`]; a row has at least [`PIXELS`] pixels.
 #[inline(always)]
 unsafe fn rows<V: Vector, const STEP: usize, const LEN: usize>(
+    isa: V::Isa,
     sliding: &Sliding,
     region: &Region,
     of: Operands,
@@ -80,7 +86,7 @@ unsafe fn rows<V: Vector, const STEP: usize, const LEN: usize>(
                     output: of.output.wrapping_add(output_pixel * sliding.out_channels),
                     ..of
                 };
-                pixels::<V, STEP, LEN>(sliding, region, of);
+                pixels::<V, STEP, LEN>(isa, sliding, region, of);
             }
             done = x + PIXELS;
         }
@@ -93,6 +99,7 @@ unsafe fn rows<V: Vector, const STEP: usize, const LEN: usize>(
 /// As for [`region`].
 #[inline(always)]
 unsafe fn pixels<V: Vector, const STEP: usize, const LEN: usize>(
+    isa: V::Isa,
     sliding: &Sliding,
     region: &Region,
     of: Operands,
@@ -101,8 +108,8 @@ unsafe fn pixels<V: Vector, const STEP: usize, const LEN: usize>(
     // many vectors of the panel.
     unsafe {
         let bias = match of.bias {
-            Some(bias) => load::<V>(bias.as_ptr(), of.last),
-            None => V::splat(0.0),
+            Some(bias) => load::<V>(isa, bias.as_ptr(), of.last),
+            None => V::splat(isa, 0.0),
         };
         let mut sums = [bias; PIXELS];
         for row in 0..region.rows.count {
@@ -110,17 +117,18 @@ unsafe fn pixels<V: Vector, const STEP: usize, const LEN: usize>(
                 .source
                 .add(row * sliding.vertical.dilation * sliding.source_row());
             let panel = of.panel.add((region.rows.first + row) * LEN * V::LANES);
-            let mut weights = [V::splat(0.0); LEN];
+            let mut weights = [V::splat(isa, 0.0); LEN];
             for (k, weights) in weights.iter_mut().enumerate() {
-                *weights = V::load(panel.add(k * V::LANES));
+                *weights = V::load(isa, panel.add(k * V::LANES));
             }
             for (m, sum) in sums.iter_mut().enumerate() {
                 for (k, weights) in weights.iter().enumerate() {
-                    *sum = sum.add_product(V::splat(*source.add(m * STEP + k)), *weights);
+                    *sum = sum.add_product(V::splat(isa, *source.add(m * STEP + k)), *weights);
                 }
             }
         }
-        let (low, high) = (V::splat(sliding.range.0), V::splat(sliding.range.1));
+        let (low, high) = sliding.range;
+        let (low, high) = (V::splat(isa, low), V::splat(isa, high));
         for (m, sum) in sums.iter().enumerate() {
             let to = of.output.wrapping_add(m * sliding.out_channels);
             store(sum.clamp(low, high), to, of.last);

@@ -7,22 +7,16 @@ use super::Vector;
 const VECTORS: usize = 12;
 
 /// See [`BackwardKernels::peak_f32`](crate::BackwardKernels::peak_f32).
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn run<V: Vector>(macs: u64, factor: f32, sum: &mut f32) {
-    // SAFETY: the caller vouches for the CPU.
-    unsafe {
-        let mut vectors = [V::splat(0.0); VECTORS];
-        let factor = V::splat(factor);
-        for _ in 0..macs.div_ceil((VECTORS * V::LANES) as u64) {
-            for vector in &mut vectors {
-                *vector = factor.add_product(*vector, factor);
-            }
+pub(crate) fn run<V: Vector>(isa: V::Isa, macs: u64, factor: f32, sum: &mut f32) {
+    let mut vectors = [V::splat(isa, 0.0); VECTORS];
+    let factor = V::splat(isa, factor);
+    for _ in 0..macs.div_ceil((VECTORS * V::LANES) as u64) {
+        for vector in &mut vectors {
+            *vector = factor.add_product(*vector, factor);
         }
-        for vector in vectors {
-            *sum += vector.sum();
-        }
+    }
+    for vector in vectors {
+        *sum += vector.sum();
     }
 }

@@ -89,24 +89,19 @@ fn len(shape: Shape) -> usize {
 }
 
 /// `x` where it is larger or NaN, `max` elsewhere: a NaN in a window is its maximum.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-unsafe fn raise<V: Vector>(max: V, x: V) -> V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let larger = V::select(x.greater(max), x, max);
-        V::select(x.equal(x), larger, x)
-    }
+fn raise<V: Vector>(max: V, x: V) -> V {
+    let larger = V::select(x.greater(max), x, max);
+    V::select(x.equal(x), larger, x)
 }
 
 /// The maximum of all channels of one window, written to one position of the output.
 ///
 /// # Safety
-/// The CPU can run `V`. The taps of the window can be read, the channels of the position written.
+/// The taps of the window can be read, the channels of the position written.
 #[inline(always)]
 unsafe fn max_of_window<V: Vector>(
+    isa: V::Isa,
     view: &View,
     channels: usize,
     input: *const f32,
@@ -115,10 +110,10 @@ unsafe fn max_of_window<V: Vector>(
     for_each_vector!(V, channels, |at, count| {
         // SAFETY: as the caller vouches: the lanes are of the channels.
         unsafe {
-            let mut max = V::splat(f32::NEG_INFINITY);
+            let mut max = V::splat(isa, f32::NEG_INFINITY);
             view.for_each_tap(
                 #[inline(always)]
-                |tap| max = raise(max, load::<V>(input.add(tap + at), count)),
+                |tap| max = raise(max, load(isa, input.add(tap + at), count)),
             );
             store(max, output.add(at), count);
         }
@@ -126,11 +121,8 @@ unsafe fn max_of_window<V: Vector>(
 }
 
 /// Maximum over each window.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+pub(crate) fn max<V: Vector>(isa: V::Isa, params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
     }
@@ -145,7 +137,7 @@ pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut
             #[inline(always)]
             |offset, _, _, view| {
                 // SAFETY: the taps are inside the sample, the offset is of an output position.
-                unsafe { max_of_window::<V>(&view, to.channels, input, output.add(offset)) }
+                unsafe { max_of_window::<V>(isa, &view, to.channels, input, output.add(offset)) }
             },
         );
     }
@@ -155,9 +147,10 @@ pub(crate) unsafe fn max<V: Vector>(params: &Pool2d, input: &[f32], output: &mut
 /// has the columns and channels of the convolution's output.
 ///
 /// # Safety
-/// The CPU can run `V`. The rows can be read, a row of the pool's output can be written.
+/// The rows can be read, a row of the pool's output can be written.
 #[inline(always)]
 pub(super) unsafe fn max_of_rows<V: Vector>(
+    isa: V::Isa,
     params: &PooledConv2d,
     rows: core::ops::Range<usize>,
     input: *const f32,
@@ -174,16 +167,13 @@ pub(super) unsafe fn max_of_rows<V: Vector>(
             right: from.channels,
         };
         // SAFETY: the taps are inside these rows, `x` is of the pool's row.
-        unsafe { max_of_window::<V>(&view, to.channels, input, output.add(x * to.channels)) }
+        unsafe { max_of_window::<V>(isa, &view, to.channels, input, output.add(x * to.channels)) }
     }
 }
 
 /// Average over each window.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn average<V: Vector>(params: &Pool2d, input: &[f32], output: &mut [f32]) {
+pub(crate) fn average<V: Vector>(isa: V::Isa, params: &Pool2d, input: &[f32], output: &mut [f32]) {
     if lengths::pool2d(params, input, output).is_none() {
         return;
     }
@@ -202,14 +192,15 @@ pub(crate) unsafe fn average<V: Vector>(params: &Pool2d, input: &[f32], output: 
                 for_each_vector!(V, to.channels, |at, count| {
                     // SAFETY: the taps are inside the sample, the channels those of each position.
                     unsafe {
-                        let mut sum = V::splat(0.0);
+                        let mut sum = V::splat(isa, 0.0);
                         view.for_each_tap(
                             #[inline(always)]
                             |tap| {
-                                sum = sum.add(load::<V>(input.add(tap + at), count));
+                                sum = sum.add(load(isa, input.add(tap + at), count));
                             },
                         );
-                        store(sum.div(V::splat(divisor)), output.add(position + at), count);
+                        let average = sum.div(V::splat(isa, divisor));
+                        store(average, output.add(position + at), count);
                     }
                 });
             },
@@ -219,11 +210,9 @@ pub(crate) unsafe fn average<V: Vector>(params: &Pool2d, input: &[f32], output: 
 
 /// Writes the gradient of a max pool's input: each output's goes to the first position, in row-major order,
 /// that holds the maximum.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn max_backward<V: Vector>(
+pub(crate) fn max_backward<V: Vector>(
+    isa: V::Isa,
     params: &Pool2d,
     input: &[f32],
     d_output: &[f32],
@@ -250,16 +239,16 @@ pub(crate) unsafe fn max_backward<V: Vector>(
                 for_each_vector!(V, to.channels, |at, count| {
                     // SAFETY: the taps are inside the sample, the channels those of each position.
                     unsafe {
-                        let zero = V::splat(0.0);
-                        let mut max = V::splat(f32::NEG_INFINITY);
+                        let zero = V::splat(isa, 0.0);
+                        let mut max = V::splat(isa, f32::NEG_INFINITY);
                         // Which tap it is. The first counts even if none is larger than what no maximum is.
                         let mut best = zero;
                         let mut tap_number = 0.0;
                         view.for_each_tap(
                             #[inline(always)]
                             |tap| {
-                                let x = load::<V>(input.add(tap + at), count);
-                                let number = V::splat(tap_number);
+                                let x = load::<V>(isa, input.add(tap + at), count);
+                                let number = V::splat(isa, tap_number);
                                 let larger = x.greater(max);
                                 let raised = V::select(larger, number, best);
                                 // Of several NaN the first is the maximum: nothing is greater than it.
@@ -269,16 +258,16 @@ pub(crate) unsafe fn max_backward<V: Vector>(
                                 tap_number += 1.0;
                             },
                         );
-                        let d = load::<V>(d_output.add(offset + at), count);
+                        let d = load::<V>(isa, d_output.add(offset + at), count);
                         tap_number = 0.0;
                         view.for_each_tap(
                             #[inline(always)]
                             |tap| {
                                 let to = d_input.add(tap + at);
-                                let chosen = best.equal(V::splat(tap_number));
+                                let chosen = best.equal(V::splat(isa, tap_number));
                                 // Adding 0 changes nothing: a sum that started at 0 is never -0.
                                 let d = V::select(chosen, d, zero);
-                                store(load::<V>(to, count).add(d), to, count);
+                                store(load::<V>(isa, to, count).add(d), to, count);
                                 tap_number += 1.0;
                             },
                         );
@@ -290,11 +279,9 @@ pub(crate) unsafe fn max_backward<V: Vector>(
 }
 
 /// Writes the gradient of an average pool's input.
-///
-/// # Safety
-/// The CPU can run `V`.
 #[inline(always)]
-pub(crate) unsafe fn average_backward<V: Vector>(
+pub(crate) fn average_backward<V: Vector>(
+    isa: V::Isa,
     params: &Pool2d,
     d_output: &[f32],
     d_input: &mut [f32],
@@ -318,13 +305,13 @@ pub(crate) unsafe fn average_backward<V: Vector>(
                 for_each_vector!(V, to.channels, |at, count| {
                     // SAFETY: the taps are inside the sample, the channels those of each position.
                     unsafe {
-                        let d =
-                            load::<V>(d_output.add(position + at), count).div(V::splat(divisor));
+                        let d = load::<V>(isa, d_output.add(position + at), count);
+                        let d = d.div(V::splat(isa, divisor));
                         view.for_each_tap(
                             #[inline(always)]
                             |tap| {
                                 let to = d_input.add(tap + at);
-                                store(load::<V>(to, count).add(d), to, count);
+                                store(load::<V>(isa, to, count).add(d), to, count);
                             },
                         );
                     }

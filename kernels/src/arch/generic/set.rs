@@ -3,7 +3,7 @@
 /// Implements [`Kernels`](crate::Kernels) and [`BackwardKernels`](crate::BackwardKernels) for `$set`,
 /// named `$name`, with vectors of type `$vector` in functions compiled for `$features`.
 ///
-/// Values of `$set` must exist only where the CPU has these features.
+/// `$set` is the vector's token: its values must exist only where the CPU has these features.
 macro_rules! simd_set {
     ($set:ty, $name:literal, $vector:ty, $features:literal) => {
         impl $crate::Kernels for $set {
@@ -23,7 +23,7 @@ macro_rules! simd_set {
                 generic::conv2d::pooled_scratch_len(params)
             }
 
-            simd_set! { @compiled $features;
+            simd_set! { @compiled $set, $features;
                 fn conv2d_f32(
                     params: &Conv2d,
                     input: &[f32],
@@ -91,7 +91,7 @@ macro_rules! simd_set {
                 generic::conv2d_backward::scratch_len::<$vector>(params)
             }
 
-            simd_set! { @compiled $features;
+            simd_set! { @compiled $set, $features;
                 fn peak_f32(macs: u64, factor: f32, sum: &mut f32) = generic::peak::run::<$vector>;
 
                 fn conv2d_f32_backward_input(
@@ -149,19 +149,19 @@ macro_rules! simd_set {
         }
     };
 
-    (@compiled $features:literal; $(
+    (@compiled $set:ty, $features:literal; $(
         fn $method:ident($($argument:ident: $type:ty),* $(,)?) = $body:path;
     )*) => {$(
         fn $method(&self, $($argument: $type),*) {
-            /// # Safety
-            /// The CPU has the features.
             #[target_feature(enable = $features)]
-            unsafe fn compiled($($argument: $type),*) {
-                // SAFETY: compiled for these features, on a CPU that has them.
-                unsafe { $body($($argument),*) }
+            fn compiled(isa: $set, $($argument: $type),*) {
+                $body(isa, $($argument),*)
             }
-            // SAFETY: there is a value of this type, so the CPU was found to have the features.
-            unsafe { compiled($($argument),*) }
+            #[allow(unused_unsafe, reason = "a build for WebAssembly has the features everywhere")]
+            // SAFETY: there is a value of this type, so the CPU has the features.
+            unsafe {
+                compiled(*self, $($argument),*)
+            }
         }
     )*};
 }

@@ -19,24 +19,25 @@ impl<const N: usize> Emulated<N> {
 }
 
 impl<const N: usize> Vector for Emulated<N> {
+    type Isa = Emulated5;
     type Mask = [bool; N];
 
     const LANES: usize = N;
     const ROWS: usize = 8;
 
     #[inline(never)]
-    unsafe fn splat(x: f32) -> Self {
+    fn splat(_: Emulated5, x: f32) -> Self {
         Self([x; N])
     }
 
     #[inline(never)]
-    unsafe fn load(p: *const f32) -> Self {
+    unsafe fn load(_: Emulated5, p: *const f32) -> Self {
         // SAFETY: the caller vouches for `N` values.
         Self(unsafe { p.cast::<[f32; N]>().read() })
     }
 
     #[inline(never)]
-    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
+    unsafe fn load_partial(_: Emulated5, p: *const f32, count: usize) -> Self {
         assert!(count <= N);
         let mut lanes = [0.0; N];
         // SAFETY: the caller vouches for `count` values.
@@ -58,72 +59,73 @@ impl<const N: usize> Vector for Emulated<N> {
     }
 
     #[inline(never)]
-    unsafe fn add(self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         self.map(other, |x, y| x + y)
     }
 
     #[inline(never)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+    fn add_product(self, a: Self, b: Self) -> Self {
         let products = a.map(b, |a, b| a * b);
         self.map(products, |x, y| x + y)
     }
 
     #[inline(never)]
-    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+    fn clamp(self, low: Self, high: Self) -> Self {
         Self(core::array::from_fn(|i| {
             crate::params::clamp(self.0[i], low.0[i], high.0[i])
         }))
     }
 
     #[inline(never)]
-    unsafe fn sum(self) -> f32 {
+    fn sum(self) -> f32 {
         self.0.iter().sum()
     }
 
     #[inline(never)]
-    unsafe fn sub(self, other: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         self.map(other, |x, y| x - y)
     }
 
     #[inline(never)]
-    unsafe fn mul(self, other: Self) -> Self {
+    fn mul(self, other: Self) -> Self {
         self.map(other, |x, y| x * y)
     }
 
     #[inline(never)]
-    unsafe fn div(self, other: Self) -> Self {
+    fn div(self, other: Self) -> Self {
         self.map(other, |x, y| x / y)
     }
 
     #[inline(never)]
-    unsafe fn greater(self, other: Self) -> [bool; N] {
+    fn greater(self, other: Self) -> [bool; N] {
         core::array::from_fn(|i| self.0[i] > other.0[i])
     }
 
     #[inline(never)]
-    unsafe fn equal(self, other: Self) -> [bool; N] {
+    fn equal(self, other: Self) -> [bool; N] {
         core::array::from_fn(|i| self.0[i] == other.0[i])
     }
 
     #[inline(never)]
-    unsafe fn select(mask: [bool; N], yes: Self, no: Self) -> Self {
+    fn select(mask: [bool; N], yes: Self, no: Self) -> Self {
         Self(core::array::from_fn(|i| {
             if mask[i] { yes.0[i] } else { no.0[i] }
         }))
     }
 
     #[inline(never)]
-    unsafe fn round(self) -> Self {
+    fn round(self) -> Self {
         Self(self.0.map(f32::round_ties_even))
     }
 
     #[inline(never)]
-    unsafe fn power_of_two(self) -> Self {
+    fn power_of_two(self) -> Self {
         Self(self.0.map(f32::exp2))
     }
 }
 
 /// Five lanes: if the algorithms hold for a width that divides nothing, they hold for four and sixteen.
+#[derive(Clone, Copy)]
 struct Emulated5;
 #[cfg(target_arch = "x86_64")]
 simd_set!(Emulated5, "emulated5", Emulated<5>, "sse2");

@@ -34,6 +34,7 @@ simd_set!(Simd128, "simd128", F32x4, "simd128");
 struct F32x4(v128);
 
 impl Vector for F32x4 {
+    type Isa = Simd128;
     type Mask = v128;
 
     const LANES: usize = 4;
@@ -41,18 +42,18 @@ impl Vector for F32x4 {
     const ROWS: usize = 6;
 
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
+    fn splat(_: Simd128, x: f32) -> Self {
         Self(f32x4_splat(x))
     }
 
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
+    unsafe fn load(_: Simd128, p: *const f32) -> Self {
         // SAFETY: the caller vouches for four values.
         Self(unsafe { v128_load(p.cast()) })
     }
 
     #[inline(always)]
-    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
+    unsafe fn load_partial(_: Simd128, p: *const f32, count: usize) -> Self {
         // SAFETY: the caller vouches for `count` values; others are not touched.
         Self(unsafe {
             match count {
@@ -89,23 +90,23 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         Self(f32x4_add(self.0, other.0))
     }
 
     #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+    fn add_product(self, a: Self, b: Self) -> Self {
         Self(f32x4_add(self.0, f32x4_mul(a.0, b.0)))
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+    fn clamp(self, low: Self, high: Self) -> Self {
         // Of a tie or a NaN these return the first operand.
         Self(f32x4_pmin(f32x4_pmax(self.0, low.0), high.0))
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
+    fn sum(self) -> f32 {
         // Lanes 2 and 3 under 0 and 1, then 1 under 0.
         let two = f32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
         let one = f32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two));
@@ -113,42 +114,42 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         Self(f32x4_sub(self.0, other.0))
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
+    fn mul(self, other: Self) -> Self {
         Self(f32x4_mul(self.0, other.0))
     }
 
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
+    fn div(self, other: Self) -> Self {
         Self(f32x4_div(self.0, other.0))
     }
 
     #[inline(always)]
-    unsafe fn greater(self, other: Self) -> v128 {
+    fn greater(self, other: Self) -> v128 {
         f32x4_gt(self.0, other.0)
     }
 
     #[inline(always)]
-    unsafe fn equal(self, other: Self) -> v128 {
+    fn equal(self, other: Self) -> v128 {
         f32x4_eq(self.0, other.0)
     }
 
     #[inline(always)]
-    unsafe fn select(mask: v128, yes: Self, no: Self) -> Self {
+    fn select(mask: v128, yes: Self, no: Self) -> Self {
         Self(v128_bitselect(yes.0, no.0, mask))
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
+    fn round(self) -> Self {
         Self(f32x4_nearest(self.0))
     }
 
     #[inline(always)]
-    unsafe fn power_of_two(self) -> Self {
+    fn power_of_two(self) -> Self {
         // The exponent's bits, biased by 127, before 23 bits of mantissa.
         let biased = i32x4_add(i32x4_trunc_sat_f32x4(self.0), i32x4_splat(127));
         Self(i32x4_shl(biased, 23))

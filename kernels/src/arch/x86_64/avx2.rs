@@ -36,73 +36,72 @@ struct F32x8(__m256);
 /// `count` of all ones before zeros is at `8 - count`.
 static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// All ones in the first `count` lanes.
-///
-/// # Safety
-/// The CPU has AVX2, and `count <= 8`.
+/// Where the mask of the first `count` lanes lies, eight of sixteen values from there.
 #[inline(always)]
-unsafe fn mask(count: usize) -> __m256i {
-    // SAFETY: `8 - count` is between 0 and 8, and from there eight of sixteen masks are left.
-    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - count).cast()) }
+fn mask(count: usize) -> *const __m256i {
+    MASKS.as_ptr().wrapping_add(8 - count).cast()
 }
 
 impl Vector for F32x8 {
+    type Isa = Avx2;
     type Mask = __m256;
 
     const LANES: usize = 8;
     const ROWS: usize = 6;
 
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn splat(_: Avx2, x: f32) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_set1_ps(x) })
     }
 
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller vouches for the CPU and for eight values.
+    unsafe fn load(_: Avx2, p: *const f32) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX2 and FMA; the caller vouches for eight values.
         Self(unsafe { _mm256_loadu_ps(p) })
     }
 
     #[inline(always)]
-    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
-        Self(unsafe { _mm256_maskload_ps(p, mask(count)) })
+    unsafe fn load_partial(_: Avx2, p: *const f32, count: usize) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX2 and FMA; the caller vouches for `count` values, at most
+        // eight; others are not touched.
+        Self(unsafe { _mm256_maskload_ps(p, _mm256_loadu_si256(mask(count))) })
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller vouches for the CPU and for eight values.
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA; the caller vouches for eight values.
         unsafe { _mm256_storeu_ps(p, self.0) }
     }
 
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f32, count: usize) {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
-        unsafe { _mm256_maskstore_ps(p, mask(count), self.0) }
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA; the caller vouches for `count` values, at most
+        // eight; others are not touched.
+        unsafe { _mm256_maskstore_ps(p, _mm256_loadu_si256(mask(count)), self.0) }
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_add_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, low: Self, high: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU. Of a tie or a NaN these return the second operand.
+    fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA. Of a tie or a NaN these return the second operand.
         Self(unsafe { _mm256_min_ps(high.0, _mm256_max_ps(low.0, self.0)) })
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        // SAFETY: the caller vouches for the CPU.
+    fn sum(self) -> f32 {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         unsafe {
             let (low, high) = (
                 _mm256_castps256_ps128(self.0),
@@ -115,50 +114,50 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_sub_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_mul_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn div(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_div_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn greater(self, other: Self) -> __m256 {
-        // SAFETY: the caller vouches for the CPU.
+    fn greater(self, other: Self) -> __m256 {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn equal(self, other: Self) -> __m256 {
-        // SAFETY: the caller vouches for the CPU.
+    fn equal(self, other: Self) -> __m256 {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn select(mask: __m256, yes: Self, no: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn select(mask: __m256, yes: Self, no: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_blendv_ps(no.0, yes.0, mask) })
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn round(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         Self(unsafe { _mm256_round_ps::<_MM_FROUND_TO_NEAREST_INT>(self.0) })
     }
 
     #[inline(always)]
-    unsafe fn power_of_two(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn power_of_two(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and FMA.
         unsafe {
             // The exponent's bits, biased by 127, before 23 bits of mantissa.
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));

@@ -41,62 +41,65 @@ fn mask(count: usize) -> __mmask16 {
 }
 
 impl Vector for F32x16 {
+    type Isa = Avx512;
     type Mask = __mmask16;
 
     const LANES: usize = 16;
     const ROWS: usize = 8;
 
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn splat(_: Avx512, x: f32) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_set1_ps(x) })
     }
 
     #[inline(always)]
-    unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller vouches for the CPU and for sixteen values.
+    unsafe fn load(_: Avx512, p: *const f32) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX-512F and DQ; the caller vouches for sixteen values.
         Self(unsafe { _mm512_loadu_ps(p) })
     }
 
     #[inline(always)]
-    unsafe fn load_partial(p: *const f32, count: usize) -> Self {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+    unsafe fn load_partial(_: Avx512, p: *const f32, count: usize) -> Self {
+        // SAFETY: there is a set, so the CPU has AVX-512F and DQ; the caller vouches for `count` values;
+        // others are not touched.
         Self(unsafe { _mm512_maskz_loadu_ps(mask(count), p) })
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller vouches for the CPU and for sixteen values.
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ; the caller vouches for sixteen values.
         unsafe { _mm512_storeu_ps(p, self.0) }
     }
 
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f32, count: usize) {
-        // SAFETY: the caller vouches for the CPU and for `count` values; others are not touched.
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ; the caller vouches for `count` values;
+        // others are not touched.
         unsafe { _mm512_mask_storeu_ps(p, mask(count), self.0) }
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
     }
 
     #[inline(always)]
-    unsafe fn clamp(self, low: Self, high: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU. Of a tie or a NaN these return the second operand.
+    fn clamp(self, low: Self, high: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ. Of a tie or a NaN these return the second operand.
         Self(unsafe { _mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0)) })
     }
 
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        // SAFETY: the caller vouches for the CPU.
+    fn sum(self) -> f32 {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         unsafe {
             let low = _mm512_castps512_ps256(self.0);
             let eight = _mm256_add_ps(low, _mm512_extractf32x8_ps(self.0, 1));
@@ -111,50 +114,50 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_sub_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_mul_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn div(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_div_ps(self.0, other.0) })
     }
 
     #[inline(always)]
-    unsafe fn greater(self, other: Self) -> __mmask16 {
-        // SAFETY: the caller vouches for the CPU.
+    fn greater(self, other: Self) -> __mmask16 {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn equal(self, other: Self) -> __mmask16 {
-        // SAFETY: the caller vouches for the CPU.
+    fn equal(self, other: Self) -> __mmask16 {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0) }
     }
 
     #[inline(always)]
-    unsafe fn select(mask: __mmask16, yes: Self, no: Self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn select(mask: __mmask16, yes: Self, no: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_mask_blend_ps(mask, no.0, yes.0) })
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn round(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         Self(unsafe { _mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(self.0) })
     }
 
     #[inline(always)]
-    unsafe fn power_of_two(self) -> Self {
-        // SAFETY: the caller vouches for the CPU.
+    fn power_of_two(self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and DQ.
         unsafe {
             // The exponent's bits, biased by 127, before 23 bits of mantissa.
             let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
