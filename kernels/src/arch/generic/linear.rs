@@ -5,10 +5,13 @@
 //!   up in a fixed order at the end. A tile is up to three samples times four output features; for one
 //!   sample, eight features, which read memory as fast as it goes.
 //! - **Backward**: outer products. For the input's gradient a tile is samples times input features and
-//!   goes over output features; for the weights' it is output times input features, over samples.
+//!   goes over output features; of one sample, rows of weights are added up where they are. For the weights' gradient
+//!   a tile is output times input features, over samples.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+use super::memory::each_with;
 use super::microkernel::{Lanes, Tile, for_each_panel, for_each_tile};
 use super::{Vector, first_of};
 use crate::lengths;
@@ -181,16 +184,19 @@ pub(crate) fn backward_input<V: Vector>(
     let Some(batch) = lengths::linear(params, d_input, weights, None, d_output) else {
         return;
     };
+    d_input.fill(0.0);
+    if batch == 1 {
+        return backward_input_of_one::<V>(isa, d_output, weights, d_input);
+    }
     let (from, to) = (params.in_features(), params.out_features());
     let (d_output, weights) = (d_output.as_ptr(), weights.as_ptr());
-    d_input.fill(0.0);
     let d_input = d_input.as_mut_ptr();
     // Rows a power of two apart would push each other out of the cache before all samples have used
     // them: if there are many samples, a panel is copied first.
     const { assert!(V::LANES <= MAX_LANES) };
-    let mut copy = [0.0; COPIED_FEATURES * 2 * MAX_LANES];
+    let mut copy = MaybeUninit::<[f32; COPIED_FEATURES * 2 * MAX_LANES]>::uninit();
     let (pass, copy) = if batch > V::ROWS {
-        (COPIED_FEATURES, Some(copy.as_mut_ptr()))
+        (COPIED_FEATURES, Some(copy.as_mut_ptr().cast::<f32>()))
     } else {
         (PASS_FEATURES, None)
     };
@@ -198,7 +204,8 @@ pub(crate) fn backward_input<V: Vector>(
     while feature < to {
         let features = pass.min(to - feature);
         // SAFETY: the lengths were checked; a tile is of samples below `batch` and input features below
-        // `from`, and reads these output features of both operands. The copy has room for them.
+        // `from`, and reads these output features of both operands. The copy has room for them, and of it no more is
+        // read than was written.
         unsafe {
             for_each_panel!(V, from, |at, NV, PARTIAL, last| {
                 let mut lanes = Lanes {
@@ -229,6 +236,61 @@ pub(crate) fn backward_input<V: Vector>(
         }
         feature += features;
     }
+}
+
+/// Adds the gradient of one sample's input to `d_input`, each sum in the order of the tiles. A tile of one row would
+/// spend more on finding its operands than on multiplying them.
+#[inline(always)]
+fn backward_input_of_one<V: Vector>(
+    isa: V::Isa,
+    d_output: &[f32],
+    weights: &[f32],
+    d_input: &mut [f32],
+) {
+    let from = d_input.len().max(1);
+    let passes = d_output.chunks(PASS_FEATURES);
+    for (d_output, weights) in passes.zip(weights.chunks(PASS_FEATURES * from)) {
+        if let Ok(scalars) = <&[f32; PASS_FEATURES]>::try_from(d_output) {
+            add_rows::<V, PASS_FEATURES>(isa, scalars, weights, d_input);
+            continue;
+        }
+        for (scalar, weights) in d_output.iter().zip(weights.chunks_exact(from)) {
+            add_rows::<V, 1>(isa, &[*scalar], weights, d_input);
+        }
+    }
+}
+
+/// Adds to `sums` the products of each scalar and its row of `rows`, in their order.
+#[inline(always)]
+fn add_rows<V: Vector, const N: usize>(
+    isa: V::Isa,
+    scalars: &[f32; N],
+    rows: &[f32],
+    sums: &mut [f32],
+) {
+    let mut factors = [V::splat(isa, 0.0); N];
+    for (factor, scalar) in factors.iter_mut().zip(scalars) {
+        *factor = V::splat(isa, *scalar);
+    }
+    let mut operands: [&[f32]; N] = [&[]; N];
+    for (operand, row) in operands
+        .iter_mut()
+        .zip(rows.chunks_exact(sums.len().max(1)))
+    {
+        *operand = row;
+    }
+    each_with::<V, N>(
+        isa,
+        operands,
+        sums,
+        #[inline(always)]
+        |mut sum, rows| {
+            for (factor, row) in factors.iter().zip(&rows) {
+                sum = sum.add_product(*factor, *row);
+            }
+            sum
+        },
+    );
 }
 
 /// Adds the gradients of the weights and bias of the output features in `rows`.
