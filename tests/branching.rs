@@ -5,8 +5,7 @@ use kinglet::model::{EncodeError, GraphSpec};
 use kinglet::operator::{Concat, Operator, Owned, Reshape, Slice, Softmax};
 use kinglet::{HeapArena, LoadError, Model, Probe, Session, SessionMemory, Values};
 use kinglet_kernels::{
-    Activation, BackwardKernels, BinaryFunction, ParamsError, Portable, Reference, Shape, Unary,
-    arch,
+    Activation, BinaryFunction, Kernels, ParamsError, Portable, Reference, Shape, Unary, arch,
 };
 use kinglet_tests::branching::{binary, branching, random_dag};
 use kinglet_tests::builder::Builder;
@@ -29,7 +28,7 @@ impl Probe for Outputs {
 /// The outputs of all nodes for a batch.
 fn outputs_of(
     spec: &GraphSpec,
-    kernels: &dyn BackwardKernels,
+    kernels: &dyn Kernels,
     batch: usize,
     input: &[f32],
 ) -> Vec<Vec<f32>> {
@@ -51,7 +50,7 @@ fn plain(values: &[f32]) -> Vec<u32> {
 
 fn assert_equals_interpreter(spec: &GraphSpec, input: &[f32]) {
     let expected = interpreter::run(spec, input);
-    for kernels in [&Portable as &dyn BackwardKernels, &Reference] {
+    for kernels in [&Portable as &dyn Kernels, &Reference] {
         let found = outputs_of(spec, kernels, 1, input);
         for (index, (found, expected)) in found.iter().zip(&expected[1..]).enumerate() {
             assert_eq!(
@@ -64,7 +63,7 @@ fn assert_equals_interpreter(spec: &GraphSpec, input: &[f32]) {
 }
 
 /// Each node is compared on the inputs that it had: errors of earlier nodes do not add up.
-fn assert_agrees_with_oracle(spec: &GraphSpec, kernels: &dyn BackwardKernels, input: &[f32]) {
+fn assert_agrees_with_oracle(spec: &GraphSpec, kernels: &dyn Kernels, input: &[f32]) {
     let outputs = outputs_of(spec, kernels, 1, input);
     let shapes = interpreter::run(spec, input);
     let tensors: Vec<Value> = std::iter::once(input.to_vec())

@@ -5,7 +5,7 @@ use kinglet::{
     AlignedBytes, AnySession, FineTuner, Model, OwnedModel, OwnedSession, Session, SessionMemory,
     Sgd,
 };
-use kinglet_kernels::{BackwardKernels, Portable, arch};
+use kinglet_kernels::{Kernels, Portable, arch};
 use kinglet_tests::graphs::{every_operator, file, input_len, numbers, pixels};
 use kinglet_tests::{bits_of, real};
 
@@ -59,7 +59,7 @@ const fn goes_to_other_threads<T: Send>() {}
 
 const _: () = {
     goes_to_other_threads::<Session<'static, 0, Portable>>();
-    goes_to_other_threads::<AnySession<'static, &'static dyn BackwardKernels>>();
+    goes_to_other_threads::<AnySession<'static, &'static dyn Kernels>>();
     goes_to_other_threads::<FineTuner<'static, 0, Portable, Sgd>>();
     goes_to_other_threads::<SessionMemory>();
     goes_to_other_threads::<OwnedModel>();

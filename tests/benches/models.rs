@@ -12,8 +12,7 @@ use kinglet::model::GraphSpec;
 use kinglet::operator::{MaxPool2d, Operator, Owned};
 use kinglet::{FineTuner, HeapArena, Model, SessionMemory, Sgd};
 use kinglet_kernels::{
-    Activation, BackwardKernels, Conv2d, Linear, Padding, ParamsError, Rounding, Shape, Window,
-    arch,
+    Activation, Conv2d, Kernels, Linear, Padding, ParamsError, Rounding, Shape, Window, arch,
 };
 use kinglet_tests::graphs::{Bias, chain, conv2d, file, linear, numbers};
 use kinglet_tests::real_input;
@@ -43,7 +42,7 @@ struct Sample {
     macs: u64,
 }
 
-fn measure(criterion: &mut Criterion, set: &'static dyn BackwardKernels, sample: &Sample) {
+fn measure(criterion: &mut Criterion, set: &'static dyn Kernels, sample: &Sample) {
     let bytes = file(&sample.spec);
     let model = Model::load(&bytes).expect("a valid file");
     let mut memory = SessionMemory::new(&model, &set, 1);

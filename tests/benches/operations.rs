@@ -28,7 +28,7 @@ fn main() -> Result<(), ParamsError> {
         results: Vec::new(),
     };
     for set in arch::sets() {
-        match set.kernels() {
+        match set.training_kernels() {
             Some(set) => operations(&mut bench, set)?,
             None => println!("{}: NOT RUN on this CPU", set.name()),
         }

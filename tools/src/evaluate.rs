@@ -2,7 +2,7 @@
 
 use kinglet::model::schema::{DType, Operator};
 use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory};
-use kinglet_kernels::{BackwardKernels, Kernels};
+use kinglet_kernels::Kernels;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -258,7 +258,7 @@ const STRETCH: usize = 64;
 /// [`EvaluateError`] if the pictures do not fit.
 pub fn evaluate(
     model: &Model<'_>,
-    kernels: &'static dyn BackwardKernels,
+    kernels: &'static dyn Kernels,
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Evaluation, EvaluateError> {
@@ -284,7 +284,7 @@ pub fn evaluate(
 /// [`EvaluateError`] if the pictures do not fit.
 pub fn predict(
     model: &Model<'_>,
-    kernels: &'static dyn BackwardKernels,
+    kernels: &'static dyn Kernels,
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Vec<Prediction>, EvaluateError> {
@@ -307,7 +307,7 @@ pub fn predict(
 /// outputs for each of its pictures.
 fn run_stretches<T: Send>(
     model: &Model<'_>,
-    kernels: &'static dyn BackwardKernels,
+    kernels: &'static dyn Kernels,
     data: &Dataset,
     indices: &[usize],
     new: impl Fn() -> T + Sync,

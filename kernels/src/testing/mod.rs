@@ -119,7 +119,7 @@ pub fn run(
 /// The set of that name, if this machine can run it.
 pub fn find(name: &str) -> Option<&'static dyn BackwardKernels> {
     let set = crate::arch::sets().iter().find(|set| set.name() == name);
-    set?.kernels()
+    set?.training_kernels()
 }
 
 /// The sets that `KINGLET_REQUIRE_SETS` names.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kinglet::{Model, SessionError, SessionMemory};
-use kinglet_kernels::BackwardKernels;
+use kinglet_kernels::Kernels;
 use serde::Serialize;
 
 use super::Stats;
@@ -48,7 +48,7 @@ pub struct Other<'a> {
 /// If `input` is not one batch.
 pub fn measure(
     model: &Model<'_>,
-    sets: &[&'static dyn BackwardKernels],
+    sets: &[&'static dyn Kernels],
     (threads, batch): (usize, usize),
     input: &[f32],
     time: Duration,
@@ -99,7 +99,7 @@ pub fn measure(
 /// Runs one session on each thread, all beginning together. Returns runs in a second, all threads together.
 fn one_round(
     model: &Model<'_>,
-    set: &'static dyn BackwardKernels,
+    set: &'static dyn Kernels,
     memories: &mut [SessionMemory],
     input: &[f32],
     time: Duration,
@@ -113,13 +113,13 @@ fn one_round(
     let sessions = sessions?;
     let begin = Barrier::new(sessions.len());
     let begin = &begin;
-    let work = |mut session: kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
+    let work = |mut session: kinglet::AnySession<'_, &'static dyn Kernels>| {
         let mut times = Vec::new();
         begin.wait();
-        let set_input = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
+        let set_input = |session: &mut kinglet::AnySession<'_, &'static dyn Kernels>| {
             session.set_input_f32(input).expect("of its length");
         };
-        let run = |session: &mut kinglet::AnySession<'_, &'static dyn BackwardKernels>| {
+        let run = |session: &mut kinglet::AnySession<'_, &'static dyn Kernels>| {
             std::hint::black_box(session.run());
         };
         let rate = repeat(&mut session, set_input, run, time, &mut times);
@@ -186,7 +186,7 @@ mod tests {
         let file = ModelFile::read(TINY.as_ref()).unwrap();
         let model = file.model();
         let input = vec![0.5; 2 * model.input().len()];
-        let sets: [&'static dyn BackwardKernels; 2] = [&Portable, &Reference];
+        let sets: [&'static dyn Kernels; 2] = [&Portable, &Reference];
         let time = Duration::from_millis(12);
         let mut calls = 0;
         let other = Other {

@@ -1,7 +1,7 @@
 //! Training as it is measured: the same batch over and over, either the whole network or its last layer only.
 
 use kinglet::{AnySession, FineTuneError, FineTuner, Sgd};
-use kinglet_kernels::{BackwardKernels, Shape};
+use kinglet_kernels::{Kernels, Shape};
 
 use super::protocol::Work;
 use crate::train::{Source, TrainError, Trainer};
@@ -103,7 +103,7 @@ impl Learn for Whole {
 
 /// The last layer, by the code that a device runs: [`FineTuner`] on one sample.
 pub struct Last<'a> {
-    tuner: FineTuner<'a, { kinglet::model::schema::bits::ALL }, &'static dyn BackwardKernels, Sgd>,
+    tuner: FineTuner<'a, { kinglet::model::schema::bits::ALL }, &'static dyn Kernels, Sgd>,
     sample: Vec<f32>,
     class: usize,
 }
@@ -114,7 +114,7 @@ impl<'a> Last<'a> {
     /// # Errors
     /// [`FineTuneError`] if the session's model has no trainable layer.
     pub fn new(
-        session: AnySession<'a, &'static dyn BackwardKernels>,
+        session: AnySession<'a, &'static dyn Kernels>,
         arena: &'a mut kinglet::HeapArena,
         optimizer: Sgd,
         sample: Vec<f32>,

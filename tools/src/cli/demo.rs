@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let out = &arguments.out;
     create_folder(out)?;
-    let kernels = kernel_set::select(&arguments.kernels)?;
+    let kernels = kernel_set::select_training(&arguments.kernels)?;
     let collection = embedded()?;
     let test = collection
         .test

@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let options = FitOptions {
         recipe_path: &arguments.recipe,
         folder: &arguments.out,
-        kernels: kernel_set::select(&arguments.kernels)?,
+        kernels: kernel_set::select_training(&arguments.kernels)?,
         device: device.as_ref(),
         threads: arguments.threads,
         start: match arguments {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 use kinglet::{AnySession, HeapArena, SessionMemory, Sgd};
-use kinglet_kernels::{BackwardKernels, Shape};
+use kinglet_kernels::{Kernels, Shape};
 
 use super::Failure;
 use crate::bench::protocol::{Work, serve};
@@ -130,7 +130,7 @@ fn open(path: &Path, fine_tune_last: usize) -> Result<ModelFile, Failure> {
 }
 
 struct Inference<'a> {
-    session: AnySession<'a, &'static dyn BackwardKernels>,
+    session: AnySession<'a, &'static dyn Kernels>,
     input: Vec<f32>,
 }
 
@@ -193,7 +193,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
                 decay_bias: true,
             };
             let options = TrainerOptions {
-                kernels,
+                kernels: kernel_set::select_training(&arguments.kernels)?,
                 threads: usize::from(arguments.threads),
                 batch_size: arguments.batch as usize,
                 seed: 1,

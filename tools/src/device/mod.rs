@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use kinglet::{AnySession, InputError, Model, SessionError, SessionMemory, Values};
-use kinglet_kernels::BackwardKernels;
+use kinglet_kernels::Kernels;
 
 #[cfg(feature = "opencl")]
 use kinglet::opencl::FallbackSession;
@@ -91,10 +91,10 @@ pub enum Storage {
 /// A session on the CPU, or on a device with the CPU behind it.
 pub enum HostSession<'a> {
     /// On the CPU alone.
-    Cpu(Box<AnySession<'a, &'static dyn BackwardKernels>>),
+    Cpu(Box<AnySession<'a, &'static dyn Kernels>>),
     /// On a device.
     #[cfg(feature = "opencl")]
-    Device(Box<FallbackSession<'a, &'static dyn BackwardKernels>>),
+    Device(Box<FallbackSession<'a, &'static dyn Kernels>>),
 }
 
 impl<'a> HostSession<'a> {
@@ -106,7 +106,7 @@ impl<'a> HostSession<'a> {
     pub fn new(
         memory: &'a mut SessionMemory,
         model: &Model<'a>,
-        kernels: &'static dyn BackwardKernels,
+        kernels: &'static dyn Kernels,
         device: Option<&Device>,
         threads: usize,
     ) -> Result<(Self, Option<String>), SessionError> {

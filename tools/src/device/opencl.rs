@@ -9,7 +9,7 @@ use kinglet::opencl::{
     Comparison, DeviceInfo, DeviceKind, Element, Executor, FallbackSession, Options, Session,
     devices, library,
 };
-use kinglet_kernels::BackwardKernels;
+use kinglet_kernels::Kernels;
 
 use super::{DeviceChoice, DeviceError, HostSession, Storage};
 
@@ -126,7 +126,7 @@ impl Device {
     /// fails; and what there is to say about it.
     pub(super) fn session<'a>(
         &self,
-        mut cpu: AnySession<'a, &'static dyn BackwardKernels>,
+        mut cpu: AnySession<'a, &'static dyn Kernels>,
         threads: usize,
     ) -> (HostSession<'a>, Option<String>) {
         let (executor, storage) = (&self.executor, self.storage);

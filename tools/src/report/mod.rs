@@ -14,7 +14,7 @@ mod tiles;
 
 use std::path::Path;
 
-use kinglet_kernels::BackwardKernels;
+use kinglet_kernels::Kernels;
 use serde::Serialize;
 
 pub use error::ReportError;
@@ -123,7 +123,7 @@ impl Report {
         checkpoint: &Checkpoint,
         origin: Option<Origin>,
         collection: &Collection,
-        kernels: &'static dyn BackwardKernels,
+        kernels: &'static dyn Kernels,
     ) -> Result<Self, ReportError> {
         if checkpoint.history.is_empty() {
             return Err(ReportError::NoEpoch);

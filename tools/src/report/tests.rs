@@ -56,7 +56,7 @@ fn run(collection: &Collection, layers: &str, epochs: usize, stopped: bool) -> C
         device: None,
         recipe_path: Path::new("noise.toml"),
         folder: folder.path(),
-        kernels: kernel_set::select("portable").unwrap(),
+        kernels: kernel_set::select_training("portable").unwrap(),
         threads: 1,
         start: Start::New,
         checkpoint_every: CHECKPOINT_EVERY,

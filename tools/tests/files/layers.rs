@@ -211,7 +211,7 @@ fn layers_compute_what_pytorch_computes() {
         let mut right = Network::zeroed(recipe.architecture.clone());
         import(&mut right, &mut arrays, "d_");
 
-        for set in sets().iter().filter_map(|set| set.kernels()) {
+        for set in sets().iter().filter_map(|set| set.training_kernels()) {
             let what = |part: &str| format!("{name}: {text} on {}: {part}", set.name());
             // An identity is nothing that could be exported by itself.
             if layer.operation != Operation::Flatten {

@@ -208,7 +208,7 @@ fn compare_all(name: &str) {
     assert_eq!(runs.len(), 6);
     for set in ["portable", "auto"] {
         for run in &runs {
-            let worst = compare(name, run, kernel_set::select(set).unwrap());
+            let worst = compare(name, run, kernel_set::select_training(set).unwrap());
             println!(
                 "{name}, {run}, {set}: loss off by {:.1e}, first gradient {:.1e}, update {:.1e}",
                 worst.loss, worst.gradient, worst.update

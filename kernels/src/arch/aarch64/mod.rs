@@ -6,6 +6,6 @@ pub use neon::Neon;
 
 /// The NEON set, which every machine of this target can run.
 #[cfg(any(test, feature = "std"))]
-pub(super) fn neon() -> Option<&'static dyn crate::ops::BackwardKernels> {
+pub(super) fn neon() -> Option<&'static Neon> {
     Some(&neon::NEON)
 }

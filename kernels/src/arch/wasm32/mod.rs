@@ -8,6 +8,6 @@ pub use simd128::Simd128;
 
 /// The set of 128-bit vectors, which is there if the build has them.
 #[cfg(any(test, feature = "std"))]
-pub(super) fn simd128() -> Option<&'static dyn crate::ops::BackwardKernels> {
+pub(super) fn simd128() -> Option<&'static Simd128> {
     Some(&simd128::SIMD128)
 }

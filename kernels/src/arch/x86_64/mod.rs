@@ -8,12 +8,12 @@ pub use avx512::Avx512;
 
 /// The AVX2 set, if this machine can run it.
 #[cfg(any(test, feature = "std"))]
-pub(super) fn avx2() -> Option<&'static dyn crate::ops::BackwardKernels> {
-    avx2::detected().map(|set| set as _)
+pub(super) fn avx2() -> Option<&'static Avx2> {
+    avx2::detected()
 }
 
 /// The AVX-512 set, if this machine can run it.
 #[cfg(any(test, feature = "std"))]
-pub(super) fn avx512() -> Option<&'static dyn crate::ops::BackwardKernels> {
-    avx512::detected().map(|set| set as _)
+pub(super) fn avx512() -> Option<&'static Avx512> {
+    avx512::detected()
 }

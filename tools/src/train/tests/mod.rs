@@ -200,7 +200,7 @@ fn bits_after_steps(kernels: &'static dyn BackwardKernels, threads: usize) -> Ve
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     for set in kinglet_kernels::arch::sets() {
-        let Some(kernels) = set.kernels() else {
+        let Some(kernels) = set.training_kernels() else {
             continue;
         };
         let one = bits_after_steps(kernels, 1);
@@ -216,9 +216,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn portable_equals_the_oracle_and_fast_sets_are_near() {
-    let reference = bits_after_steps(crate::kernel_set::select("reference").unwrap(), 2);
+    let reference = bits_after_steps(crate::kernel_set::select_training("reference").unwrap(), 2);
     assert!(reference == bits_after_steps(&Portable, 2));
-    let fast = bits_after_steps(crate::kernel_set::select("auto").unwrap(), 2);
+    let fast = bits_after_steps(crate::kernel_set::select_training("auto").unwrap(), 2);
     for (a, b) in reference.iter().zip(&fast) {
         let (a, b) = (f32::from_bits(*a), f32::from_bits(*b));
         assert!((a - b).abs() <= 1e-3 * (1.0 + a.abs()), "{a} {b}");
