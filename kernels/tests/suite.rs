@@ -23,3 +23,18 @@ fn what_is_detected_runs_and_none_before_it_does() {
     assert!(before.all(|set| set.kernels().is_none()), "{detected}");
     assert!(kinglet_kernels::testing::find(detected).is_some());
 }
+
+/// A set that the build has the instructions for is a constant, and needs no detection.
+#[cfg(all(
+    target_arch = "x86_64",
+    target_feature = "avx2",
+    target_feature = "fma"
+))]
+const _: arch::x86_64::Avx2 = arch::x86_64::Avx2::new();
+
+#[cfg(all(
+    target_arch = "x86_64",
+    target_feature = "avx512f",
+    target_feature = "avx512dq"
+))]
+const _: arch::x86_64::Avx512 = arch::x86_64::Avx512::new();

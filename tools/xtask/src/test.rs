@@ -43,6 +43,9 @@ Options:
   --quick  leave out other machines, for a look before a commit
 ";
 
+/// The instructions that the sets of x86-64 need.
+const X86_SETS: &str = "-C target-feature=+avx2,+fma,+avx512f,+avx512dq";
+
 /// Workspaces beside the main one.
 const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];
 
@@ -127,6 +130,19 @@ pub(crate) fn clippy_elsewhere() -> Result<()> {
             );
         }
     }
+    // Where a build has the instructions, sets of x86-64 are constants.
+    if cfg!(target_arch = "x86_64") {
+        for features in ["", "testing"] {
+            let mut cargo = Toolchain::default().cargo();
+            cargo
+                .env_remove("CARGO_ENCODED_RUSTFLAGS")
+                .env("RUSTFLAGS", X86_SETS)
+                .env("CARGO_TARGET_DIR", target_dir().join("cross"))
+                .args(["clippy", "--package", "kinglet-kernels", "--all-targets"])
+                .args(["--no-default-features", "--features", features]);
+            lint(format!("{X86_SETS} ({})", set_name(features)), &mut cargo);
+        }
+    }
     // Debian's compiler comes without clippy: with it other targets are only built.
     let own = Toolchain::default();
     for machine in cross::machines() {
@@ -191,7 +207,7 @@ pub(crate) fn programs(targets: &[&str]) -> Result<Vec<PathBuf>> {
 
 /// The program that a message of cargo's names, if it is of the tests of `name`. One object a line; paths and names have
 /// nothing in them that JSON would escape on the systems this runs on.
-fn executable_of(name: &str, message: &str) -> Option<PathBuf> {
+pub(crate) fn executable_of(name: &str, message: &str) -> Option<PathBuf> {
     let (_, target) = message.split_once("\"target\":{")?;
     // A program may have the name of a library.
     let is_program = target.starts_with("\"kind\":[\"bin\"]");

@@ -7,6 +7,7 @@ use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, St
 
 /// The kernel set for CPUs with AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(all(target_feature = "avx2", target_feature = "fma"), derive(Default))]
 pub struct Avx2(());
 
 /// The one value that there is a reference to.
@@ -20,6 +21,13 @@ pub(super) fn detected() -> Option<&'static Avx2> {
 }
 
 impl Avx2 {
+    /// The set, without detection, and so without the standard library: where the build has the instructions
+    /// (`-C target-feature=+avx2,+fma`), every CPU that runs it does.
+    #[cfg(all(target_feature = "avx2", target_feature = "fma"))]
+    pub const fn new() -> Self {
+        Self(())
+    }
+
     /// The set, if this CPU can run it.
     #[cfg(any(test, feature = "std"))]
     pub fn detect() -> Option<Self> {

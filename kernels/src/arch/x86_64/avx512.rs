@@ -7,6 +7,10 @@ use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, St
 
 /// The kernel set for CPUs with AVX-512F and DQ.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    all(target_feature = "avx512f", target_feature = "avx512dq"),
+    derive(Default)
+)]
 pub struct Avx512(());
 
 /// The one value that there is a reference to.
@@ -20,6 +24,13 @@ pub(super) fn detected() -> Option<&'static Avx512> {
 }
 
 impl Avx512 {
+    /// The set, without detection, and so without the standard library: where the build has the instructions
+    /// (`-C target-feature=+avx512f,+avx512dq`), every CPU that runs it does.
+    #[cfg(all(target_feature = "avx512f", target_feature = "avx512dq"))]
+    pub const fn new() -> Self {
+        Self(())
+    }
+
     /// The set, if this CPU can run it.
     #[cfg(any(test, feature = "std"))]
     pub fn detect() -> Option<Self> {
