@@ -4,6 +4,9 @@
 //! Names are `<operation>/<set>/<shape>`. An element is a multiply-accumulate, so a Gelem/s is a GMAC/s; for
 //! operations without any it is a value of the input. At the end each is set against the peak, which is what a
 //! loop of multiply-accumulates does on registers alone, measured among the others.
+//!
+//! With `--count` nothing is measured: every operation runs in [`counted`], where `cargo xtask instructions` has
+//! valgrind count its instructions.
 
 #![allow(missing_docs, reason = "a program")]
 
@@ -13,27 +16,35 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use kinglet_kernels::testing::Aligned;
 use kinglet_kernels::{
     Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
-    CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, Requantize, Rounding, Shape,
-    Unary, WeightsI8, Window, arch,
+    CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, PooledConv2d, Requantize,
+    Rounding, Shape, Unary, WeightsI8, Window, arch,
 };
 
 fn main() -> Result<(), ParamsError> {
-    let criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(1))
-        .sample_size(20)
-        .configure_from_args();
+    let counts = std::env::args().any(|argument| argument == "--count");
+    // Criterion starts other programs, of which instructions would be counted as well.
+    let criterion = (!counts).then(|| {
+        Criterion::default()
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_secs(1))
+            .sample_size(20)
+            .configure_from_args()
+    });
     let mut bench = Bench {
         criterion,
         results: Vec::new(),
     };
-    for set in arch::sets() {
+    // The oracle is not held to any number of instructions, and takes the most.
+    let left_out = |set: &&arch::Set| counts && set.name() == "reference";
+    for set in arch::sets().iter().filter(|set| !left_out(set)) {
         match set.training_kernels() {
             Some(set) => operations(&mut bench, set)?,
             None => println!("{}: NOT RUN on this CPU", set.name()),
         }
     }
-    bench.criterion.final_summary();
+    if let Some(criterion) = &mut bench.criterion {
+        criterion.final_summary();
+    }
     // Cargo says `--bench`; without it everything ran once, as a test.
     if std::env::args().any(|argument| argument == "--bench") {
         bench.print_shares();
@@ -42,8 +53,17 @@ fn main() -> Result<(), ParamsError> {
 }
 
 struct Bench {
-    criterion: Criterion,
+    /// What measures; nothing does where instructions are counted.
+    criterion: Option<Criterion>,
     results: Vec<Measured>,
+}
+
+/// A function that is there by its name: what runs in it is what is counted.
+#[inline(never)]
+fn counted(work: &mut dyn FnMut()) {
+    work();
+    // With nothing behind it the call would be a jump, and nobody would see this function return.
+    std::hint::black_box(());
 }
 
 /// The best of an operation, for the table at the end.
@@ -70,12 +90,18 @@ impl Bench {
         amount: Amount,
         mut work: impl FnMut(),
     ) {
+        let Some(criterion) = &mut self.criterion else {
+            // What is only done once is done before.
+            work();
+            println!("{operation}/{}/{shape}", set.name());
+            return counted(&mut work);
+        };
         let mut best = Duration::MAX;
         let (macs, elements) = match amount {
             Amount::Macs(macs) => (macs, macs),
             Amount::Values(values) => (0, values as u64),
         };
-        let mut group = self.criterion.benchmark_group(operation);
+        let mut group = criterion.benchmark_group(operation);
         group.throughput(Throughput::Elements(elements));
         group.bench_function(BenchmarkId::new(set.name(), shape), |bencher| {
             bencher.iter_custom(|iterations| {
@@ -163,10 +189,13 @@ fn operations(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<()
         linear(bench, set, &params, batch);
         linear_i8(bench, set, &params, batch)?;
     }
-    let shape = Shape::new(32, 32, 16);
     let window = Window::new(2, 2).with_stride(2, 2);
-    let params = Pool2d::new(shape, window, Rounding::Floor, CountPadding::Include)?;
-    pools(bench, set, &params);
+    for (name, channels) in [("2x2_of_32x32x16", 16), ("2x2_of_32x32x10", 10)] {
+        let shape = Shape::new(32, 32, channels);
+        let params = Pool2d::new(shape, window, Rounding::Floor, CountPadding::Include)?;
+        pools(bench, set, name, &params);
+    }
+    conv2d_max_pool2d(bench, set, same, window)?;
     elementwise(bench, set);
     branches(bench, set)
 }
@@ -285,8 +314,8 @@ fn linear_i8(
     Ok(())
 }
 
-fn pools(bench: &mut Bench, set: &'static dyn BackwardKernels, params: &Pool2d) {
-    let (len, name) = (params.input().len(), "2x2_of_32x32x16");
+fn pools(bench: &mut Bench, set: &'static dyn BackwardKernels, name: &str, params: &Pool2d) {
+    let len = params.input().len();
     let amount = Amount::Values(len);
     let (input, mut output) = (values(len), values(params.output().len()));
     let (d_output, mut d_input) = (values(output.len()), values(len));
@@ -304,6 +333,30 @@ fn pools(bench: &mut Bench, set: &'static dyn BackwardKernels, params: &Pool2d) 
     });
 }
 
+/// A convolution with its pool, as the lesson's network begins.
+fn conv2d_max_pool2d(
+    bench: &mut Bench,
+    set: &'static dyn BackwardKernels,
+    window: Window,
+    pool: Window,
+) -> Result<(), ParamsError> {
+    let conv = Conv2d::new(Shape::new(32, 32, 3), 16, window, 1, Activation::Relu)?;
+    let params = PooledConv2d::new(conv, pool, Rounding::Floor)?;
+    let (input, weights) = (values(params.input().len()), values(conv.weights_len()));
+    let mut packed = values(set.conv2d_f32_packed_len(&conv));
+    set.conv2d_f32_pack(&conv, &weights, &mut packed);
+    let weights = if packed.is_empty() { weights } else { packed };
+    let bias = values(16);
+    let mut scratch = values(set.conv2d_max_pool2d_f32_scratch_len(&params));
+    let mut output = values(params.output().len());
+    let macs = Amount::Macs(conv.macs());
+    bench.run(set, "conv2d_max_pool2d", "3to16_3x3_of_32x32", macs, || {
+        let (scratch, output) = (&mut scratch, &mut output);
+        set.conv2d_max_pool2d_f32(&params, &input, &weights, Some(&bias), scratch, output);
+    });
+    Ok(())
+}
+
 /// Functions in place: the input is copied back each time, so that they see the same values.
 fn elementwise(bench: &mut Bench, set: &'static dyn BackwardKernels) {
     let input = values(16384);
@@ -314,16 +367,20 @@ fn elementwise(bench: &mut Bench, set: &'static dyn BackwardKernels) {
         ("leaky_relu_of_16384", Unary::LeakyRelu { slope: 0.01 }),
         ("sigmoid_of_16384", Unary::Sigmoid),
         ("tanh_of_16384", Unary::Tanh),
+        ("elu_of_16384", Unary::Elu { alpha: 1.0 }),
+        ("hard_swish_of_16384", Unary::HardSwish),
     ];
     for (name, function) in functions {
         bench.run(set, "unary", name, amount, || {
             data.copy_from_slice(&input);
             set.unary_f32(function, &mut data);
         });
-        bench.run(set, "unary_backward", name, amount, || {
-            data.copy_from_slice(&input);
-            set.unary_f32_backward(function, &input, &mut data);
-        });
+        if function.has_backward() {
+            bench.run(set, "unary_backward", name, amount, || {
+                data.copy_from_slice(&input);
+                set.unary_f32_backward(function, &input, &mut data);
+            });
+        }
     }
     let (name, amount) = ("10_of_1000", Amount::Values(1000));
     let (input, mut data) = (values(1000), values(1000));
@@ -347,6 +404,17 @@ fn branches(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), 
         (
             "multiply_channels_of_32x32x16",
             BinaryFunction::Multiply,
+            Shape::vector(16),
+        ),
+        (
+            "multiply_positions_of_32x32x16",
+            BinaryFunction::Multiply,
+            Shape::new(32, 32, 1),
+        ),
+        ("maximum_of_32x32x16", BinaryFunction::Maximum, shape),
+        (
+            "prelu_of_32x32x16",
+            BinaryFunction::PRelu,
             Shape::vector(16),
         ),
     ] {

@@ -12,6 +12,7 @@ mod deny;
 mod elf;
 mod firmware;
 mod fuzz;
+mod instructions;
 mod opencl;
 mod packages;
 mod process;
@@ -86,6 +87,12 @@ const VERBS: &[Verb] = &[
         summary: "AddressSanitizer and valgrind over the runtime and the kernels",
         help: sanitize::HELP,
         run: sanitize::verb,
+    },
+    Verb {
+        name: "instructions",
+        summary: "count the instructions of every operation, of each SIMD set beside the portable one",
+        help: instructions::HELP,
+        run: instructions::verb,
     },
     Verb {
         name: "conformance",

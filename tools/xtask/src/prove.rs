@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::arguments::{Arguments, Slot};
 use crate::setup::ONNX_CASES;
 use crate::steps::Steps;
-use crate::{conformance, deny, fuzz, opencl, sanitize, setup, test};
+use crate::{conformance, deny, fuzz, instructions, opencl, sanitize, setup, test};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask prove [--seconds N]
@@ -22,6 +22,8 @@ Runs what `cargo xtask test` leaves out, in at most 30 minutes on two cores:
                elsewhere than on Debian it is said that they were not run
   tract        the tests of `kinglet verify`, which `cargo xtask test` is built without, and every command of
                README.md again
+  instructions of every operation: a SIMD set takes no more than the portable one (see
+               `cargo xtask instructions --help`)
   PoCL, speed  every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
   address sanitizer
                the suite of the kernels and the whole paths; the host's side of the OpenCL tests
@@ -52,6 +54,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     }
     steps.run("tract", test::with_tract);
     if cfg!(target_os = "linux") {
+        steps.run("instructions", instructions::check);
         steps.run("PoCL", opencl::pocl);
         steps.run("speed", opencl::speed);
     }
