@@ -5,7 +5,8 @@
 //! - [`Kernels`] and [`BackwardKernels`]: what a kernel set is; the argument order is fixed there.
 //! - [`mod@reference`]: the oracle. Plain loops, forward and backward side by side, never tuned.
 //! - [`portable`]: canonical arithmetic that runs anywhere and gives the same bits everywhere.
-//! - [`arch`]: SIMD sets, each behind a type that only its `detect` can make.
+//! - [`arch`]: SIMD sets, each behind a type that only its `detect` can make, or `new` where the build has the
+//!   instructions; `arch::detect` for programs that infer, `arch::detect_training` for those that train.
 //! - [`opencl`]: kernels for GPUs, as text.
 //! - `testing` (a feature): one suite that every set instantiates.
 //!
