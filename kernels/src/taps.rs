@@ -16,7 +16,7 @@ pub(crate) struct Axis {
 
 impl Axis {
     /// The vertical axis over an input of `height` rows.
-    pub(crate) fn vertical(window: &Window, height: usize) -> Self {
+    pub(crate) fn vertical(window: Window, height: usize) -> Self {
         Self {
             kernel: window.kernel_h,
             stride: window.stride_h,
@@ -28,7 +28,7 @@ impl Axis {
     }
 
     /// The horizontal axis over an input of `width` columns.
-    pub(crate) fn horizontal(window: &Window, width: usize) -> Self {
+    pub(crate) fn horizontal(window: Window, width: usize) -> Self {
         Self {
             kernel: window.kernel_w,
             stride: window.stride_w,

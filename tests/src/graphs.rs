@@ -109,7 +109,7 @@ pub fn conv2d(
 ) -> Operator<Owned> {
     let scale = 1.7 / (params.taps() as f32).sqrt();
     let convolution = operator::Conv2d {
-        window: *params.window(),
+        window: params.window(),
         groups: params.groups() as u32,
         activation,
         layer: layer(

@@ -162,7 +162,7 @@ fn operator(operation: Operation) -> Operator<Owned> {
             ..
         } => {
             let conv = Conv2d {
-                window: *params.window(),
+                window: params.window(),
                 groups: params.groups() as u32,
                 activation: params.activation(),
                 layer: Layer { weights, bias },
@@ -170,7 +170,7 @@ fn operator(operation: Operation) -> Operator<Owned> {
             match pool {
                 Some(pool) => Conv2dMaxPool2d {
                     conv,
-                    pool: *pool.window(),
+                    pool: pool.window(),
                     rounding: pool.rounding(),
                 }
                 .into(),
@@ -188,7 +188,7 @@ fn operator(operation: Operation) -> Operator<Owned> {
         }
         .into(),
         Operation::MaxPool2d(params) => MaxPool2d {
-            window: *params.window(),
+            window: params.window(),
             rounding: params.rounding(),
         }
         .into(),
@@ -250,7 +250,7 @@ fn operator_i8(operation: Int8Operation) -> Operator<Owned> {
             layer,
             bounds: (low, high),
         } => QuantizedConv2d {
-            window: *params.window(),
+            window: params.window(),
             groups: params.groups() as u32,
             low,
             high,
@@ -275,7 +275,7 @@ fn operator_i8(operation: Int8Operation) -> Operator<Owned> {
 
 fn average(params: &Pool2d) -> AvgPool2d {
     AvgPool2d {
-        window: *params.window(),
+        window: params.window(),
         rounding: params.rounding(),
         count_padding: params.count_padding(),
     }

@@ -1,5 +1,6 @@
 //! Convolution.
 
+use super::compact::{CompactShape, CompactWindow};
 use super::window::check_elements;
 use super::{Activation, MAX_EXTENT, ParamsError, Rounding, Window};
 use crate::Shape;
@@ -13,11 +14,11 @@ use crate::Shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Conv2d {
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
-    pub(crate) window: Window,
-    pub(crate) groups: usize,
-    pub(crate) activation: Activation,
+    input: CompactShape,
+    output: CompactShape,
+    window: CompactWindow,
+    groups: u16,
+    activation: Activation,
 }
 
 impl Conv2d {
@@ -55,32 +56,32 @@ impl Conv2d {
             return Err(error);
         }
         Ok(Self {
-            input,
-            output,
-            window,
-            groups,
+            input: CompactShape::new(input),
+            output: CompactShape::new(output),
+            window: CompactWindow::new(window),
+            groups: groups as u16,
             activation,
         })
     }
 
     /// Shape of one input sample.
     pub const fn input(&self) -> Shape {
-        self.input
+        self.input.get()
     }
 
     /// Shape of one output sample.
     pub const fn output(&self) -> Shape {
-        self.output
+        self.output.get()
     }
 
     /// The sliding window.
-    pub const fn window(&self) -> &Window {
-        &self.window
+    pub const fn window(&self) -> Window {
+        self.window.get()
     }
 
     /// Number of independent channel groups.
     pub const fn groups(&self) -> usize {
-        self.groups
+        self.groups as usize
     }
 
     /// What is applied to each output.
@@ -97,7 +98,7 @@ impl Conv2d {
     /// Input channels of one group.
     pub const fn group_in_channels(&self) -> usize {
         // Division by zero cannot happen, but the optimizer does not know that `new` checked it.
-        match self.input.channels.checked_div(self.groups) {
+        match self.input().channels.checked_div(self.groups()) {
             Some(channels) => channels,
             None => 0,
         }
@@ -105,7 +106,7 @@ impl Conv2d {
 
     /// Output channels of one group.
     pub const fn group_out_channels(&self) -> usize {
-        match self.output.channels.checked_div(self.groups) {
+        match self.output().channels.checked_div(self.groups()) {
             Some(channels) => channels,
             None => 0,
         }
@@ -113,24 +114,25 @@ impl Conv2d {
 
     /// True when every channel is a group of its own: one input and one output channel each.
     pub const fn is_depthwise(&self) -> bool {
-        self.groups == self.input.channels && self.groups == self.output.channels
+        self.groups() == self.input().channels && self.groups() == self.output().channels
     }
 
     /// Elements of one output channel's weights: `kernel_h * kernel_w * in_channels / groups`.
     pub const fn taps(&self) -> usize {
-        self.window
+        let window = self.window();
+        window
             .kernel_h
-            .saturating_mul(self.window.kernel_w)
+            .saturating_mul(window.kernel_w)
             .saturating_mul(self.group_in_channels())
     }
 
     /// Elements of all weights.
     pub const fn weights_len(&self) -> usize {
-        self.output.channels.saturating_mul(self.taps())
+        self.output().channels.saturating_mul(self.taps())
     }
 
     /// Multiply-accumulates of one sample, padding included.
     pub const fn macs(&self) -> u64 {
-        self.output.len() as u64 * self.taps() as u64
+        self.output().len() as u64 * self.taps() as u64
     }
 }

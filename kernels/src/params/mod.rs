@@ -5,6 +5,7 @@
 
 mod activation;
 mod binary;
+mod compact;
 mod conv2d;
 mod error;
 mod int8;

@@ -1,5 +1,6 @@
 //! Pools.
 
+use super::compact::{CompactShape, CompactWindow};
 use super::window::check_elements;
 use super::{MAX_EXTENT, ParamsError, Rounding, Window};
 use crate::Shape;
@@ -10,11 +11,11 @@ use crate::Shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pool2d {
-    pub(crate) input: Shape,
-    pub(crate) output: Shape,
-    pub(crate) window: Window,
-    pub(crate) rounding: Rounding,
-    pub(crate) count_padding: CountPadding,
+    input: CompactShape,
+    output: CompactShape,
+    window: CompactWindow,
+    rounding: Rounding,
+    count_padding: CountPadding,
 }
 
 /// Whether an average divides by the padded positions too (`count_include_pad`). A maximum ignores it.
@@ -64,9 +65,9 @@ impl Pool2d {
             return Err(error);
         }
         Ok(Self {
-            input,
-            output,
-            window,
+            input: CompactShape::new(input),
+            output: CompactShape::new(output),
+            window: CompactWindow::new(window),
             rounding,
             count_padding,
         })
@@ -74,17 +75,17 @@ impl Pool2d {
 
     /// Shape of one input sample.
     pub const fn input(&self) -> Shape {
-        self.input
+        self.input.get()
     }
 
     /// Shape of one output sample.
     pub const fn output(&self) -> Shape {
-        self.output
+        self.output.get()
     }
 
     /// The sliding window.
-    pub const fn window(&self) -> &Window {
-        &self.window
+    pub const fn window(&self) -> Window {
+        self.window.get()
     }
 
     /// Which way the number of windows was rounded.

@@ -29,7 +29,7 @@ impl PooledConv2d {
         window: Window,
         rounding: Rounding,
     ) -> Result<Self, ParamsError> {
-        let pool = match Pool2d::new(conv.output, window, rounding, CountPadding::Include) {
+        let pool = match Pool2d::new(conv.output(), window, rounding, CountPadding::Include) {
             Ok(pool) => pool,
             Err(e) => return Err(e),
         };
@@ -42,7 +42,7 @@ impl PooledConv2d {
             conv,
             kernel: (window.kernel_h as u16, window.kernel_w as u16),
             stride: (window.stride_h as u16, window.stride_w as u16),
-            output: (pool.output.height as u16, pool.output.width as u16),
+            output: (pool.output().height as u16, pool.output().width as u16),
         })
     }
 
@@ -53,7 +53,7 @@ impl PooledConv2d {
 
     /// Shape of one input sample.
     pub const fn input(&self) -> Shape {
-        self.conv.input
+        self.conv.input()
     }
 
     /// Shape of one output sample: what the pool leaves.
@@ -61,7 +61,7 @@ impl PooledConv2d {
         Shape::new(
             self.output.0 as usize,
             self.output.1 as usize,
-            self.conv.output.channels,
+            self.conv.output().channels,
         )
     }
 
@@ -77,12 +77,17 @@ impl PooledConv2d {
 
     /// The rows of the convolution's output that a row of the pool's sees.
     pub(crate) fn rows(&self, row: usize) -> core::ops::Range<usize> {
-        seen(row, self.stride.0, self.kernel.0, self.conv.output.height)
+        seen(row, self.stride.0, self.kernel.0, self.conv.output().height)
     }
 
     /// The columns of the convolution's output that a column of the pool's sees.
     pub(crate) fn columns(&self, column: usize) -> core::ops::Range<usize> {
-        seen(column, self.stride.1, self.kernel.1, self.conv.output.width)
+        seen(
+            column,
+            self.stride.1,
+            self.kernel.1,
+            self.conv.output().width,
+        )
     }
 }
 

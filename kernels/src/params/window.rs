@@ -135,7 +135,10 @@ impl Window {
             rounding,
         );
         match (h, w) {
-            (Ok(h), Ok(w)) => Ok((h, w)),
+            (Ok(h), Ok(w)) => match ParamsError::within(&[h, w], MAX_EXTENT) {
+                Ok(()) => Ok((h, w)),
+                Err(e) => Err(e),
+            },
             (Err(e), _) | (_, Err(e)) => Err(e),
         }
     }

@@ -201,7 +201,7 @@ impl Operation {
                 fits(params.input())?;
                 match pool {
                     Some(pool) => {
-                        PooledConv2d::new(*params, *pool.window(), pool.rounding())?.output()
+                        PooledConv2d::new(*params, pool.window(), pool.rounding())?.output()
                     }
                     None => params.output(),
                 }

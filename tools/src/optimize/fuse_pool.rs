@@ -16,7 +16,7 @@ pub(super) fn run(graph: &mut Graph) {
         let Operation::Conv2d { params, pool, .. } = &mut graph.nodes[producer].operation else {
             continue;
         };
-        let joined = PooledConv2d::new(*params, *max_pool.window(), max_pool.rounding());
+        let joined = PooledConv2d::new(*params, max_pool.window(), max_pool.rounding());
         if pool.is_none() && joined.is_ok() {
             *pool = Some(max_pool);
             graph.join(index, producer);

@@ -11,7 +11,7 @@ use crate::opencl::{Element, OpenClError, Slice};
 pub(super) const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 /// The shapes and the window of a convolution or pool, as the kernels of gradients take them.
-pub(super) fn window<'a>(call: Call<'a>, from: Shape, to: Shape, window: &Window) -> Call<'a> {
+pub(super) fn window<'a>(call: Call<'a>, from: Shape, to: Shape, window: Window) -> Call<'a> {
     call.int(from.height)
         .int(from.width)
         .int(from.channels)

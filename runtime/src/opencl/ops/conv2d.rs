@@ -235,14 +235,14 @@ impl Recording {
 }
 
 /// True if outputs are products of weights with the pixel at the same place.
-fn is_pointwise(window: &Window) -> bool {
+fn is_pointwise(window: Window) -> bool {
     let Window {
         dilation_h,
         dilation_w,
         ..
-    } = *window;
+    } = window;
     // Dilation means nothing to a single tap.
-    *window == Window::new(1, 1).with_dilation(dilation_h, dilation_w)
+    window == Window::new(1, 1).with_dilation(dilation_h, dilation_w)
 }
 
 /// The arguments of an implicit matrix product, with or without a pool.
