@@ -17,7 +17,7 @@ fn start(folder: &Folder) -> Vec<f32> {
     let model = Model::load(&file).expect("a valid file");
     let executor = with_cache(folder);
     let mut session = Session::new(&executor, &model, 1, Element::F32).expect("it can be made");
-    session.input_mut().fill(0.25);
+    session.input_mut(0).expect("it has one").fill(0.25);
     session.run().expect("it runs").to_vec()
 }
 

@@ -9,7 +9,7 @@ use std::vec::Vec;
 use kinglet_kernels::Kernels;
 
 use super::{Element, Executor, OpenClError, Session};
-use crate::AnySession;
+use crate::{AnySession, ValuesMut};
 
 /// How long one run of a batch takes on either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,13 @@ impl Comparison {
         }
         let mut device = session()?;
         let mut failure = None;
-        // Of the right length, so that it is taken.
-        let input = std::vec![0.5; model.input().len() * batch];
         let comparison = Self {
             cpu: median(|| {
-                let _ = cpu.set_input_f32(&input);
+                for index in 0..model.inputs().len() {
+                    if let Some(ValuesMut::F32(input)) = cpu.input_mut(index) {
+                        input.fill(0.5);
+                    }
+                }
                 cpu.run();
             }),
             device: median(|| failure = device.run().err().or(failure.take())),

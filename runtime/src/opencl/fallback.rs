@@ -6,7 +6,7 @@ use super::{OpenClError, Session, agreement};
 use crate::AnySession;
 use crate::model::Model;
 use crate::session::InputError;
-use crate::values::Values;
+use crate::values::{Values, ValuesMut};
 
 /// Runs on a device as long as that goes well, and on the CPU from then on. The first result is compared with the
 /// CPU's: that costs one run there.
@@ -52,7 +52,15 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         self.failure.take()
     }
 
-    /// Copies `input`, the whole batch in NHWC, as it is.
+    /// Input number `index` of the whole batch, NHWC, to be written before each run; None if there is no such input.
+    pub fn input_mut(&mut self, index: usize) -> Option<ValuesMut<'_>> {
+        match &mut self.device {
+            Some(device) => device.input_mut(index).map(ValuesMut::F32),
+            None => self.cpu.input_mut(index),
+        }
+    }
+
+    /// Sets the first input: copies `input`, the whole batch in NHWC, as it is.
     ///
     /// # Errors
     /// [`InputError`] if it has another length.
@@ -63,7 +71,7 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         }
     }
 
-    /// Sets the input from pictures; see [`Session::set_image_u8`](crate::Session::set_image_u8).
+    /// Sets the first input from pictures; see [`Session::set_image_u8`](crate::Session::set_image_u8).
     ///
     /// # Errors
     /// [`InputError`] if there are more or fewer pixels.
@@ -74,20 +82,28 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         }
     }
 
-    /// Computes the outputs of the whole batch and returns the first, NHWC. The input is used up: set it again before the
-    /// next call.
+    /// Computes all outputs of the whole batch and returns the first, NHWC. The inputs are used up: set them again before
+    /// the next call.
     pub fn run(&mut self) -> Values<'_> {
         if let Err(failure) = self.run_on_device() {
-            // The input is where the device's session keeps it.
+            // The inputs are where the device's session keeps them.
             if let Some(device) = self.device.take() {
-                // Their lengths agree, or there is no input to go on with.
-                let _ = self.cpu.set_input_f32(device.input());
+                // Their lengths agree, or there are no inputs to go on with.
+                let _ = set_inputs(&mut self.cpu, &device);
             }
             self.failure = Some(failure);
         }
+        if self.device.is_none() {
+            self.cpu.run();
+        }
+        self.output(0).unwrap_or(Values::F32(&[]))
+    }
+
+    /// Output number `index` as the last run has left it, until an input is set; None if there is no such output.
+    pub fn output(&self, index: usize) -> Option<Values<'_>> {
         match &self.device {
-            Some(device) => Values::F32(device.output()),
-            None => self.cpu.run(),
+            Some(device) => device.output(index).map(Values::F32),
+            None => self.cpu.output(index),
         }
     }
 
@@ -97,15 +113,32 @@ impl<'a, K: Kernels> FallbackSession<'a, K> {
         };
         device.run()?;
         if !self.checked {
-            let input = self.cpu.set_input_f32(device.input());
-            input.map_err(|error| OpenClError::Unsupported {
+            let inputs = set_inputs(&mut self.cpu, device);
+            inputs.map_err(|error| OpenClError::Unsupported {
                 reason: std::format!("the CPU does not take the device's input: {error}"),
             })?;
-            let expected = self.cpu.run().as_f32().unwrap_or_default();
-            let storage = device.storage();
-            agreement::check("first result", device.output(), expected, storage)?;
+            self.cpu.run();
+            for index in 0..self.cpu.model().outputs().len() {
+                let expected = self.cpu.output(index).and_then(|output| output.as_f32());
+                let found = device.output(index).unwrap_or_default();
+                let expected = expected.unwrap_or_default();
+                agreement::check("first result", found, expected, device.storage())?;
+            }
             self.checked = true;
         }
         Ok(())
     }
+}
+
+/// Hands the CPU what the device was given.
+fn set_inputs<K: Kernels>(
+    cpu: &mut AnySession<'_, K>,
+    device: &Session<'_>,
+) -> Result<(), InputError> {
+    for index in 0..device.model().inputs().len() {
+        if let (Some(input), Some(values)) = (cpu.input_mut(index), device.input(index)) {
+            input.set_f32(values)?;
+        }
+    }
+    Ok(())
 }

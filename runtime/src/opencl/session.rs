@@ -8,10 +8,11 @@ use kinglet_kernels::Conv2d;
 
 use super::{Buffer, Element, Executor, OpenClError, Recording, Slice};
 use crate::model::Model;
-use crate::model::schema::{DType, bits};
+use crate::model::schema::{DType, Tensor, bits};
 use crate::operator::{Operation, Span};
 use crate::record::{Record, Region, records};
 use crate::session::InputError;
+use crate::values::ValuesMut;
 
 /// A model bound to a device, ready to run.
 ///
@@ -21,11 +22,13 @@ use crate::session::InputError;
 pub struct Session<'a> {
     model: Model<'a>,
     batch: usize,
-    input: Vec<f32>,
-    output: Vec<f32>,
+    /// Of each input.
+    inputs: Vec<Vec<f32>>,
+    /// Of each output.
+    outputs: Vec<Vec<f32>>,
     memory: Memory,
-    /// Where the output lies in the arena.
-    output_place: Place,
+    /// Where each output lies.
+    output_places: Vec<Place>,
     recording: Recording,
     /// For each node, the first launch that is its own.
     first_launches: Vec<usize>,
@@ -34,8 +37,8 @@ pub struct Session<'a> {
 /// What stays on the device.
 #[derive(Debug)]
 struct Memory {
-    /// The input by itself: what the host writes is always a whole buffer. Its place in the arena is not used.
-    input: Buffer,
+    /// Each input by itself: what the host writes is always a whole buffer. Their places in the arena are not used.
+    inputs: Vec<Buffer>,
     arena: Buffer,
     /// Weights in the kernels' order, and biases.
     parameters: Buffer,
@@ -43,9 +46,17 @@ struct Memory {
 
 /// Elements of a buffer.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Part {
     at: usize,
     len: usize,
+}
+
+/// Where a tensor lies.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In the buffer of the input of this number.
+    Input(usize),
+    Arena(Part),
 }
 
 impl<'a> Session<'a> {
@@ -95,12 +106,6 @@ impl<'a> Session<'a> {
             .flatten()
             .take(nodes)
             .collect();
-        // Its place among the launches is that of its number; what has several ends is not run here yet.
-        if model.inputs().len() > 1 || model.outputs().len() > 1 {
-            return Err(OpenClError::Unsupported {
-                reason: "a model of several inputs or outputs".into(),
-            });
-        }
         if model
             .tensors()
             .iter()
@@ -109,8 +114,11 @@ impl<'a> Session<'a> {
             return Err(no_int8());
         }
         let (parameters, parameter_places) = load_parameters(executor, model, &records, storage)?;
+        let tensors = || model.tensors().iter();
+        let inputs = tensors().take(model.inputs().len());
+        let inputs = inputs.map(|tensor| executor.buffer(tensor.shape.len() * batch, storage));
         let memory = Memory {
-            input: executor.buffer(model.sizes().input_len * batch, storage)?,
+            inputs: inputs.collect::<Result<_, _>>()?,
             arena: executor.buffer(model.sizes().activations() / 4 * batch, storage)?,
             parameters,
         };
@@ -124,21 +132,27 @@ impl<'a> Session<'a> {
             first_launches.push(recording.len());
             record_node(&mut recording, record, &node.inputs, batch, places, &memory)?;
         }
-        let last = match nodes == model.nodes().len() {
-            true => model.output_tensors().next(),
+        let outputs: Vec<usize> = match nodes == model.nodes().len() {
+            true => model.outputs().iter().map(|o| o.tensor.into()).collect(),
             // What the last of the nodes writes.
-            false => model.tensors().get(nodes),
+            false => std::vec![(model.inputs().len() + nodes).saturating_sub(1)],
         };
-        let output_place = last.map_or(Place::default(), |tensor| {
-            Place::of_batch(Region::of(&tensor), batch)
+        let place = |number: usize, tensor: Tensor| match memory.inputs.get(number) {
+            Some(_) => Place::Input(number),
+            None => Place::Arena(Part::of_batch(Region::of(&tensor), batch)),
+        };
+        let output_places = outputs.iter().filter_map(|number| {
+            let tensor = model.tensors().get(*number)?;
+            Some((place(*number, tensor), tensor.shape.len() * batch))
         });
+        let (output_places, lens): (Vec<Place>, Vec<usize>) = output_places.unzip();
         let mut session = Self {
             model: *model,
             batch,
-            input: std::vec![0.0; memory.input.len()],
-            output: std::vec![0.0; output_place.len],
+            inputs: zeros(memory.inputs.iter().map(Buffer::len)),
+            outputs: zeros(lens),
             memory,
-            output_place,
+            output_places,
             recording,
             first_launches,
         };
@@ -168,42 +182,42 @@ impl<'a> Session<'a> {
         self.recording.len()
     }
 
-    /// The input of the whole batch, NHWC. Unlike that of a session on the CPU, it stays as it is set.
-    pub fn input_mut(&mut self) -> &mut [f32] {
-        &mut self.input
+    /// Input number `index` of the whole batch, NHWC; None if there is no such input. Unlike that of a session on the
+    /// CPU, it stays as it is set.
+    pub fn input_mut(&mut self, index: usize) -> Option<&mut [f32]> {
+        self.inputs.get_mut(index).map(Vec::as_mut_slice)
     }
 
-    /// The input as it was set.
-    pub fn input(&self) -> &[f32] {
-        &self.input
+    /// Input number `index` as it was set; None if there is no such input.
+    pub fn input(&self, index: usize) -> Option<&[f32]> {
+        self.inputs.get(index).map(Vec::as_slice)
     }
 
-    /// Copies `input`, the whole batch in NHWC, as it is.
+    /// The first input, which every model has.
+    fn first_input(&mut self) -> &mut [f32] {
+        self.input_mut(0).unwrap_or_default()
+    }
+
+    /// Sets the first input: copies `input`, the whole batch in NHWC, as it is.
     ///
     /// # Errors
     /// [`InputError`] if it has another length.
     pub fn set_input_f32(&mut self, input: &[f32]) -> Result<(), InputError> {
-        if input.len() != self.input.len() {
-            return Err(InputError::Length {
-                expected: self.input.len(),
-                found: input.len(),
-            });
-        }
-        self.input.copy_from_slice(input);
-        Ok(())
+        ValuesMut::F32(self.first_input()).set_f32(input)
     }
 
-    /// Sets the input from pictures; see [`Session::set_image_u8`](crate::Session::set_image_u8).
+    /// Sets the first input from pictures; see [`Session::set_image_u8`](crate::Session::set_image_u8).
     ///
     /// # Errors
     /// [`InputError`] if there are more or fewer pixels.
     pub fn set_image_u8(&mut self, pixels: &[u8]) -> Result<(), InputError> {
-        self.model.normalize_image_u8(pixels, &mut self.input)
+        let model = self.model;
+        model.normalize_image_u8(pixels, self.first_input())
     }
 
-    /// What the last run computed.
-    pub fn output(&self) -> &[f32] {
-        &self.output
+    /// Output number `index` as the last run has left it, NHWC; None if there is no such output.
+    pub fn output(&self, index: usize) -> Option<&[f32]> {
+        self.outputs.get(index).map(Vec::as_slice)
     }
 
     /// What weights and activations are stored in.
@@ -211,20 +225,23 @@ impl<'a> Session<'a> {
         self.memory.arena.whole().element()
     }
 
-    /// Computes the output of the whole batch and returns it, NHWC.
+    /// Computes all outputs of the whole batch and returns the first, NHWC.
     ///
     /// # Errors
     /// [`OpenClError::Driver`] if the device fails.
     pub fn run(&mut self) -> Result<&[f32], OpenClError> {
-        let (executor, memory) = (self.recording.executor(), &self.memory);
-        executor.write_f32(memory.input.whole(), &self.input)?;
+        self.write_inputs()?;
         self.recording.enqueue()?;
-        let output = match self.first_launches.is_empty() {
-            true => memory.input.whole(),
-            false => self.output_place.in_buffer(&memory.arena)?,
-        };
-        executor.read_f32(output, &mut self.output)?;
-        Ok(&self.output)
+        let executor = self.recording.executor();
+        for (output, place) in self.outputs.iter_mut().zip(&self.output_places) {
+            executor.read_f32(place.within(&self.memory)?, output)?;
+        }
+        Ok(self.output(0).unwrap_or_default())
+    }
+
+    fn write_inputs(&self) -> Result<(), OpenClError> {
+        let mut inputs = self.memory.inputs.iter().zip(&self.inputs);
+        inputs.try_for_each(|(buffer, input)| self.executor().write_f32(buffer.whole(), input))
     }
 
     /// How long it takes to enqueue one run, which waits for nothing; the run itself is waited for afterwards. For
@@ -246,8 +263,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_in_steps(&mut self, mut after: impl FnMut(usize)) -> Result<(), OpenClError> {
+        self.write_inputs()?;
         let executor = self.recording.executor();
-        executor.write_f32(self.memory.input.whole(), &self.input)?;
         let ends = self.first_launches.iter().skip(1).copied();
         let ends = ends.chain([self.recording.len()]);
         for (node, (first, end)) in self.first_launches.iter().copied().zip(ends).enumerate() {
@@ -259,7 +276,22 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Zeros, so many of each.
+fn zeros(lens: impl IntoIterator<Item = usize>) -> Vec<Vec<f32>> {
+    let zeros = lens.into_iter().map(|len| std::vec![0.0; len]);
+    zeros.collect()
+}
+
 impl Place {
+    fn within(self, memory: &Memory) -> Result<Slice<'_>, OpenClError> {
+        match self {
+            Self::Input(number) => Ok(memory.inputs[number].whole()),
+            Self::Arena(part) => part.in_buffer(&memory.arena),
+        }
+    }
+}
+
+impl Part {
     fn of_batch(region: Region, batch: usize) -> Self {
         Self {
             at: region.offset / 4 * batch,
@@ -275,8 +307,8 @@ impl Place {
 /// Where a node's parameters lie, prepared for the kernels.
 #[derive(Debug, Clone, Copy, Default)]
 struct Parameters {
-    weights: Place,
-    bias: Option<Place>,
+    weights: Part,
+    bias: Option<Part>,
 }
 
 /// Brings the parameters of `records` to the device, weights in the order in which kernels read them. The file's own
@@ -291,7 +323,7 @@ fn load_parameters(
     let mut take = |len: usize| {
         let at = end;
         end += len;
-        Place { at, len }
+        Part { at, len }
     };
     let places: Vec<Parameters> = records
         .iter()
@@ -359,19 +391,23 @@ fn record_node(
     places: Parameters,
     memory: &Memory,
 ) -> Result<(), OpenClError> {
-    let in_arena = |region| Place::of_batch(region, batch).in_buffer(&memory.arena);
-    // The model's input, tensor 0, has a buffer of its own.
-    let source = |number: usize, region| match inputs.get(number) {
-        Some(0) => Ok(memory.input.whole()),
-        _ => in_arena(region),
+    let in_arena = |region| Part::of_batch(region, batch).in_buffer(&memory.arena);
+    // The model's inputs, which are the first tensors, have buffers of their own.
+    let input_buffer = |number: usize| {
+        let tensor = inputs.get(number)?;
+        memory.inputs.get(usize::from(*tensor))
+    };
+    let source = |number: usize, region| match input_buffer(number) {
+        Some(buffer) => Ok(buffer.whole()),
+        None => in_arena(region),
     };
     let input = source(0, record.input)?;
     let output = in_arena(record.output)?;
     let weights = places.weights.in_buffer(&memory.parameters)?;
     let bias = places.bias.map(|bias| bias.in_buffer(&memory.parameters));
     let bias = bias.transpose()?;
-    if record.operation.in_place() && (inputs.first() == Some(&0) || record.input != record.output)
-    {
+    let elsewhere = input_buffer(0).is_some() || record.input != record.output;
+    if record.operation.in_place() && elsewhere {
         recording.copy_f32(input, output)?;
     }
     match &record.operation {

@@ -32,7 +32,8 @@ impl Device {
         let mut session = Session::frozen_body(&self.executor, model, DEVICE_BATCH, self.storage)?;
         let mut features = Features::default();
         for batch in indices.chunks(DEVICE_BATCH) {
-            let samples = session.input_mut().chunks_exact_mut(model.input().len());
+            let input = session.input_mut(0).unwrap_or_default();
+            let samples = input.chunks_exact_mut(model.input().len());
             for (sample, &index) in samples.zip(batch) {
                 match data.sample(index) {
                     Sample::Image(pixels) => model
@@ -41,7 +42,7 @@ impl Device {
                     Sample::Features(values) => sample.copy_from_slice(&normalized(model, values)),
                 }
             }
-            let len = session.output().len() / DEVICE_BATCH;
+            let len = session.output(0).map_or(0, <[f32]>::len) / DEVICE_BATCH;
             for (row, &index) in session.run()?.chunks_exact(len.max(1)).zip(batch) {
                 features.add(index, row);
             }
