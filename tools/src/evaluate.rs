@@ -81,28 +81,16 @@ impl<const OPS: u128, K: Kernels, O: Optimizer> Input for FineTuner<'_, OPS, K, 
     }
 }
 
-/// Hands a sample over, normalized as `model` says.
+/// Hands a sample over: a picture is normalized as the model says, features are what the network sees.
 ///
 /// # Panics
 /// If its shape is not the model's: see [`check_fit`].
-pub(crate) fn set_sample(target: &mut impl Input, model: &Model<'_>, sample: Sample<'_>) {
+pub(crate) fn set_sample(target: &mut impl Input, sample: Sample<'_>) {
     match sample {
         Sample::Image(pixels) => target.image(pixels),
-        Sample::Features(features) => target.input(&normalized(model, features)),
+        Sample::Features(features) => target.input(features),
     }
     .expect("the shape was checked");
-}
-
-/// `(x - mean) / std`, channel by channel.
-pub(crate) fn normalized(model: &Model<'_>, features: &[f32]) -> Vec<f32> {
-    let normalization = model.normalization();
-    let statistics: Vec<(f32, f32)> = normalization.mean().zip(normalization.std()).collect();
-    if statistics.is_empty() {
-        return features.to_vec();
-    }
-    let statistics = statistics.iter().cycle();
-    let pairs = features.iter().zip(statistics);
-    pairs.map(|(x, (mean, std))| (x - mean) / std).collect()
 }
 
 /// Right answers among pictures of one class.
@@ -322,7 +310,7 @@ fn run_stretches<T: Send>(
                 .expect("the memory was made for this model");
             let mut found = new();
             for &index in stretch {
-                set_sample(&mut session, model, data.sample(index));
+                set_sample(&mut session, data.sample(index));
                 add(&mut found, index, &session.run().to_f32());
             }
             found
@@ -365,7 +353,7 @@ fn set_batch(session: &mut HostSession<'_>, model: &Model<'_>, data: &Dataset, b
     for &index in batch {
         match data.sample(index) {
             Sample::Image(image) => pixels.extend_from_slice(image),
-            Sample::Features(features) => values.extend(normalized(model, features)),
+            Sample::Features(features) => values.extend_from_slice(features),
         }
     }
     match data.is_images() {
@@ -455,11 +443,10 @@ mod tests {
     }
 
     #[test]
-    fn features_are_normalized_as_the_model_says_and_not_divided_by_255() {
+    fn features_are_what_the_network_sees() {
         let file = mirror();
         let shape = Shape::new(1, 1, 2);
-        // Normalized: (2, 1) and (0, 1).
-        let values = vec![5.0, 2.0, 1.0, 2.0];
+        let values = vec![2.0, 1.0, 0.0, 1.0];
         let data = Dataset::from_features(Path::new("x"), shape, values, vec![0, 1]).unwrap();
         let found = evaluate(&file.model(), &Portable, &data, &[0, 1]).unwrap();
         assert_eq!(found.accuracy(), 1.0);

@@ -40,10 +40,9 @@ pub(crate) fn set_sample_or_features<const OPS: u128, K: Kernels, O: Optimizer>(
     features: Option<&Features>,
     index: usize,
 ) {
-    let model = *tuner.model();
     match features.and_then(|features| features.of(index)) {
         Some(features) => tuner.set_features(features).expect("of the same model"),
-        None => set_sample(tuner, &model, data.sample(index)),
+        None => set_sample(tuner, data.sample(index)),
     }
 }
 

@@ -5,7 +5,7 @@ use kinglet::opencl::{OpenClError, Session};
 
 use super::Device;
 use crate::dataset::{Dataset, Sample};
-use crate::evaluate::{DEVICE_BATCH, normalized};
+use crate::evaluate::DEVICE_BATCH;
 use crate::fine_tune::Features;
 
 impl Device {
@@ -39,7 +39,7 @@ impl Device {
                     Sample::Image(pixels) => model
                         .normalize_image_u8(pixels, sample)
                         .expect("the shape was checked"),
-                    Sample::Features(values) => sample.copy_from_slice(&normalized(model, values)),
+                    Sample::Features(values) => sample.copy_from_slice(values),
                 }
             }
             let len = session.output(0).map_or(0, <[f32]>::len) / DEVICE_BATCH;

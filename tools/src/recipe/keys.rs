@@ -103,7 +103,7 @@ pub(super) const DATA: &[Key] = &[
         "table of `mean` and `std`",
         "",
         "mean 0, std 1",
-        "the network sees `(x / 255 - mean) / std` of pictures, `(x - mean) / std` of features",
+        "the network sees `(x / 255 - mean) / std`",
     ),
     key(
         "validation",

@@ -46,7 +46,7 @@ type = "CosineAnnealingLR"
     },
     Group {
         title: "`[data]`",
-        text: "`resize` and `transforms` are for pictures only, not for features.",
+        text: "`normalize`, `resize` and `transforms` are for pictures only: features reach the network as they are.",
         keys: keys::DATA,
         example: r#"[data]
 normalize = { mean = [0.5], std = [0.25] }

@@ -72,6 +72,14 @@ pub enum TrainError {
         /// The data set.
         source_name: String,
     },
+    /// Normalization of what is no picture.
+    #[error(
+        "{source_name} holds features (float32), which the network sees as they are: normalize under [data] is for pictures (uint8); leave it out, and normalize the arrays themselves"
+    )]
+    NormalizedFeatures {
+        /// The data set.
+        source_name: String,
+    },
     /// Another number of classes than the network's outputs.
     #[error(
         "the network has {outputs} outputs, but {source_name} has {classes} classes: {}end with {classes} outputs",

@@ -18,7 +18,7 @@ use crate::dataset::{Collection, split};
 use crate::device::Device;
 use crate::file::{create_folder, remove_file, remove_partial};
 use crate::network::Network;
-use crate::recipe::Recipe;
+use crate::recipe::{Normalize, Recipe};
 
 /// How much of a long epoch is lost at most when a run dies.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -344,6 +344,10 @@ fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainE
     }
     if !recipe.data.transforms.is_empty() && !collection.train.is_images() {
         return Err(TrainError::TransformedFeatures { source_name });
+    }
+    let identity = Normalize::identity(network.channels);
+    if recipe.data.normalize != identity && !collection.train.is_images() {
+        return Err(TrainError::NormalizedFeatures { source_name });
     }
     Ok(())
 }

@@ -18,18 +18,16 @@ pub trait Source: Sync {
     /// Shape of one sample.
     fn shape(&self) -> Shape;
 
-    /// Writes sample `index`, normalized, NHWC.
+    /// Writes sample `index` as the network sees it, NHWC.
     fn write(&self, index: usize, output: &mut [f32]);
 
     /// The class of sample `index`.
     fn label(&self, index: usize) -> usize;
 }
 
-/// A data set's samples as the network sees them: `(pixel / 255 - mean) / std`, of features
-/// `(x - mean) / std`.
+/// A data set's samples as the network sees them: `(pixel / 255 - mean) / std` of pictures, features as they are.
 pub struct Pictures<'a> {
     dataset: &'a Dataset,
-    normalize: Normalize,
     /// The result for each byte, channel by channel.
     table: Vec<[f32; 256]>,
 }
@@ -42,7 +40,6 @@ impl<'a> Pictures<'a> {
         };
         Self {
             dataset,
-            normalize: normalize.clone(),
             table: normalize
                 .mean
                 .iter()
@@ -81,14 +78,6 @@ impl<'a> Pictures<'a> {
             }
         }
     }
-
-    fn write_features(&self, features: &[f32], output: &mut [f32]) {
-        let Normalize { mean, std } = &self.normalize;
-        let statistics = mean.iter().zip(std).cycle();
-        for ((output, x), (mean, std)) in output.iter_mut().zip(features).zip(statistics) {
-            *output = (x - mean) / std;
-        }
-    }
 }
 
 impl Source for Pictures<'_> {
@@ -103,7 +92,7 @@ impl Source for Pictures<'_> {
     fn write(&self, index: usize, output: &mut [f32]) {
         match self.dataset.sample(index) {
             Sample::Image(image) => self.normalize(image, output),
-            Sample::Features(features) => self.write_features(features, output),
+            Sample::Features(features) => output.copy_from_slice(features),
         }
     }
 
@@ -119,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn features_are_normalized_without_a_division_by_255() {
+    fn features_are_taken_as_they_are() {
         let shape = Shape::new(1, 2, 2);
         let values = vec![0.5, -3.0, 1.0, 2.25];
         let dataset = Dataset::from_features(Path::new("x"), shape, values, vec![0]).unwrap();
@@ -129,7 +118,7 @@ mod tests {
         };
         let mut output = [9.0; 4];
         Pictures::new(&dataset, &normalize).write(0, &mut output);
-        assert_eq!(output, [0.0, -1.625, 1.0, 1.0]);
+        assert_eq!(output, [0.5, -3.0, 1.0, 2.25]);
     }
 
     #[test]
