@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::dataset::{Dataset, Sample};
 use crate::device::HostSession;
 use crate::fine_tune::{Features, set_sample_or_features};
-use crate::meaning::stores;
+use crate::meaning::producer;
 
 /// The data do not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -24,6 +24,14 @@ pub enum EvaluateError {
         pictures: kinglet_kernels::Shape,
         /// Of the model's input.
         model: kinglet_kernels::Shape,
+    },
+    /// A model that takes more than pictures.
+    #[error("the model has {found} inputs ({names}); a data set has samples for models of one")]
+    Inputs {
+        /// Inputs of the model.
+        found: usize,
+        /// Their names.
+        names: String,
     },
     /// A class that the model does not have.
     #[error("the samples have {found} classes, the model only {classes}")]
@@ -40,6 +48,13 @@ pub enum EvaluateError {
 /// # Errors
 /// [`EvaluateError`] names both sides.
 pub fn check_fit(model: &Model<'_>, data: &Dataset) -> Result<(), EvaluateError> {
+    if model.inputs().len() > 1 {
+        let names: Vec<&str> = model.inputs().iter().map(|input| input.name).collect();
+        return Err(EvaluateError::Inputs {
+            found: names.len(),
+            names: names.join(", "),
+        });
+    }
     if data.shape() != model.input() {
         return Err(EvaluateError::Shape {
             pictures: data.shape(),
@@ -224,12 +239,10 @@ pub fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// Where the model's outputs are probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
-pub(crate) fn least_probability(model: &Model<'_>) -> Option<f32> {
-    let nodes = model.nodes().iter();
-    let nodes = nodes.zip(model.tensors().iter().skip(model.inputs().len()));
-    let (last, output) = nodes.filter(|(node, _)| !stores(&node.operator)).last()?;
-    match (last.operator, output.dtype) {
+/// Where the model's first output is of probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
+fn least_probability(model: &Model<'_>) -> Option<f32> {
+    let (last, output) = producer(model, 0)?;
+    match (last, output.dtype) {
         (Operator::Softmax(_), DType::F32) => Some(f32::MIN_POSITIVE),
         (Operator::Softmax(_), DType::I8 { scale, .. }) => Some(scale / 2.0),
         _ => None,
@@ -400,7 +413,7 @@ mod tests {
     use super::*;
     use crate::dataset::ReadOptions;
     use crate::export::{ExportSettings, export};
-    use crate::graph::{Graph, Int8Operation, Operation};
+    use crate::graph::{Graph, Input as GraphInput, Int8Operation, Operation, Output};
     use crate::model_file::ModelFile;
     use crate::network::Network;
     use crate::picture::Fit;
@@ -490,11 +503,13 @@ mod tests {
     #[test]
     fn probabilities_are_known_as_such_behind_copies_and_8_bit_numbers() {
         let least = |operations: Vec<Operation>| {
-            let mut graph = Graph::new("softmax", Shape::vector(3));
+            let input = GraphInput::new("input", Shape::vector(3));
+            let mut graph = Graph::new("softmax", vec![input]);
+            let mut last = 0;
             for operation in operations {
-                let last = graph.nodes.len();
-                graph.push("node", operation, &[last]);
+                last = graph.push("node", operation, &[last]);
             }
+            graph.outputs.push(Output::new("output", last));
             let settings = ExportSettings {
                 normalize: Normalize::identity(0),
                 labels: vec![],

@@ -9,7 +9,7 @@ use kinglet::operator::{
 };
 use kinglet::plan::Plan;
 
-use crate::graph::{Graph, Int8Operation, Operation};
+use crate::graph::{Graph, Input, Int8Operation, Operation};
 use crate::optimize::optimize;
 use crate::recipe::Normalize;
 
@@ -34,6 +34,16 @@ pub enum ExportError {
         /// The layer in the way.
         name: String,
     },
+    /// Another value than the first output lies in the trainable suffix, or behind it.
+    #[error(
+        "--fine-tune last={wanted}: the network has to end with the first of its outputs, and to compute {name} before the layers that are trained"
+    )]
+    OtherOutput {
+        /// Layers asked for.
+        wanted: usize,
+        /// The output in the way.
+        name: String,
+    },
     /// The runtime refuses the graph.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -42,9 +52,9 @@ pub enum ExportError {
 /// What the file carries beside the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExportSettings {
-    /// How pictures become numbers.
+    /// How pictures become numbers, for each input of as many channels.
     pub normalize: Normalize,
-    /// Class names, as many as outputs; or none.
+    /// Names of the classes of the first output, as many as it has elements; or none.
     pub labels: Vec<String>,
     /// How many linear layers at the end a device may train.
     pub fine_tune_last: usize,
@@ -68,14 +78,15 @@ pub(crate) fn write(
     settings: &ExportSettings,
 ) -> Result<(Vec<u8>, Plan), ExportError> {
     let trainable_nodes = trainable_nodes(&graph, settings.fine_tune_last)?;
-    let input = match graph.quantized_input {
-        Some(quantization) => TensorSpec::quantized(graph.input, quantization),
-        None => graph.input.into(),
-    };
-    let mut tensors = vec![input];
     let shapes = graph.shapes();
+    let inputs: Vec<InputSpec> = graph
+        .inputs
+        .into_iter()
+        .map(|input| input_spec(input, &settings.normalize))
+        .collect();
+    let mut tensors: Vec<TensorSpec> = inputs.iter().map(|input| input.tensor).collect();
     let mut nodes = Vec::with_capacity(graph.nodes.len());
-    for (node, shape) in graph.nodes.into_iter().zip(&shapes[1..]) {
+    for (node, shape) in graph.nodes.into_iter().zip(&shapes[inputs.len()..]) {
         let output = match quantization(&node.operation, &tensors[node.inputs[0]]) {
             Some(quantization) => TensorSpec::quantized(*shape, quantization),
             None => (*shape).into(),
@@ -87,21 +98,43 @@ pub(crate) fn write(
             output,
         });
     }
+    let outputs = graph.outputs.into_iter().enumerate();
+    let outputs = outputs.map(|(index, output)| OutputSpec {
+        name: output.name,
+        tensor: output.value,
+        source: output.source,
+        labels: match index {
+            0 => settings.labels.clone(),
+            _ => Vec::new(),
+        },
+    });
     let spec = GraphSpec {
         name: graph.name,
-        inputs: vec![InputSpec {
-            mean: settings.normalize.mean.clone(),
-            std: settings.normalize.std.clone(),
-            ..InputSpec::new("input", input)
-        }],
-        outputs: vec![OutputSpec {
-            labels: settings.labels.clone(),
-            ..OutputSpec::new("output", nodes.len())
-        }],
+        inputs,
+        outputs: outputs.collect(),
         nodes,
         trainable_nodes,
     };
     Ok(encode(&spec)?)
+}
+
+/// An input as the file has it; `normalize` is that of pictures of as many channels.
+fn input_spec(input: Input, normalize: &Normalize) -> InputSpec {
+    let tensor = match input.quantization {
+        Some(quantization) => TensorSpec::quantized(input.shape, quantization),
+        None => input.shape.into(),
+    };
+    let of_pictures = |values: &Vec<f32>| match values.len() == input.shape.channels {
+        true => values.clone(),
+        false => Vec::new(),
+    };
+    InputSpec {
+        name: input.name,
+        tensor,
+        source: input.source,
+        mean: of_pictures(&normalize.mean),
+        std: of_pictures(&normalize.std),
+    }
 }
 
 /// What the numbers of an operation's output mean, if it is quantized; `input` is the first tensor it reads.
@@ -135,13 +168,28 @@ fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
         });
     };
     let last = graph.nodes.len() - 1;
+    let other = graph.outputs.iter().enumerate().find(|(place, output)| {
+        let node = graph.producer(output.value);
+        match place {
+            0 => node != Some(last),
+            _ => node.is_some_and(|node| node >= first),
+        }
+    });
+    if let Some((_, output)) = other {
+        return Err(ExportError::OtherOutput {
+            wanted,
+            name: output.name.clone(),
+        });
+    }
     for (index, node) in graph.nodes.iter().enumerate().skip(first) {
         let trainable = match node.operation {
             Operation::Linear { .. } | Operation::Unary(_) => true,
             Operation::Softmax => index == last,
             _ => false,
         };
-        if !trainable || node.inputs != [index] {
+        // The tensor before its own.
+        let before = graph.value_of(index).wrapping_sub(1);
+        if !trainable || node.inputs != [before] {
             return Err(ExportError::NotTrainable {
                 wanted,
                 name: node.name.clone(),

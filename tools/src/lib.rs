@@ -2,6 +2,7 @@
 //! `program` it is what other programs need: everything but the command line and what it draws.
 #![deny(unsafe_code)]
 
+pub mod array_layout;
 #[cfg(feature = "program")]
 pub mod bench;
 #[cfg(feature = "program")]

@@ -2,11 +2,10 @@
 //! of another kind.
 
 use kinglet::Model;
+use kinglet::model::schema::Tensor;
 use kinglet::operator::Operator;
 use kinglet_kernels::Unary;
 use serde::Serialize;
-
-use crate::evaluate::least_probability;
 
 /// What the outputs of a model mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,22 +22,27 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Of `model`'s outputs. A vector of several numbers is taken for classes, unless it is as long as the input and has no
-    /// labels, as an autoencoder's.
-    pub fn of(model: &Model<'_>) -> Self {
-        let (input, output) = (model.input(), model.output());
+    /// Of `model`'s output number `index`. A vector of several numbers is taken for classes, unless it is as long as the
+    /// input and has no labels, as an autoencoder's.
+    pub fn of(model: &Model<'_>, index: usize) -> Self {
+        let Some((end, tensor)) = model
+            .outputs()
+            .iter()
+            .zip(model.output_tensors())
+            .nth(index)
+        else {
+            return Self::Values;
+        };
+        let (input, output) = (model.input(), tensor.shape);
         let is_vector = (output.height, output.width) == (1, 1) && output.channels > 1;
-        let has_labels = model.label(0).is_some();
-        let rebuilds = !has_labels && output.len() == input.len();
+        let rebuilds = end.labels.is_empty() && output.len() == input.len();
         if !is_vector || rebuilds {
             return Self::Values;
         }
-        if least_probability(model).is_some() {
-            return Self::Probabilities;
-        }
-        match ends_in_sigmoid(model) {
-            true => Self::Independent,
-            false => Self::Logits,
+        match producer(model, index) {
+            Some((Operator::Softmax(_), _)) => Self::Probabilities,
+            Some((Operator::Unary(Unary::Sigmoid), _)) => Self::Independent,
+            _ => Self::Logits,
         }
     }
 
@@ -57,19 +61,24 @@ impl Meaning {
     }
 }
 
-/// Whether an operator only stores numbers in another way.
-pub(crate) fn stores(operator: &Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Quantize(_) | Operator::Dequantize(_) | Operator::Reshape(_)
-    )
-}
-
-/// Whether the last function of the model, behind which numbers are only stored in another way, is a sigmoid.
-fn ends_in_sigmoid(model: &Model<'_>) -> bool {
-    let operators = model.nodes().iter().map(|node| node.operator);
-    let last = operators.filter(|operator| !stores(operator)).last();
-    last == Some(Unary::Sigmoid.into())
+/// The operator that computes output number `index`, behind which numbers are only stored in another way, and the
+/// tensor it writes; None if that is an input.
+pub(crate) fn producer(model: &Model<'_>, index: usize) -> Option<(Operator, Tensor)> {
+    let output = model.outputs().iter().nth(index)?;
+    let inputs = model.inputs().len();
+    let mut number = usize::from(output.tensor);
+    loop {
+        let node = model.nodes().iter().nth(number.checked_sub(inputs)?)?;
+        let stores = matches!(
+            node.operator,
+            Operator::Quantize(_) | Operator::Dequantize(_) | Operator::Reshape(_)
+        );
+        if !stores {
+            return Some((node.operator, model.tensors().get(number)?));
+        }
+        // A node reads what comes before it.
+        number = usize::from(*node.inputs.first()?);
+    }
 }
 
 fn softmax(logits: &[f32]) -> Vec<f32> {
@@ -86,23 +95,24 @@ mod tests {
 
     use super::*;
     use crate::export::{ExportSettings, export};
-    use crate::graph::{Graph, Operation};
+    use crate::graph::{Graph, Input, Operation, Output};
     use crate::model_file::ModelFile;
     use crate::recipe::Normalize;
 
     fn meaning(input: Shape, operations: Vec<Operation>, labels: &[&str]) -> Meaning {
-        let mut graph = Graph::new("test", input);
+        let mut graph = Graph::new("test", vec![Input::new("input", input)]);
+        let mut last = 0;
         for operation in operations {
-            let last = graph.nodes.len();
-            graph.push("node", operation, &[last]);
+            last = graph.push("node", operation, &[last]);
         }
+        graph.outputs.push(Output::new("output", last));
         let settings = ExportSettings {
             normalize: Normalize::identity(0),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             fine_tune_last: 0,
         };
         let file = ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap();
-        Meaning::of(&file.model())
+        Meaning::of(&file.model(), 0)
     }
 
     #[test]

@@ -13,7 +13,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(imported) = parse(data, Path::new("fuzz.onnx"), &Options::default()) else {
         return;
     };
-    assert_eq!(imported.input.shape(), imported.graph.input);
+    for (door, input) in imported.inputs.iter().zip(&imported.graph.inputs) {
+        assert_eq!(door.shape(), input.shape);
+    }
     let settings = ExportSettings {
         normalize: Normalize::identity(0),
         labels: vec![],

@@ -4,8 +4,10 @@
 usage: make.py [OUT_DIR]        (pip install ai-edge-litert==2.3.0 flatbuffers numpy; OUT_DIR is this file's folder)
 
   NAME.tflite            one input, one output
+  two_NAME.tflite        several of either
   refused_NAME.tflite    what must not be imported
-  expected.npz           `NAME/input`, `NAME/output`: float32 as its own kernels compute it, without delegates
+  expected.npz           `NAME/input`, `NAME/output`: float32 as its own kernels compute it, without delegates;
+                         `two_NAME/inputs/0`, `two_NAME/outputs/1`, ... of several
 """
 import pathlib
 import sys
@@ -37,6 +39,7 @@ class Net:
         self.tensors, self.buffers, self.operators, self.codes = [], [schema.BufferT()], [], []
         self.buffers[0].data = None
         self.subgraphs = 1
+        self.inputs = []
 
     def tensor(self, dtype=np.float32, shape=(), data=None, quantization=None, signature=None):
         tensor = schema.TensorT()
@@ -62,8 +65,8 @@ class Net:
         return len(self.tensors) - 1
 
     def input(self, *shape, **options):
-        self.first = self.tensor(shape=shape, **options)
-        return self.first
+        self.inputs.append(self.tensor(shape=shape, **options))
+        return self.inputs[-1]
 
     def constant(self, values, dtype=np.float32, **options):
         values = np.asarray(values, dtype)
@@ -143,7 +146,7 @@ class Net:
         graph = schema.SubGraphT()
         graph.name = "main"
         graph.tensors, graph.operators = self.tensors, self.operators
-        graph.inputs, graph.outputs = [self.first], list(outputs)
+        graph.inputs, graph.outputs = self.inputs, list(outputs)
         model = schema.ModelT()
         model.version, model.description = 3, self.name
         model.operatorCodes, model.subgraphs, model.buffers = self.codes, [graph] * self.subgraphs, self.buffers
@@ -151,9 +154,9 @@ class Net:
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def interpreter(self, output):
+    def interpreter(self, *outputs):
         resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        interpreter = Interpreter(model_content=self.bytes(output), experimental_op_resolver_type=resolver)
+        interpreter = Interpreter(model_content=self.bytes(*outputs), experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
         return interpreter
 
@@ -479,6 +482,49 @@ def uint8_network(n):
     return n.linear(flat, weights(3, 16), bias(3, 0.02), **uint8(0.07, 100))
 
 
+SEVERAL = []
+
+
+def several(function):
+    SEVERAL.append(function)
+    return function
+
+
+def build_several(function):
+    """The model's bytes, and its inputs and outputs, all of float32."""
+    net = Net(function.__name__)
+    outputs = function(net)
+    interpreter = net.interpreter(*outputs)
+    arrays = {}
+    for index, detail in enumerate(interpreter.get_input_details()):
+        data = net.random.normal(size=detail["shape"]).round(2).astype(np.float32)
+        interpreter.set_tensor(detail["index"], data)
+        arrays[f"inputs/{index}"] = data
+    interpreter.invoke()
+    for index, detail in enumerate(interpreter.get_output_details()):
+        arrays[f"outputs/{index}"] = interpreter.get_tensor(detail["index"])
+    return net.bytes(*outputs), arrays
+
+
+@several
+def two_outputs(n):
+    x = n.input(1, 3)
+    return n.op(Op.RELU, [x], shape=(1, 3)), n.op(Op.RELU6, [x], shape=(1, 3))
+
+
+@several
+def two_inputs(n):
+    """A picture and a vector, a picture and a vector out; both have the same name inside."""
+    picture, vector = n.input(1, 4, 5, 2), n.input(1, 6)
+    maps = n.conv(picture, n.weights(3, 1, 1, 2), n.weights(3), fused=Activation.RELU, shape=(1, 4, 5, 3))
+    means = n.mean(maps, [1, 2], shape=(1, 3))
+    joined = n.concat(1, means, vector, shape=(1, 9))
+    found = n.linear(joined, n.weights(4, 9), n.weights(4), shape=(1, 4))
+    for tensor in (maps, found):
+        n.tensors[tensor].name = "StatefulPartitionedCall"
+    return maps, found
+
+
 REFUSED = []
 
 
@@ -508,12 +554,6 @@ def control_flow(n):
 def two_subgraphs(n):
     n.subgraphs = 2
     return n.op(Op.RELU, [n.input(1, 3)], shape=(1, 3))
-
-
-@refused
-def two_outputs(n):
-    x = n.input(1, 3)
-    return n.op(Op.RELU, [x], shape=(1, 3)), n.op(Op.RELU6, [x], shape=(1, 3))
 
 
 @refused
@@ -632,6 +672,11 @@ def main():
         content, expected[f"{name}/input"], expected[f"{name}/output"] = build(function)
         (folder / f"{name}.tflite").write_bytes(content)
         print(f"{name:24}{len(content):7} bytes, output {expected[f'{name}/output'].shape}")
+    for function in SEVERAL:
+        name = function.__name__
+        content, arrays = build_several(function)
+        expected |= {f"{name}/{key}": array for key, array in arrays.items()}
+        (folder / f"{name}.tflite").write_bytes(content)
     for function in REFUSED:
         net = Net(function.__name__)
         content = net.bytes(*np.atleast_1d(function(net)))

@@ -7,7 +7,7 @@ use kinglet::{AlignedBytes, Model, SessionMemory};
 use kinglet_kernels::Portable;
 use kinglet_tools::export::{ExportSettings, export};
 use kinglet_tools::import::onnx::messages::{DataType, ModelProto, TensorProto};
-use kinglet_tools::import::onnx::{self, Imported, Numbers, Options};
+use kinglet_tools::import::onnx::{self, Imported, InputShape, Numbers, Options};
 use kinglet_tools::import::{ImportError, NodeProblem};
 use kinglet_tools::recipe::Normalize;
 use prost::Message;
@@ -118,23 +118,23 @@ impl Case {
             .map(|d| usize::try_from(*d).unwrap_or(0))
             .collect();
         let mut options = Options {
-            input_shape: Some(dims),
-            output: Some(output.to_owned()),
+            input_shapes: vec![InputShape { name: None, dims }],
+            outputs: vec![output.to_owned()],
         };
         let bytes = self.model.encode_to_vec();
         let mut imported = onnx::parse(&bytes, &self.path, &options);
         if imported.as_ref().is_err_and(reads_batch) {
             // As the message says; the samples then go one by one.
-            if let Some([batch, ..]) = options.input_shape.as_deref_mut() {
+            if let Some(batch) = options.input_shapes[0].dims.first_mut() {
                 *batch = 1;
             }
             imported = onnx::parse(&bytes, &self.path, &options);
         }
         let imported = imported.map_err(|error| refused(&error))?;
-        let Some(input) = reals(&self.input, imported.input.numbers) else {
+        let Some(input) = reals(&self.input, imported.inputs[0].numbers) else {
             return Err(Outcome::Refused("its input is of another type".into()));
         };
-        let numbers = imported.output.numbers;
+        let numbers = imported.outputs[0].numbers;
         let found = run(imported, &input);
         found
             .map(|found| (found, numbers))
@@ -162,11 +162,12 @@ fn run(imported: Imported, input: &[f32]) -> Result<Vec<f32>, Failure> {
     let model = Model::load(&bytes)?;
     let mut memory = SessionMemory::new(&model, &Portable, 1);
     let mut session = memory.session(&model, Portable)?;
-    let input = imported.input.to_model(input);
+    let input = imported.inputs[0].array().to_model(input.to_vec());
     let mut output = Vec::new();
     for sample in input.chunks_exact(model.input().len()) {
         session.set_input_f32(sample)?;
-        output.extend(imported.output.to_file(&session.run().to_f32()));
+        let found = session.run().to_f32().into_owned();
+        output.extend(imported.outputs[0].array().to_array(found));
     }
     Ok(output)
 }

@@ -8,19 +8,19 @@ use super::export::write_model;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
-use crate::import::onnx::{self, Door, Imported, Layout};
+use crate::import::onnx::{self, Door, Imported, InputShape, Layout};
 use crate::import::tflite;
 use crate::import::weights::{self, Matching, Poured};
 use crate::recipe::{Normalize, Recipe};
 
 /// Write the network of an ONNX or TensorFlow Lite file, or PyTorch's weights with their recipe, as a model file
 ///
-/// Of ONNX (operator sets 6 to 21) it takes small CNNs of any form: one input and one output, fixed sizes, float32 or
-/// 8-bit numbers. Pictures may be NCHW or NHWC in the file; the model is NHWC. What cannot be computed is refused by
-/// the name of the node.
+/// Of ONNX (operator sets 6 to 21) it takes small CNNs of any form: fixed sizes, float32 or 8-bit numbers, several inputs
+/// and outputs. Pictures may be NCHW or NHWC in the file; the model is NHWC, and arrays that it is given stay as they lie
+/// in the file. What cannot be computed is refused by the name of the node.
 ///
-/// Of TensorFlow Lite it takes the operators of small CNNs, float32 or quantized to 8 bits, with one input and one
-/// output. Whether a file is one is told by its content, not by its name.
+/// Of TensorFlow Lite it takes the operators of small CNNs, float32 or quantized to 8 bits. Whether a file is one is told
+/// by its content, not by its name.
 ///
 /// With --recipe it takes a state dict that torch.save wrote (of any version since 0.4), or a safetensors file:
 /// float32, float64, float16 or bfloat16. Tensors go to the recipe's layers by their names, or by their
@@ -38,18 +38,20 @@ pub(super) struct Arguments {
     /// The recipe of the network that the weights belong to
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
-    /// Dimensions of an ONNX file's input, the batch of 1 included, where the file leaves them open
+    /// Dimensions of an ONNX file's input, the batch of 1 included, where the file leaves them open; of several inputs as
+    /// NAME=N,N,...
     #[arg(
         long,
-        value_name = "N,N,...",
-        value_delimiter = ',',
+        value_name = "[NAME=]N,N,...",
+        allow_hyphen_values = true,
         conflicts_with = "recipe"
     )]
-    input_shape: Vec<usize>,
-    /// The value of the file that is to be the output, if it has several or another one is wanted
+    input_shape: Vec<InputShape>,
+    /// A value of the file that is to be an output, where not all of its own are wanted; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
-    output_name: Option<String>,
-    /// How pixels from 0 to 1 become the file's input, as a recipe says it: "mean = [0.5], std = [0.25]"
+    output_name: Vec<String>,
+    /// How pixels from 0 to 1 become the first input and others of as many channels, as a recipe says it:
+    /// "mean = [0.5], std = [0.25]"
     #[arg(long, value_name = "MEAN, STD", conflicts_with = "recipe")]
     normalize: Option<String>,
     /// The model file; the imported file's name with .kgl if absent
@@ -87,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => {
             let graph = network(arguments)?;
             let normalize = match &arguments.normalize {
-                Some(text) => Normalize::parse(text, graph.input.channels)
+                Some(text) => Normalize::parse(text, graph.inputs[0].shape.channels)
                     .map_err(|problem| format!("--normalize: {problem}"))?,
                 None => Normalize::identity(0),
             };
@@ -119,13 +121,13 @@ fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
 /// The network of an ONNX or TensorFlow Lite file.
 fn network(arguments: &Arguments) -> Result<Graph, Failure> {
     let options = onnx::Options {
-        input_shape: Some(arguments.input_shape.clone()).filter(|dims| !dims.is_empty()),
-        output: arguments.output_name.clone(),
+        input_shapes: arguments.input_shape.clone(),
+        outputs: arguments.output_name.clone(),
     };
     if tflite::is_tflite(&arguments.file) {
-        return match options.input_shape {
-            None => Ok(tflite::read(&arguments.file, options.output.as_deref())?),
-            Some(_) => Err("--input-shape is for ONNX files".into()),
+        return match options.input_shapes.is_empty() {
+            true => Ok(tflite::read(&arguments.file, &options.outputs)?),
+            false => Err("--input-shape is for ONNX files".into()),
         };
     }
     let imported = onnx::read(&arguments.file, &options)?;
@@ -135,7 +137,7 @@ fn network(arguments: &Arguments) -> Result<Graph, Failure> {
     Ok(imported.graph)
 }
 
-/// How the file's input and output lie in the model.
+/// How the file's inputs and outputs lie in the model.
 fn doors(imported: &Imported) -> String {
     let line = |what: &str, door: &Door| {
         let order = match door.layout {
@@ -156,13 +158,15 @@ fn doors(imported: &Imported) -> String {
             door.shape()
         )
     };
-    let labels = match &imported.labels {
-        Some(labels) => format!(
-            "the file's output {labels} is the place of the largest of these scores (ArgMax), which the model leaves to its reader, as `kinglet run` does\n"
-        ),
-        None => String::new(),
-    };
-    line("input", &imported.input) + &line("output", &imported.output) + &labels
+    let labels = imported.labels.iter().map(|labels| {
+        format!(
+            "the file's output {} is the place of the largest of the scores {} (ArgMax), which the model leaves to its reader, as `kinglet run` does\n",
+            labels.name, labels.scores
+        )
+    });
+    let inputs = imported.inputs.iter().map(|door| line("input", door));
+    let outputs = imported.outputs.iter().map(|door| line("output", door));
+    inputs.chain(outputs).chain(labels).collect()
 }
 
 /// Which tensors went where.

@@ -69,7 +69,7 @@ struct Class<'a> {
 impl<'a> Outputs<'a> {
     /// Of `outputs`, a batch; `top` classes of each sample are kept.
     pub(super) fn new(model: &Model<'a>, outputs: &[f32], top: usize) -> Self {
-        let meaning = Meaning::of(model);
+        let meaning = Meaning::of(model, 0);
         let len = model.output().len();
         let mut classes: Vec<Class<'_>> = match meaning.is_classes() {
             false => Vec::new(),

@@ -24,7 +24,10 @@ fn negative_numbers_are_refused_with_what_would_be_right() {
         ("fine-tune m.kgl --out x --samples -1", WHOLE),
         ("run m.kgl --input x.npy --top -1", WHOLE),
         ("demo --epochs -1", WHOLE),
-        ("import a.onnx --input-shape -1,3", WHOLE),
+        (
+            "import a.onnx --input-shape -1,3",
+            "N,N,... or NAME=N,N,... is right, as in 1,3,32,32",
+        ),
         (
             "fine-tune m.kgl --out x --lr -0.1",
             "a number of at least 0 is right",

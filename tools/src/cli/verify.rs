@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::numbers::at_least_zero;
 use super::{Failure, document};
-use crate::import::onnx::Options;
+use crate::import::onnx::{InputShape, Options};
 use crate::import::tflite;
 use crate::model_file::ModelFile;
 use crate::verify::{Comparison, Sources, compare, random_inputs};
@@ -40,12 +40,12 @@ pub(super) struct Arguments {
     /// The largest difference that is allowed, as a part of a layer's largest output
     #[arg(long, default_value_t = 1e-4, value_parser = at_least_zero)]
     tolerance: f32,
-    /// Dimensions of the input, where the import was given them
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
-    input_shape: Vec<usize>,
-    /// The output, where the import was given one
+    /// Dimensions of the inputs, where the import was given them
+    #[arg(long, value_name = "[NAME=]N,N,...", allow_hyphen_values = true)]
+    input_shape: Vec<InputShape>,
+    /// The outputs, where the import was given them
     #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
+    output_name: Vec<String>,
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
@@ -73,12 +73,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
     let inputs = match &arguments.data {
-        Some(path) => npy::read(path, model.input())?.1,
+        Some(path) => vec![npy::read(path, model.input())?.1],
         None => random_inputs(&model, usize::from(arguments.samples)),
     };
     let options = Options {
-        input_shape: Some(arguments.input_shape.clone()).filter(|dims| !dims.is_empty()),
-        output: arguments.output_name.clone(),
+        input_shapes: arguments.input_shape.clone(),
+        outputs: arguments.output_name.clone(),
     };
     let sources = Sources {
         onnx: &arguments.onnx,

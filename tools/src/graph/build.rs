@@ -2,14 +2,23 @@
 
 use kinglet_kernels::{Activation, Unary};
 
-use super::{Graph, Node, Operation};
+use super::{Graph, Input, Operation, Output};
+use crate::array_layout::ArrayLayout;
 use crate::network::{Bias, Network, Operation as Layer, Role};
 
 impl Graph {
-    /// The graph of a network with the values it has now.
+    /// The graph of a network with the values it has now. Its arrays are those of PyTorch, NCHW.
     pub fn from_network(name: &str, network: &Network) -> Self {
         let architecture = network.architecture();
-        let mut nodes = Vec::new();
+        let of = |shape| ArrayLayout::channels_first(shape).source();
+        let mut graph = Self::new(
+            name,
+            vec![Input {
+                source: of(architecture.input),
+                ..Input::new("input", architecture.input)
+            }],
+        );
+        let mut value = 0;
         for (index, layer) in architecture.layers.iter().enumerate() {
             let values = |role| network.layer_values(index, role).unwrap_or_default();
             let weights = || values(Role::Weights).to_vec();
@@ -44,19 +53,13 @@ impl Graph {
                 ),
                 Layer::Dropout(_) | Layer::Dropout2d(_) | Layer::Flatten => Operation::Identity,
             };
-            nodes.push(Node {
-                name: layer.text.clone(),
-                operation,
-                inputs: vec![index],
-                view: None,
-            });
+            value = graph.push(&layer.text, operation, &[value]);
         }
-        Self {
-            name: name.to_owned(),
-            input: architecture.input,
-            quantized_input: None,
-            nodes,
-        }
+        graph.outputs.push(Output {
+            source: of(architecture.output()),
+            ..Output::new("output", value)
+        });
+        graph
     }
 }
 

@@ -1,8 +1,8 @@
 //! The rich form of a network between training and the model file: named, on the heap, easy to rewrite.
 //!
-//! Value 0 is the input, value `n + 1` the output of node `n`; a node reads values that come before its own, and
-//! the last value is the output of the network. [`crate::optimize`] rewrites a graph until the runtime has an
-//! operator for every node, and [`crate::export`] writes it down.
+//! The first values are the inputs, the others the outputs of the nodes, in their order; a node reads values that come
+//! before its own. [`crate::optimize`] rewrites a graph until the runtime has an operator for every node, and
+//! [`crate::export`] writes it down.
 
 mod build;
 mod network;
@@ -11,6 +11,7 @@ mod view;
 
 pub(crate) use build::channel_affine;
 pub use build::unary_name;
+use kinglet::model::schema::Source;
 use kinglet_kernels::{Quantization, Shape};
 pub use network::ToNetworkError;
 pub use operation::{Int8Operation, Operation};
@@ -21,12 +22,59 @@ pub(crate) use view::{AXES, Transposition, View, extents};
 pub struct Graph {
     /// The network's name.
     pub name: String,
-    /// Shape of one input sample.
-    pub input: Shape,
-    /// What the numbers of the input mean, where they are of 8 bits.
-    pub quantized_input: Option<Quantization>,
+    /// Its inputs: values 0, 1, ...
+    pub inputs: Vec<Input>,
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// Its outputs.
+    pub outputs: Vec<Output>,
+}
+
+/// An input of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// What it is called.
+    pub name: String,
+    /// Shape of one sample.
+    pub shape: Shape,
+    /// What its numbers mean, where they are of 8 bits.
+    pub quantization: Option<Quantization>,
+    /// How it lies in the file that the network comes from; None if as it does here.
+    pub source: Option<Source>,
+}
+
+impl Input {
+    /// An input of real numbers with no more to it than a name.
+    pub fn new(name: &str, shape: Shape) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape,
+            quantization: None,
+            source: None,
+        }
+    }
+}
+
+/// An output of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// What it is called.
+    pub name: String,
+    /// The value it is.
+    pub value: usize,
+    /// How it lies in the file that the network comes from; None if as it does here.
+    pub source: Option<Source>,
+}
+
+impl Output {
+    /// An output with no more to it than a name.
+    pub fn new(name: &str, value: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            source: None,
+        }
+    }
 }
 
 /// One operation and the values it reads.
@@ -44,32 +92,54 @@ pub struct Node {
 }
 
 impl Graph {
-    /// A graph of no nodes yet.
-    pub fn new(name: &str, input: Shape) -> Self {
+    /// A graph of no nodes and outputs yet.
+    pub fn new(name: &str, inputs: Vec<Input>) -> Self {
         Self {
             name: name.to_owned(),
-            input,
-            quantized_input: None,
+            inputs,
             nodes: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// A graph of the same inputs and outputs without the nodes between them: for passes that build anew, which then
+    /// say what value each output is.
+    pub(crate) fn without_nodes(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            inputs: self.inputs.clone(),
+            nodes: Vec::new(),
+            outputs: self.outputs.clone(),
         }
     }
 
     /// Appends a node, whose parameters fit its inputs; returns the value it computes.
     pub fn push(&mut self, name: &str, operation: Operation, inputs: &[usize]) -> usize {
-        debug_assert!(inputs.iter().all(|value| *value <= self.nodes.len()));
+        let value = self.value_of(self.nodes.len());
+        debug_assert!(inputs.iter().all(|input| *input < value));
         self.nodes.push(Node {
             name: name.to_owned(),
             operation,
             inputs: inputs.to_vec(),
             view: None,
         });
-        self.nodes.len()
+        value
     }
 
-    /// Shape of every value: the input, then each node's output; an empty one where a node's parameters do not
+    /// The value that node `index` computes.
+    pub fn value_of(&self, index: usize) -> usize {
+        self.inputs.len() + index
+    }
+
+    /// The node that computes `value`; None if it is an input.
+    pub fn producer(&self, value: usize) -> Option<usize> {
+        value.checked_sub(self.inputs.len())
+    }
+
+    /// Shape of every value: the inputs, then each node's output; an empty one where a node's parameters do not
     /// fit what it reads, which the export refuses.
     pub fn shapes(&self) -> Vec<Shape> {
-        let mut shapes = vec![self.input];
+        let mut shapes: Vec<Shape> = self.inputs.iter().map(|input| input.shape).collect();
         for node in &self.nodes {
             let inputs: Vec<Shape> = node.inputs.iter().map(|value| shapes[*value]).collect();
             shapes.push(node.operation.output(&inputs).unwrap_or_default());
@@ -77,16 +147,23 @@ impl Graph {
         shapes
     }
 
-    /// The nodes that read `value`.
-    pub fn readers(&self, value: usize) -> impl Iterator<Item = usize> {
-        (value..self.nodes.len()).filter(move |n| self.nodes[*n].inputs.contains(&value))
+    /// True if `value` is an output of the network.
+    pub fn is_output(&self, value: usize) -> bool {
+        self.outputs.iter().any(|output| output.value == value)
     }
 
-    /// The only node that reads `value`; None if there are none or several, or if it is the network's output.
+    /// The nodes that read `value`.
+    pub fn readers(&self, value: usize) -> impl Iterator<Item = usize> {
+        // A node reads what comes before it.
+        let first = self.producer(value).map_or(0, |producer| producer + 1);
+        (first..self.nodes.len()).filter(move |n| self.nodes[*n].inputs.contains(&value))
+    }
+
+    /// The only node that reads `value`; None if there are none or several, or if it is an output of the network.
     pub fn only_reader(&self, value: usize) -> Option<usize> {
         let mut readers = self.readers(value);
         match (readers.next(), readers.next()) {
-            (Some(reader), None) if value != self.nodes.len() => Some(reader),
+            (Some(reader), None) if !self.is_output(value) => Some(reader),
             _ => None,
         }
     }
@@ -95,16 +172,22 @@ impl Graph {
     /// reads it.
     pub fn only_producer(&self, index: usize) -> Option<usize> {
         match self.nodes[index].inputs.as_slice() {
-            [value] if self.only_reader(*value) == Some(index) => value.checked_sub(1),
+            [value] if self.only_reader(*value) == Some(index) => self.producer(*value),
             _ => None,
         }
     }
 
-    /// Removes node `index`; whoever read its output reads its first input instead.
+    /// The values that nodes read and that are outputs, to be numbered anew.
+    fn values_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        let read = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+        read.chain(self.outputs.iter_mut().map(|output| &mut output.value))
+    }
+
+    /// Removes node `index`; what was its output, for nodes and the network, is its first input instead.
     pub fn remove(&mut self, index: usize) {
-        let node = self.nodes.remove(index);
-        let (output, input) = (index + 1, node.inputs[0]);
-        for value in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
+        let output = self.value_of(index);
+        let input = self.nodes.remove(index).inputs[0];
+        for value in self.values_mut() {
             if *value == output {
                 *value = input;
             } else if *value > output {
@@ -113,11 +196,12 @@ impl Graph {
         }
     }
 
-    /// Inserts a node behind node `index`: whoever read that one's output reads the new one's, which itself may read
-    /// `index + 1`.
+    /// Inserts a node behind node `index`: what was that one's output, for nodes and the network, is the new one's,
+    /// which itself may read it.
     pub fn insert_behind(&mut self, index: usize, node: Node) {
-        for value in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
-            if *value > index {
+        let output = self.value_of(index);
+        for value in self.values_mut() {
+            if *value >= output {
                 *value += 1;
             }
         }

@@ -20,6 +20,18 @@ impl Graph {
     /// # Errors
     /// [`ToNetworkError`] if the nodes do not follow each other one by one, or a node is no layer.
     pub fn to_network(&self) -> Result<Network, ToNetworkError> {
+        let [input] = self.inputs.as_slice() else {
+            return Err(ToNetworkError {
+                node: self.name.clone(),
+                reason: "it has several inputs",
+            });
+        };
+        if self.outputs.len() != 1 || !self.is_output(self.nodes.len()) {
+            return Err(ToNetworkError {
+                node: self.name.clone(),
+                reason: "its last node does not write its only output",
+            });
+        }
         let shapes = self.shapes();
         let mut layers = Vec::with_capacity(self.nodes.len());
         for (index, node) in self.nodes.iter().enumerate() {
@@ -39,7 +51,7 @@ impl Graph {
             });
         }
         let mut network = Network::zeroed(Architecture {
-            input: self.input,
+            input: input.shape,
             layers,
         });
         for tensor in network.tensors().to_vec() {

@@ -6,7 +6,7 @@
 
 use kinglet_kernels::{Activation, Axis, BinaryFunction, ParamsError, PerAxis, Shape};
 
-use crate::graph::{AXES, Graph, Operation};
+use crate::graph::{AXES, Graph, Input, Operation, Output};
 
 /// A tensor of the imported file that the graph computes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,21 +48,17 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// A graph whose input samples have the shape `input` (NHWC).
-    pub(crate) fn new(name: &str, input: Shape) -> Self {
+    /// A graph of these inputs.
+    pub(crate) fn new(name: &str, inputs: Vec<Input>) -> Self {
         Self {
-            graph: Graph::new(name, input),
-            shapes: vec![input],
+            shapes: inputs.iter().map(|input| input.shape).collect(),
+            graph: Graph::new(name, inputs),
         }
     }
 
-    /// The graph, with `output` as what it computes.
-    pub(crate) fn finish(mut self, name: &str, output: usize) -> Graph {
-        if output == self.graph.nodes.len() && output > 0 {
-            return self.graph;
-        }
-        // Others came behind it, or it is the input: the output is the last value.
-        self.graph.push(name, Operation::Identity, &[output]);
+    /// The graph, with `outputs` as what it computes.
+    pub(crate) fn finish(mut self, outputs: Vec<Output>) -> Graph {
+        self.graph.outputs = outputs;
         self.graph
     }
 
@@ -380,7 +376,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_stay_together_are_transposed_as_one() {
-        let mut builder = Builder::new("shuffle", Shape::new(6, 4, 5));
+        let mut builder = Builder::new("shuffle", vec![Input::new("x", Shape::new(6, 4, 5))]);
         let value = Value {
             number: 0,
             dims: vec![1, 2, 3, 4, 5],
@@ -394,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_transposition_of_nothing_but_ones_is_no_node() {
-        let mut builder = Builder::new("squeeze", Shape::vector(7));
+        let mut builder = Builder::new("squeeze", vec![Input::new("x", Shape::vector(7))]);
         let value = Value {
             number: 0,
             dims: vec![1, 7, 1, 1],

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kinglet::model::schema::MAX_ENDS;
 use kinglet_kernels::ParamsError;
 
 use super::builder::BuildError;
@@ -109,13 +110,15 @@ pub enum GraphProblem {
         /// The output.
         name: String,
     },
-    /// More or fewer inputs than one.
-    #[error("the graph has {found} inputs ({names}); one is right")]
-    Inputs {
+    /// No inputs or outputs, or more than a model may have.
+    #[error("the graph has {found} {what}; 1 to {most} are right")]
+    Ends {
         /// How many there are.
         found: usize,
-        /// Their names.
-        names: String,
+        /// Inputs or outputs.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
     },
     /// An input of another type.
     #[error("input {name} is {found}; float32, or quantized uint8 or int8, is right")]
@@ -133,6 +136,24 @@ pub enum GraphProblem {
         /// Its shape as the file has it.
         found: String,
     },
+    /// An input shape that may be that of several inputs.
+    #[error(
+        "--input-shape {dims}: the graph has the inputs {names}; --input-shape NAME={dims} says which"
+    )]
+    AnyInput {
+        /// The shape.
+        dims: String,
+        /// The inputs.
+        names: String,
+    },
+    /// An input shape of no input.
+    #[error("--input-shape: there is no input {name}; the inputs are {names}")]
+    UnknownInput {
+        /// What was asked for.
+        name: String,
+        /// The inputs.
+        names: String,
+    },
     /// An input shape of another number of axes was asked for.
     #[error("--input-shape has {found} numbers, but input {name} has {right} axes")]
     InputAxes {
@@ -142,14 +163,6 @@ pub enum GraphProblem {
         found: usize,
         /// Axes there are.
         right: usize,
-    },
-    /// Several outputs, of which one may be chosen, or none.
-    #[error("the graph has {found} outputs ({names}); choose one: --output-name NAME")]
-    ChooseOutput {
-        /// How many there are.
-        found: usize,
-        /// Their names.
-        names: String,
     },
     /// Nothing computes the output.
     #[error("no node computes the output {name}; the graph's outputs are {names}")]
@@ -197,6 +210,20 @@ pub enum GraphProblem {
         /// How many there may be.
         right: String,
     },
+}
+
+impl GraphProblem {
+    /// Refuses a number of inputs or outputs, whichever `what` says, that no model has.
+    pub(super) fn check_ends(what: &'static str, found: usize) -> Result<(), Self> {
+        match found {
+            1..=MAX_ENDS => Ok(()),
+            _ => Err(Self::Ends {
+                found,
+                what,
+                most: MAX_ENDS,
+            }),
+        }
+    }
 }
 
 /// What is wrong with a node.

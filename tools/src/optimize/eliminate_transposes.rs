@@ -13,18 +13,18 @@ use kinglet_kernels::{Axis, Shape};
 use crate::graph::{Graph, Node, Operation, Transposition, View, extents};
 
 pub(super) fn run(graph: &mut Graph) {
+    let shapes: Vec<Shape> = graph.inputs.iter().map(|input| input.shape).collect();
+    let inputs = shapes.iter().enumerate();
+    let inputs = inputs.map(|(stored, shape)| Value {
+        stored,
+        view: View::of(*shape),
+    });
+    let mut values: Vec<Value> = inputs.collect();
     let mut rewriter = Rewriter {
-        graph: Graph {
-            quantized_input: graph.quantized_input,
-            ..Graph::new(&graph.name, graph.input)
-        },
-        shapes: vec![graph.input],
+        graph: graph.without_nodes(),
+        shapes,
         arranged: HashMap::new(),
     };
-    let mut values = vec![Value {
-        stored: 0,
-        view: View::of(graph.input),
-    }];
     for node in std::mem::take(&mut graph.nodes) {
         let inputs: Vec<Value> = node.inputs.iter().map(|v| values[*v].clone()).collect();
         let name = node.name.clone();
@@ -32,14 +32,16 @@ pub(super) fn run(graph: &mut Graph) {
         rewriter.note(&name, &value);
         values.push(value);
     }
-    if let Some(output) = values.pop() {
-        let shape = output.view.shape();
-        let output = rewriter.arrange("(output)", &output);
-        // All may have cancelled out, but a network has at least one node.
-        if output == 0 {
-            let operation = Operation::Reshape { output: shape };
-            rewriter.push("(output)", operation, &[0]);
-        }
+    for (index, output) in graph.outputs.iter().enumerate() {
+        rewriter.graph.outputs[index].value = rewriter.arrange("(output)", &values[output.value]);
+    }
+    // All may have cancelled out, but a network has at least one node.
+    if rewriter.graph.nodes.is_empty()
+        && let Some(value) = rewriter.graph.outputs.first().map(|output| output.value)
+    {
+        let output = rewriter.shapes[value];
+        let operation = Operation::Reshape { output };
+        rewriter.graph.outputs[0].value = rewriter.push("(output)", operation, &[value]);
     }
     *graph = rewriter.graph;
 }
@@ -71,7 +73,7 @@ impl Rewriter {
 
     /// Notes how the value that the file calls `name` lies in the output of the node that computes it.
     fn note(&mut self, name: &str, value: &Value) {
-        let node = value.stored.checked_sub(1);
+        let node = self.graph.producer(value.stored);
         if let Some(node) = node.and_then(|node| self.graph.nodes.get_mut(node))
             && node.name == name
         {

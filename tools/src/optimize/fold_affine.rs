@@ -11,7 +11,7 @@ pub(super) fn run(graph: &mut Graph) {
     while index < graph.nodes.len() {
         let producer = graph.only_producer(index);
         let folded = producer.is_some_and(|producer| {
-            let channels = graph.shapes()[index + 1].channels;
+            let channels = graph.shapes()[graph.value_of(index)].channels;
             let affine = Affine::of(&graph.nodes[index].operation, channels);
             let before = &mut graph.nodes[producer].operation;
             affine.is_some_and(|affine| fold(before, affine))

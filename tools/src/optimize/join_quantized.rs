@@ -13,32 +13,34 @@ use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
 pub(super) fn run(graph: &mut Graph) {
     let is_quantized = |node: &Node| matches!(node.operation, Operation::Quantize(_));
-    if graph.quantized_input.is_none() && !graph.nodes.iter().any(is_quantized) {
+    let mut inputs = graph.inputs.iter();
+    if inputs.all(|input| input.quantization.is_none()) && !graph.nodes.iter().any(is_quantized) {
         return;
     }
+    let inputs = graph.inputs.iter().enumerate();
+    let inputs = inputs.map(|(number, input)| {
+        Some(match input.quantization {
+            Some(quantization) => Value::Int8(number, quantization),
+            None => Value::Real(number),
+        })
+    });
+    let nodes = graph.nodes.iter().map(|_| None);
     let mut joiner = Joiner {
         shapes: graph.shapes(),
-        graph: Graph {
-            quantized_input: graph.quantized_input,
-            ..Graph::new(&graph.name, graph.input)
-        },
-        values: vec![None; graph.nodes.len() + 1],
+        graph: graph.without_nodes(),
+        values: inputs.chain(nodes).collect(),
     };
-    joiner.values[0] = Some(match graph.quantized_input {
-        Some(quantization) => Value::Int8(0, quantization),
-        None => Value::Real(0),
-    });
     for index in 0..graph.nodes.len() {
         // Others are the inside of what was joined.
-        if joiner.values[index + 1].is_none() && joiner.is_known(&graph.nodes[index]) {
+        let is_open = joiner.values[graph.value_of(index)].is_none();
+        if is_open && joiner.is_known(&graph.nodes[index]) {
             joiner.place(graph, index);
         }
     }
-    if let Some(Some(output)) = joiner.values.pop() {
-        let real = joiner.real("(output)", output);
-        // The network's output is the last value.
-        if real != joiner.graph.nodes.len() {
-            joiner.graph.push("(output)", Operation::Identity, &[real]);
+    for (index, output) in graph.outputs.iter().enumerate() {
+        // What is an output is not the inside of anything.
+        if let Some(value) = joiner.values[output.value] {
+            joiner.graph.outputs[index].value = joiner.real("(output)", value);
         }
     }
     *graph = joiner.graph;
@@ -61,8 +63,8 @@ struct Joiner {
 
 /// From real numbers to 8-bit ones behind an operation.
 struct End {
-    /// The node that quantizes.
-    quantize: usize,
+    /// What the node writes that quantizes.
+    written: usize,
     output: Quantization,
     /// What activations in between leave of the range.
     bounds: (i8, i8),
@@ -77,7 +79,7 @@ impl End {
         let (mut limits, mut at) = (Vec::new(), index);
         let mut name = graph.nodes[index].name.clone();
         loop {
-            at = graph.only_reader(at + 1)?;
+            at = graph.only_reader(graph.value_of(at))?;
             let limit = match graph.nodes[at].operation {
                 Operation::Unary(function) => limits_of(function)?,
                 Operation::Quantize(output) => {
@@ -88,7 +90,7 @@ impl End {
                             within(bounds, quantized(*limit, output))
                         })?;
                     return Some(Self {
-                        quantize: at,
+                        written: graph.value_of(at),
                         output,
                         bounds,
                         name,
@@ -153,8 +155,9 @@ impl Joiner {
         operation: Operation,
         inputs: &[usize],
     ) -> usize {
+        let node = self.graph.nodes.len();
         let number = self.push(name, operation, inputs);
-        self.graph.nodes[number - 1].view.clone_from(view);
+        self.graph.nodes[node].view.clone_from(view);
         number
     }
 
@@ -172,7 +175,7 @@ impl Joiner {
         let operation = Operation::Dequantize(quantization);
         let known = |node: &Node| node.operation == operation && node.inputs == [stored];
         match self.graph.nodes.iter().position(known) {
-            Some(node) => node + 1,
+            Some(node) => self.graph.value_of(node),
             None => self.push(name, operation, &[stored]),
         }
     }
@@ -203,6 +206,7 @@ impl Joiner {
 
     fn place(&mut self, graph: &Graph, index: usize) {
         let node = &graph.nodes[index];
+        let written = graph.value_of(index);
         let name = node.name.as_str();
         let int8 = self.int8_inputs(node);
         if let Operation::Quantize(output) = node.operation {
@@ -214,23 +218,23 @@ impl Joiner {
                 Some(Value::Real(number)) => self.keep(node, &[number]),
                 None => return,
             };
-            self.values[index + 1] = Some(Value::Int8(number, output));
+            self.values[written] = Some(Value::Int8(number, output));
             return;
         }
         if let (Operation::Dequantize(_), Some(value)) =
             (&node.operation, self.values[node.inputs[0]])
         {
-            self.values[index + 1] = Some(value);
+            self.values[written] = Some(value);
             return;
         }
         if let (Operation::Int8 { output, .. }, Some(inputs)) = (&node.operation, &int8) {
             // Joined before.
             let number = self.keep(node, &numbers(inputs));
-            self.values[index + 1] = Some(Value::Int8(number, *output));
+            self.values[written] = Some(Value::Int8(number, *output));
             return;
         }
         if let Some(inputs) = &int8
-            && (self.copy(node, index, inputs)
+            && (self.copy(node, written, inputs)
                 || End::of(graph, index).is_some_and(|end| self.compute(node, inputs, &end)))
         {
             return;
@@ -238,11 +242,11 @@ impl Joiner {
         let values: Vec<Value> = node.inputs.iter().filter_map(|v| self.values[*v]).collect();
         let inputs: Vec<usize> = values.iter().map(|value| self.real(name, *value)).collect();
         let number = self.keep(node, &inputs);
-        self.values[index + 1] = Some(Value::Real(number));
+        self.values[written] = Some(Value::Real(number));
     }
 
     /// What only copies, or takes a maximum, on the numbers as they are.
-    fn copy(&mut self, node: &Node, index: usize, inputs: &[(usize, Quantization)]) -> bool {
+    fn copy(&mut self, node: &Node, written: usize, inputs: &[(usize, Quantization)]) -> bool {
         let quantization = inputs[0].1;
         let takes_numbers = match node.operation {
             Operation::MaxPool2d(_)
@@ -259,7 +263,7 @@ impl Joiner {
         };
         if takes_numbers {
             let number = self.keep(node, &numbers(inputs));
-            self.values[index + 1] = Some(Value::Int8(number, quantization));
+            self.values[written] = Some(Value::Int8(number, quantization));
         }
         takes_numbers
     }
@@ -275,7 +279,7 @@ impl Joiner {
             None => node.operation.clone(),
         };
         let number = self.push_named(&end.name, &end.view, operation, &inputs);
-        self.values[end.quantize + 1] = Some(Value::Int8(number, output));
+        self.values[end.written] = Some(Value::Int8(number, output));
         true
     }
 

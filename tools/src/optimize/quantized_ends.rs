@@ -4,19 +4,25 @@
 use crate::graph::{Graph, Operation};
 
 pub(super) fn run(graph: &mut Graph) {
-    if let Some(first) = graph.only_reader(0)
-        && let Operation::Quantize(quantization) = graph.nodes[first].operation
-        && graph.nodes.len() > 1
-    {
-        graph.remove(first);
-        graph.quantized_input = Some(quantization);
+    for input in 0..graph.inputs.len() {
+        if let Some(first) = graph.only_reader(input)
+            && let Operation::Quantize(quantization) = graph.nodes[first].operation
+            && graph.nodes.len() > 1
+        {
+            graph.remove(first);
+            graph.inputs[input].quantization = Some(quantization);
+        }
     }
-    // The network's output is the last value, and has to be computed by some node.
-    if let [.., before, last] = graph.nodes.as_slice()
-        && matches!(last.operation, Operation::Dequantize(_))
-        && last.inputs == [graph.nodes.len() - 1]
-        && !matches!(before.operation, Operation::Dequantize(_))
-    {
-        graph.nodes.pop();
+    for index in (0..graph.nodes.len()).rev() {
+        let value = graph.value_of(index);
+        let is_end = graph.is_output(value) && graph.readers(value).next().is_none();
+        // Some node has to compute what it reads.
+        let before = graph.producer(graph.nodes[index].inputs[0]);
+        if matches!(graph.nodes[index].operation, Operation::Dequantize(_))
+            && is_end
+            && before.is_some()
+        {
+            graph.remove(index);
+        }
     }
 }

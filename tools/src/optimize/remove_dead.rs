@@ -3,9 +3,9 @@
 use crate::graph::Graph;
 
 pub(super) fn run(graph: &mut Graph) {
-    // The network's output is the last value.
-    for index in (0..graph.nodes.len().saturating_sub(1)).rev() {
-        if graph.readers(index + 1).next().is_none() {
+    for index in (0..graph.nodes.len()).rev() {
+        let value = graph.value_of(index);
+        if graph.readers(value).next().is_none() && !graph.is_output(value) {
             graph.remove(index);
         }
     }

@@ -11,12 +11,13 @@ pub(super) fn run(graph: &mut Graph) {
         let is_concat = matches!(node.operation, Operation::Concat { .. });
         if is_concat && node.inputs.len() > Concat::MAX_INPUTS {
             let rest = node.inputs.split_off(Concat::MAX_INPUTS);
-            let outer = Node {
+            let mut outer = Node {
                 name: node.name.clone(),
                 operation: node.operation.clone(),
-                inputs: [vec![index + 1], rest].concat(),
+                inputs: rest,
                 view: node.view.take(),
             };
+            outer.inputs.insert(0, graph.value_of(index));
             graph.insert_behind(index, outer);
         }
         index += 1;

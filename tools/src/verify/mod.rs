@@ -6,6 +6,7 @@ mod tract;
 use std::collections::HashMap;
 use std::path::Path;
 
+use kinglet::model::schema::{Node, Tensor};
 use kinglet::probe::Probe;
 use kinglet::{AnySession, InputError, Model, SessionMemory};
 use kinglet_kernels::{Kernels, Quantization, Shape};
@@ -15,7 +16,7 @@ use self::tract::{Kind, Tract, Values};
 use crate::export::{ExportError, ExportSettings, write};
 use crate::graph::{Graph, View};
 use crate::import::ImportError;
-use crate::import::onnx::{self, Imported, Numbers, Options};
+use crate::import::onnx::{self, Door, Imported, Numbers, Options};
 use crate::inspect::describe;
 use crate::model_file::ModelFile;
 use crate::optimize::optimize;
@@ -115,30 +116,35 @@ pub struct Sources<'a> {
     pub model: Model<'a>,
 }
 
-/// Random inputs for a model: numbers from -1 to 1, or over all that it can tell apart where its first node quantizes.
-pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<f32> {
-    // The input itself, or what the first node makes of it.
-    let first = model.tensors().iter().take(2);
-    let range = match first
-        .filter_map(|tensor| tensor.dtype.quantization())
-        .next()
-    {
-        Some(quantization) => [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q)),
-        None => [-1.0, 1.0],
-    };
+/// Random numbers for each input of a model: from -1 to 1, or over all that it can tell apart where the input is
+/// quantized, or what first reads it quantizes.
+pub fn random_inputs(model: &Model<'_>, samples: usize) -> Vec<Vec<f32>> {
     let mut rng = for_purpose(1, Purpose::Initialize, 0, 0);
-    let len = samples * model.input().len();
-    (0..len).map(|_| uniform_between(&mut rng, range)).collect()
+    let tensors: Vec<Tensor> = model.tensors().iter().collect();
+    let (inputs, computed) = tensors.split_at(model.inputs().len());
+    let random = |(number, input): (usize, &Tensor)| {
+        let reads = |node: &Node| node.inputs.iter().any(|i| usize::from(*i) == number);
+        let reader = model.nodes().iter().position(|node| reads(&node));
+        let reader = reader.and_then(|reader| computed.get(reader));
+        let ends = [Some(input), reader].into_iter().flatten();
+        let range = match ends.filter_map(|tensor| tensor.dtype.quantization()).next() {
+            Some(quantization) => [i8::MIN, i8::MAX].map(|q| quantization.dequantize(q)),
+            None => [-1.0, 1.0],
+        };
+        let len = samples * input.shape.len();
+        (0..len).map(|_| uniform_between(&mut rng, range)).collect()
+    };
+    inputs.iter().enumerate().map(random).collect()
 }
 
-/// Runs both on `inputs`, any number of samples as the model takes them (NHWC).
+/// Runs both on `inputs`, for each input of the model as many samples as it takes them (NHWC).
 ///
 /// # Errors
 /// [`VerifyError`].
 pub fn compare(
     sources: &Sources<'_>,
     kernels: &dyn Kernels,
-    inputs: &[f32],
+    inputs: &[Vec<f32>],
 ) -> Result<Comparison, VerifyError> {
     let Sources {
         onnx,
@@ -151,8 +157,8 @@ pub fn compare(
     })?;
     let Imported {
         graph,
-        input,
-        output,
+        inputs: doors,
+        outputs,
         ..
     } = onnx::parse(&bytes, onnx, options)?;
     let graph = named_as(model, graph, onnx)?;
@@ -163,38 +169,54 @@ pub fn compare(
         .enumerate()
         .map(|(index, node)| (last_name(&node.name), index))
         .collect();
-    let tract = Tract::new(&bytes, onnx, (&input.name, &input.dims), |node, value| {
-        last.contains_key(node) || value == output.name
+    let tract = Tract::new(&bytes, onnx, &doors, |node, value| {
+        last.contains_key(node) || outputs.iter().any(|output| output.name == value)
     })?;
-    let end = graph.nodes.len() - 1;
+    // The node that computes each output; none computes one that is an input.
+    let ends = graph.outputs.iter().zip(&outputs);
+    let ends = ends.filter_map(|(end, door)| Some((graph.producer(end.value)?, door)));
+    let ends: Vec<(usize, &Door)> = ends.collect();
     let mut layers: Vec<Layer> = layers(model, &graph);
-    if let (Some(last), Some(numbers)) = (layers.last_mut(), output.numbers) {
-        last.step = Some(numbers.scale);
+    for (node, door) in &ends {
+        if let Some(numbers) = door.numbers {
+            layers[*node].step = Some(numbers.scale);
+        }
     }
     let mut memory = SessionMemory::new(model, &kernels, 1);
     let mut session = memory.session(model, kernels)?;
-    let samples = inputs.chunks_exact(model.input().len().max(1));
-    let count = samples.len();
-    for sample in samples {
-        let ours = run(&mut session, sample)?;
-        let theirs = tract.run(&to_kind(
-            tract.input(),
-            input.to_file(sample),
-            input.numbers,
-        ))?;
-        // The output goes through its door, below.
-        for (name, index) in last.iter().filter(|(_, index)| **index != end) {
+    let lens = model.tensors().iter().map(|tensor| tensor.shape.len());
+    let lens: Vec<usize> = lens.take(doors.len()).collect();
+    let counts = inputs
+        .iter()
+        .zip(&lens)
+        .map(|(input, len)| input.len() / len);
+    let count = counts.min().unwrap_or_default();
+    for sample in 0..count {
+        let samples = inputs.iter().zip(&lens);
+        let samples = samples.map(|(input, len)| &input[sample * len..][..*len]);
+        let samples: Vec<&[f32]> = samples.collect();
+        let ours = run(&mut session, &samples)?;
+        let given = samples.iter().zip(&doors).zip(tract.inputs());
+        let given = given.map(|((sample, door), kind)| {
+            to_kind(kind, door.array().to_array(sample.to_vec()), door.numbers)
+        });
+        let theirs = tract.run(&given.collect::<Vec<_>>())?;
+        // Outputs go through their doors, below.
+        let is_end = |index: usize| ends.iter().any(|(end, _)| *end == index);
+        for (name, index) in last.iter().filter(|(_, index)| !is_end(**index)) {
             if let Some(values) = theirs.get(name) {
                 let view = graph.nodes[*index].view.as_ref();
                 layers[*index].compare(&ours[*index], values, view, None);
             }
         }
-        if let Some(values) = tract.node(&output.name).and_then(|name| theirs.get(name)) {
-            let values = Values {
-                kind: values.kind,
-                elements: output.to_model(&values.elements),
-            };
-            layers[end].compare(&ours[end], &values, None, output.numbers);
+        for (node, door) in &ends {
+            if let Some(values) = tract.node(&door.name).and_then(|name| theirs.get(name)) {
+                let values = Values {
+                    kind: values.kind,
+                    elements: door.array().to_model(values.elements.clone()),
+                };
+                layers[*node].compare(&ours[*node], &values, None, door.numbers);
+            }
         }
     }
     Ok(Comparison {
@@ -219,6 +241,13 @@ fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, V
         file: onnx.display().to_string(),
         difference,
     };
+    let ends = |model: &Model<'_>| (model.inputs().len(), model.outputs().len());
+    if ends(model) != ends(&expected) {
+        let [(inputs, outputs), (right_inputs, right_outputs)] = [ends(model), ends(&expected)];
+        return Err(other(format!(
+            "it has {inputs} inputs and {outputs} outputs, an import {right_inputs} and {right_outputs}"
+        )));
+    }
     if model.nodes().len() != expected.nodes().len() {
         let (found, right) = (model.nodes().len(), expected.nodes().len());
         return Err(other(format!("it has {found} nodes, an import {right}")));
@@ -301,10 +330,14 @@ impl Probe for Recorder {
 
 fn run(
     session: &mut AnySession<'_, &dyn Kernels>,
-    input: &[f32],
+    inputs: &[&[f32]],
 ) -> Result<Vec<Written>, VerifyError> {
     let mut recorder = Recorder::default();
-    session.set_input_f32(input)?;
+    for (index, values) in inputs.iter().enumerate() {
+        if let Some(input) = session.input_mut(index) {
+            input.set_f32(values)?;
+        }
+    }
     session.run_probed(&mut recorder);
     Ok(recorder.written)
 }

@@ -8,6 +8,8 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
+use crate::import::onnx::Door;
+
 /// tract could not compute a network.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: tract cannot run this network, so there is no second opinion: {reason}")]
@@ -47,19 +49,19 @@ pub(super) struct Values {
 pub(super) struct Tract {
     file: String,
     plan: Arc<TypedRunnableModel>,
-    input: DatumType,
-    dims: Vec<usize>,
+    /// What each input is made of, and its dimensions.
+    inputs: Vec<(DatumType, Vec<usize>)>,
     /// The nodes whose outputs are computed, in the order tract gives them, and the outputs' names.
     nodes: Vec<(String, String)>,
 }
 
 impl Tract {
-    /// The file in `bytes` with an input of `dims`, and the first outputs of those nodes that `wants` names, by the
-    /// node's name and the output's.
+    /// The file in `bytes` with these inputs, and the first outputs of those nodes that `wants` names, by the node's name
+    /// and the output's.
     pub(super) fn new(
         bytes: &[u8],
         path: &Path,
-        (input, dims): (&str, &[usize]),
+        doors: &[Door],
         wants: impl Fn(&str, &str) -> bool,
     ) -> Result<Self, Refused> {
         let file = path.display().to_string();
@@ -72,14 +74,20 @@ impl Tract {
             .with_ignore_output_shapes(true);
         let parsed = framework.parse(&proto, folder).map_err(refused)?;
         let mut model = parsed.model;
-        let outlet = parsed.outlets_by_name.get(input);
-        let outlet =
-            *outlet.ok_or_else(|| refused(TractError::msg(format!("it has no input {input}"))))?;
-        model.set_input_outlets(&[outlet]).map_err(refused)?;
-        let fact = model.outlet_fact(outlet).map_err(refused)?;
-        let datum = fact.datum_type.concretize().unwrap_or(f32::datum_type());
-        let fact = InferenceFact::dt_shape(datum, dims);
-        model.set_input_fact(0, fact).map_err(refused)?;
+        let outlets = doors.iter().map(|door| {
+            let outlet = parsed.outlets_by_name.get(&door.name).copied();
+            outlet.ok_or_else(|| TractError::msg(format!("it has no input {}", door.name)))
+        });
+        let outlets: Vec<OutletId> = outlets.collect::<Result<_, _>>().map_err(refused)?;
+        model.set_input_outlets(&outlets).map_err(refused)?;
+        let mut inputs = Vec::with_capacity(doors.len());
+        for (index, (outlet, door)) in outlets.iter().zip(doors).enumerate() {
+            let fact = model.outlet_fact(*outlet).map_err(refused)?;
+            let datum = fact.datum_type.concretize().unwrap_or(f32::datum_type());
+            let fact = InferenceFact::dt_shape(datum, &door.dims);
+            model.set_input_fact(index, fact).map_err(refused)?;
+            inputs.push((datum, door.dims.clone()));
+        }
         let (mut nodes, mut outlets) = (Vec::new(), Vec::new());
         for node in proto.graph.iter().flat_map(|graph| &graph.node) {
             let Some(output) = node.output.first() else {
@@ -101,15 +109,14 @@ impl Tract {
         Ok(Self {
             plan: plan.map_err(refused)?,
             file,
-            input: datum,
-            dims: dims.to_vec(),
+            inputs,
             nodes,
         })
     }
 
-    /// What the input is made of.
-    pub(super) fn input(&self) -> Kind {
-        kind(self.input)
+    /// What each input is made of.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = Kind> {
+        self.inputs.iter().map(|(datum, _)| kind(*datum))
     }
 
     /// The node that computes a wanted value.
@@ -118,12 +125,15 @@ impl Tract {
         found.map(|(node, _)| node.as_str())
     }
 
-    /// The wanted values for one input, by node; its elements in the file's order.
-    pub(super) fn run(&self, input: &[f32]) -> Result<HashMap<&str, Values>, Refused> {
+    /// The wanted values for one sample of each input, by node; elements in the file's order.
+    pub(super) fn run(&self, samples: &[Vec<f32>]) -> Result<HashMap<&str, Values>, Refused> {
         let compute = || -> TractResult<HashMap<&str, Values>> {
-            let input = Tensor::from_shape(&self.dims, input)?;
-            let input = input.cast_to_dt(self.input)?.into_owned();
-            let outputs = self.plan.run(tvec!(input.into()))?;
+            let mut inputs = TVec::new();
+            for (sample, (datum, dims)) in samples.iter().zip(&self.inputs) {
+                let input = Tensor::from_shape(dims, sample)?;
+                inputs.push(input.cast_to_dt(*datum)?.into_owned().into());
+            }
+            let outputs = self.plan.run(inputs)?;
             let outputs = self.nodes.iter().zip(outputs).map(|((name, _), output)| {
                 let real = output.cast_to::<f32>()?;
                 let elements = real.to_plain_array_view::<f32>()?;

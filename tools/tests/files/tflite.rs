@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kinglet::{AnySession, HeapArena};
 use kinglet_kernels::Portable;
+use kinglet_tools::array_layout::ArrayLayout;
 use kinglet_tools::export::{ExportSettings, export};
 use kinglet_tools::graph::{Graph, Operation};
 use kinglet_tools::import::tflite;
@@ -42,12 +43,12 @@ fn models() -> Vec<(String, Vec<f32>, Vec<f32>)> {
 
 fn read(name: &str) -> Graph {
     let path = folder().join(format!("{name}.tflite"));
-    tflite::read(&path, None).unwrap_or_else(|error| panic!("{error}"))
+    tflite::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn run(graph: Graph, input: &[f32]) -> Vec<f32> {
     let settings = ExportSettings {
-        normalize: Normalize::identity(graph.input.channels),
+        normalize: Normalize::identity(graph.inputs[0].shape.channels),
         labels: Vec::new(),
         fine_tune_last: 0,
     };
@@ -58,6 +59,71 @@ fn run(graph: Graph, input: &[f32]) -> Vec<f32> {
     let mut session = AnySession::new(&model, &mut arena, Portable).unwrap();
     session.set_input_f32(input).unwrap();
     session.run().to_f32().into_owned()
+}
+
+/// Arrays of a model of several inputs or outputs, with their shapes in the file.
+fn arrays(name: &str, what: &str) -> Vec<(Vec<usize>, Vec<f32>)> {
+    let mut golden = NpzReader::new(File::open(folder().join("expected.npz")).unwrap()).unwrap();
+    let names = golden.names().unwrap();
+    let prefix = format!("{name}/{what}/");
+    let count = names
+        .iter()
+        .filter(|name| name.starts_with(&prefix))
+        .count();
+    let array = |index| {
+        let name = format!("{prefix}{index}");
+        let array: ArrayD<f32> = golden.by_name::<OwnedRepr<f32>, IxDyn>(&name).unwrap();
+        (array.shape().to_vec(), array.iter().copied().collect())
+    };
+    (0..count).map(array).collect()
+}
+
+#[test]
+fn models_of_several_inputs_and_outputs_take_and_give_arrays_as_the_file_does() {
+    for (name, names) in [
+        ("two_outputs", ["t1", "t2"]),
+        (
+            "two_inputs",
+            [
+                "StatefulPartitionedCall",
+                "StatefulPartitionedCall (tensor 10)",
+            ],
+        ),
+    ] {
+        let graph = read(name);
+        let settings = ExportSettings {
+            normalize: Normalize::identity(0),
+            labels: Vec::new(),
+            fine_tune_last: 0,
+        };
+        let (bytes, _) = export(graph, &settings).unwrap();
+        let file = ModelFile::from_bytes(&bytes).unwrap();
+        let model = file.model();
+        let mut arena = HeapArena::new(model.sizes().arena);
+        let mut session = AnySession::new(&model, &mut arena, Portable).unwrap();
+        let inputs = model.inputs().iter().zip(model.tensors().iter());
+        for ((index, (input, tensor)), (shape, values)) in
+            inputs.enumerate().zip(arrays(name, "inputs"))
+        {
+            let layout = ArrayLayout::new(tensor.shape, input.source.as_ref());
+            assert_eq!([&[1], layout.array()].concat(), shape, "{name}");
+            let values = layout.to_model(values);
+            session.input_mut(index).unwrap().set_f32(&values).unwrap();
+        }
+        session.run();
+        let outputs = model.outputs().iter().zip(model.output_tensors());
+        let expected = arrays(name, "outputs");
+        assert_eq!(model.outputs().len(), expected.len());
+        for ((index, (output, tensor)), (shape, right)) in outputs.enumerate().zip(expected) {
+            assert_eq!(output.name, names[index]);
+            let layout = ArrayLayout::new(tensor.shape, output.source.as_ref());
+            assert_eq!([&[1], layout.array()].concat(), shape, "{name}");
+            let found = session.output(index).unwrap().to_f32().into_owned();
+            let found = layout.to_array(found);
+            let distances = found.iter().zip(&right).map(|(a, b)| (a - b).abs());
+            assert!(distances.fold(0.0, f32::max) < 1e-5, "{name}: {found:?}");
+        }
+    }
 }
 
 fn is_quantized(name: &str) -> bool {
@@ -123,7 +189,7 @@ fn a_quantized_network_computes_with_8_bit_numbers_throughout() {
             )
         });
         // The ends, too.
-        assert!(graph.quantized_input.is_some(), "{name}: {graph:?}");
+        assert!(graph.inputs[0].quantization.is_some(), "{name}: {graph:?}");
         assert_eq!(
             takes_numbers.count(),
             graph.nodes.len(),
@@ -215,7 +281,6 @@ const REFUSED: &[(&str, &str)] = &[
         "stride_of_zero",
         "stride is [0, 1]; at least 1 on both axes is right",
     ),
-    ("two_outputs", "the graph has 2 outputs"),
     ("two_subgraphs", "the model has 2 subgraphs; one is right"),
     (
         "unknown_buffer",
@@ -252,7 +317,7 @@ fn what_cannot_be_computed_is_refused_by_name() {
     assert_eq!(files(true).len(), REFUSED.len());
     for (name, words) in REFUSED {
         let path = folder().join(format!("refused_{name}.tflite"));
-        let message = tflite::read(&path, None).unwrap_err().to_string();
+        let message = tflite::read(&path, &[]).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
         assert!(message.contains("refused_"), "{message}");
     }
@@ -260,7 +325,7 @@ fn what_cannot_be_computed_is_refused_by_name() {
 
 /// Reads and optimizes a file that may be anything.
 fn try_bytes(bytes: &[u8], path: &Path) {
-    let Ok(graph) = tflite::parse(bytes, path, None) else {
+    let Ok(graph) = tflite::parse(bytes, path, &[]) else {
         return;
     };
     let weights = graph.nodes.iter().map(|node| match &node.operation {
@@ -269,7 +334,7 @@ fn try_bytes(bytes: &[u8], path: &Path) {
     });
     assert!(weights.sum::<usize>() <= 4 * bytes.len());
     let settings = ExportSettings {
-        normalize: Normalize::identity(graph.input.channels),
+        normalize: Normalize::identity(graph.inputs[0].shape.channels),
         labels: Vec::new(),
         fine_tune_last: 0,
     };

@@ -2,6 +2,8 @@
 
 use kinglet_kernels::Shape;
 
+use crate::array_layout::ArrayLayout;
+
 /// How a tensor of the file lies in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -29,7 +31,7 @@ impl Numbers {
     }
 }
 
-/// The input or the output of an imported network.
+/// An input or an output of an imported network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Door {
     /// What the file calls it.
@@ -62,47 +64,32 @@ impl Door {
         }
     }
 
-    /// The model's elements, of one or more samples, from those of a tensor of the file.
-    pub fn to_model(&self, values: &[f32]) -> Vec<f32> {
-        let shape = self.shape();
-        let positions = shape.height * shape.width;
+    /// How its arrays lie in the model.
+    pub fn array(&self) -> ArrayLayout {
+        let (shape, sample) = (self.shape(), sample(&self.dims));
         match self.layout {
-            Layout::ChannelsFirst => exchange(values, shape.channels, positions),
-            Layout::AsInFile => values.to_vec(),
+            Layout::ChannelsFirst => ArrayLayout::channels_first_as(shape, sample),
+            Layout::AsInFile => ArrayLayout::in_order(shape, sample),
         }
     }
+}
 
-    /// The elements of a tensor of the file, of one or more samples, from the model's.
-    pub fn to_file(&self, values: &[f32]) -> Vec<f32> {
-        let shape = self.shape();
-        let positions = shape.height * shape.width;
-        match self.layout {
-            Layout::ChannelsFirst => exchange(values, positions, shape.channels),
-            Layout::AsInFile => values.to_vec(),
-        }
+/// The dimensions of one sample: without the batch, if that is 1.
+fn sample(dims: &[usize]) -> &[usize] {
+    match dims {
+        [1, sample @ ..] => sample,
+        dims => dims,
     }
 }
 
 /// The shape with the elements of `dims` in the same order.
 pub(super) fn in_order(dims: &[usize]) -> Shape {
-    let sample = match dims {
-        [1, sample @ ..] => sample,
-        dims => dims,
-    };
-    match sample {
+    match sample(dims) {
         [] => Shape::vector(1),
         &[channels] => Shape::vector(channels),
         &[width, channels] => Shape::new(1, width, channels),
         &[ref height @ .., width, channels] => Shape::new(height.iter().product(), width, channels),
     }
-}
-
-/// Each sample as a matrix of `rows` by `columns`, transposed.
-fn exchange(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let samples = values.chunks_exact((rows * columns).max(1));
-    samples
-        .flat_map(|sample| (0..sample.len()).map(move |i| sample[i % rows * columns + i / rows]))
-        .collect()
 }
 
 #[cfg(test)]
@@ -118,13 +105,13 @@ mod tests {
             numbers: None,
         };
         let values: Vec<f32> = (0..24u8).map(f32::from).collect();
-        let nhwc = door.to_model(&values);
+        let nhwc = door.array().to_model(values.clone());
         assert_eq!(nhwc[..6], [0.0, 6.0, 1.0, 7.0, 2.0, 8.0]);
         assert_eq!(nhwc[12..14], [12.0, 18.0]);
-        assert_eq!(door.to_file(&nhwc), values);
+        assert_eq!(door.array().to_array(nhwc), values);
         assert_eq!(door.shape(), Shape::new(2, 3, 2));
         door.layout = Layout::AsInFile;
-        assert_eq!(door.to_model(&values), values);
+        assert_eq!(door.array().to_model(values.clone()), values);
         assert_eq!(door.shape(), Shape::new(2, 2, 3));
     }
 }

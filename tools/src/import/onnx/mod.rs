@@ -1,10 +1,10 @@
-//! ONNX files of small CNNs: any graph of known operators with one input and fixed sizes.
+//! ONNX files of small CNNs: any graph of known operators with fixed sizes.
 //!
 //! Tensors are taken as they are in the file, NCHW and of any number of axes, and each operator becomes what
 //! computes just that; [`crate::optimize`] then does away with the transpositions. What does not depend on the
 //! network's input is computed while the file is read. An ONNX graph may be written for NCHW or for
-//! NHWC pictures and does not say which: the input and the output are each taken the way that leaves fewer
-//! transpositions, and [`Door`] tells which way that is.
+//! NHWC pictures and does not say which: each input and output is taken the way that leaves fewer transpositions, and
+//! [`Door`] tells which way that is.
 
 mod door;
 mod external;
@@ -28,19 +28,43 @@ use prost::Message;
 use self::messages::{ModelProto, NodeProto};
 use self::model::Selection;
 use self::node::Node;
-use self::operand::{Budget, Operand};
+use self::operand::{Budget, Meaning, Operand};
 use super::builder::{Builder, Value};
 use super::{GraphProblem, ImportError, NodeProblem};
-use crate::graph::{Graph, Operation};
+use crate::graph::{Graph, Input, Operation, Output};
 use crate::optimize::simplify;
 
 /// What the caller knows of a network beside its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Dimensions of the input, the batch included, where the file leaves them open or others are wanted.
-    pub input_shape: Option<Vec<usize>>,
-    /// The value that is to be the output, where it is not the file's only one.
-    pub output: Option<String>,
+    /// Dimensions of inputs where the file leaves them open or others are wanted.
+    pub input_shapes: Vec<InputShape>,
+    /// The values that are to be the outputs; the file's own if there are none.
+    pub outputs: Vec<String>,
+}
+
+/// Dimensions of an input, the batch included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputShape {
+    /// Which input; None where there is only one.
+    pub name: Option<String>,
+    /// Its dimensions.
+    pub dims: Vec<usize>,
+}
+
+impl std::str::FromStr for InputShape {
+    type Err = String;
+
+    /// `1,3,32,32`, or `NAME=1,3,32,32`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, dims) = match text.rsplit_once('=') {
+            Some((name, dims)) => (Some(name.to_owned()), dims),
+            None => (None, text),
+        };
+        let dims: Result<Vec<usize>, _> = dims.split(',').map(str::parse).collect();
+        let dims = dims.map_err(|_| "N,N,... or NAME=N,N,... is right, as in 1,3,32,32")?;
+        Ok(Self { name, dims })
+    }
 }
 
 /// An imported network.
@@ -48,12 +72,21 @@ pub struct Options {
 pub struct Imported {
     /// What it computes.
     pub graph: Graph,
-    /// How a tensor of the file becomes the graph's input.
-    pub input: Door,
-    /// How the graph's output becomes a tensor of the file.
-    pub output: Door,
-    /// The file's own output, where that is made by an ArgMax at the end: the graph ends before it, with the scores.
-    pub labels: Option<String>,
+    /// How tensors of the file become the graph's inputs.
+    pub inputs: Vec<Door>,
+    /// How the graph's outputs become tensors of the file.
+    pub outputs: Vec<Door>,
+    /// The file's own outputs that are not computed here.
+    pub labels: Vec<Labels>,
+}
+
+/// An output of the file that is made by an ArgMax at the end: the graph ends before it, with the scores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// The file's output.
+    pub name: String,
+    /// The output here of which it is made.
+    pub scores: String,
 }
 
 /// Reads the network in the ONNX file at `path`.
@@ -88,22 +121,39 @@ pub fn parse(bytes: &[u8], path: &Path, options: &Options) -> Result<Imported, I
         selection,
         file_len: bytes.len(),
     };
-    let mut best: Option<(usize, Imported)> = None;
-    for input in Door::layouts(&reader.selection.input_dims) {
-        // The layouts of the output are known once it is.
-        let (imported, others) = reader.build(*input, None)?;
-        let mut candidates = vec![imported];
-        for output in others {
-            candidates.push(reader.build(*input, Some(*output))?.0);
+    let inputs = &reader.selection.inputs;
+    let usual = |dims: &[usize]| Door::layouts(dims)[0];
+    let mut ends = Ends {
+        inputs: inputs.iter().map(|input| usual(&input.dims)).collect(),
+        outputs: None,
+    };
+    let mut best = reader.build(&ends)?;
+    let mut least = transpositions(&best.graph);
+    // One end after the other in each of its other layouts: what an end costs hardly depends on the rest.
+    let outputs: Vec<Layout> = best.outputs.iter().map(|output| output.layout).collect();
+    for end in 0..inputs.len() + outputs.len() {
+        if least == 0 {
+            break;
         }
-        for candidate in candidates {
+        let door = best.inputs.iter().chain(&best.outputs).nth(end);
+        let others = door.map_or(&[][..], |door| &Door::layouts(&door.dims)[1..]);
+        for layout in others {
+            let mut changed = ends.clone();
+            let own = changed.outputs.get_or_insert(outputs.clone());
+            *changed
+                .inputs
+                .iter_mut()
+                .chain(own)
+                .nth(end)
+                .expect("it is an end") = *layout;
+            let candidate = reader.build(&changed)?;
             let cost = transpositions(&candidate.graph);
-            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                best = Some((cost, candidate));
+            if cost < least {
+                (best, least, ends) = (candidate, cost, changed);
             }
         }
     }
-    Ok(best.expect("every tensor has a layout").1)
+    Ok(best)
 }
 
 /// The operators that can be imported, in alphabetical order.
@@ -123,7 +173,7 @@ fn transpositions(graph: &Graph) -> usize {
         .count()
 }
 
-/// What brings the output into the model's order. Its name is that of no node of the file.
+/// What brings an output into the model's order. Its name is that of no node of the file.
 const OUTPUT: &str = "(output)";
 
 fn is_standard(domain: &str) -> bool {
@@ -149,6 +199,14 @@ fn is_small(operand: &Operand) -> bool {
     }
 }
 
+/// The layout of each input and output.
+#[derive(Debug, Clone)]
+struct Ends {
+    inputs: Vec<Layout>,
+    /// None is the usual one of each, before their dimensions are known.
+    outputs: Option<Vec<Layout>>,
+}
+
 struct Reader<'a> {
     path: &'a Path,
     /// The network's name.
@@ -158,100 +216,120 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The network with its input, and its output, in a layout; and in which other ones the output may be. None for
-    /// the output is the first of them.
-    fn build(
-        &self,
-        input: Layout,
-        output: Option<Layout>,
-    ) -> Result<(Imported, &'static [Layout]), ImportError> {
+    /// The network with its inputs and outputs in these layouts.
+    fn build(&self, ends: &Ends) -> Result<Imported, ImportError> {
         let selection = &self.selection;
-        let mut input = Door {
-            name: selection.input.to_owned(),
-            dims: selection.input_dims.clone(),
-            layout: input,
+        let doors = selection.inputs.iter().zip(&ends.inputs);
+        let doors = doors.map(|(input, layout)| Door {
+            name: input.name.to_owned(),
+            dims: input.dims.clone(),
+            layout: *layout,
             numbers: None,
-        };
-        let of_graph = |problem| ImportError::Graph {
-            path: self.path.to_owned(),
-            problem,
-        };
-        let at_door = |error: NodeProblem| ImportError::Node {
-            path: self.path.to_owned(),
-            node: selection.output.clone(),
-            operator: "output".into(),
-            problem: Box::new(error),
-        };
-        let mut builder = Builder::new(self.name, input.shape());
-        let first = match input.layout {
-            Layout::ChannelsFirst => {
-                let first = builder.channels_first(&input.name, 0, input.dims.len());
-                first.map_err(|error| at_door(error.into()))?
-            }
-            Layout::AsInFile => Value {
-                number: 0,
-                dims: input.dims.clone(),
-            },
-        };
-        let first = match selection.input_is_quantized {
-            true => Operand::Quantized(first, None),
-            false => Operand::Value(first),
-        };
-        let mut values = HashMap::from([(selection.input, first)]);
-        input.numbers = self.translate(&mut builder, &mut values)?;
-        let (value, numbers) = match values.remove(selection.output.as_str()) {
-            Some(Operand::Value(value)) => (value, None),
-            Some(Operand::Quantized(value, numbers)) => (value, numbers),
-            Some(Operand::Constant(_)) => {
-                return Err(of_graph(GraphProblem::ConstantOutput {
-                    name: selection.output.clone(),
-                }));
-            }
-            None => {
-                return Err(of_graph(GraphProblem::AbsentOutput {
-                    name: selection.output.clone(),
-                }));
-            }
-        };
-        let (usual, others) = Door::layouts(&value.dims)
-            .split_first()
-            .expect("there is one");
-        let output = Door {
-            name: selection.output.clone(),
-            dims: value.dims.clone(),
-            layout: output.unwrap_or(*usual),
-            numbers,
-        };
-        let number = match output.layout {
-            Layout::ChannelsFirst => builder.channels_last(OUTPUT, &value),
-            Layout::AsInFile => {
-                let shape = door::in_order(&value.dims);
-                builder
-                    .view(OUTPUT, value.number, shape)
-                    .map_err(Into::into)
-            }
-        };
-        let number = number.map_err(|error| at_door(error.into()))?;
-        let graph = builder.finish(OUTPUT, number);
-        Ok((
-            Imported {
-                graph,
-                input,
-                output,
-                labels: selection.labels.clone(),
-            },
-            others,
-        ))
+        });
+        let mut inputs: Vec<Door> = doors.collect();
+        let graph_inputs = inputs.iter().map(|door| Input {
+            source: door.array().source(),
+            ..Input::new(&door.name, door.shape())
+        });
+        let mut builder = Builder::new(self.name, graph_inputs.collect());
+        let mut values = HashMap::new();
+        for (number, (door, input)) in inputs.iter().zip(&selection.inputs).enumerate() {
+            let value = match door.layout {
+                Layout::ChannelsFirst => builder
+                    .channels_first(&door.name, number, door.dims.len())
+                    .map_err(|error| self.at_door("input", &door.name, error.into()))?,
+                Layout::AsInFile => Value {
+                    number,
+                    dims: door.dims.clone(),
+                },
+            };
+            let operand = match input.is_quantized {
+                true => Operand::Quantized(value, Meaning::OfInput(number)),
+                false => Operand::Value(value),
+            };
+            values.insert(input.name, operand);
+        }
+        let numbers = self.translate(&mut builder, &mut values)?;
+        let mut outputs = Vec::with_capacity(selection.outputs.len());
+        let mut graph_outputs = Vec::with_capacity(selection.outputs.len());
+        for (index, name) in selection.outputs.iter().enumerate() {
+            let (value, numbers) = self.output(name, &values, &numbers)?;
+            let layouts = ends.outputs.as_ref();
+            let layout = layouts.and_then(|layouts| layouts.get(index).copied());
+            let door = Door {
+                name: name.clone(),
+                layout: layout.unwrap_or(Door::layouts(&value.dims)[0]),
+                dims: value.dims.clone(),
+                numbers,
+            };
+            let number = match door.layout {
+                Layout::ChannelsFirst => builder.channels_last(OUTPUT, &value),
+                Layout::AsInFile => builder
+                    .view(OUTPUT, value.number, door.shape())
+                    .map_err(Into::into),
+            };
+            let number = number.map_err(|error| self.at_door("output", name, error.into()))?;
+            graph_outputs.push(Output {
+                source: door.array().source(),
+                ..Output::new(name, number)
+            });
+            outputs.push(door);
+        }
+        for (door, numbers) in inputs.iter_mut().zip(numbers) {
+            door.numbers = numbers;
+        }
+        Ok(Imported {
+            graph: builder.finish(graph_outputs),
+            inputs,
+            outputs,
+            labels: selection.labels.clone(),
+        })
     }
 
-    /// Adds each node to the graph; `values` has the network's input by its name, and all others afterwards. Returns
-    /// what the numbers of a quantized input mean.
+    /// What was computed as the output `name`, and what its numbers mean, where they are of 8 bits; `numbers` are those
+    /// of the inputs.
+    fn output(
+        &self,
+        name: &str,
+        values: &HashMap<&str, Operand>,
+        numbers: &[Option<Numbers>],
+    ) -> Result<(Value, Option<Numbers>), ImportError> {
+        let name = name.to_owned();
+        let problem = match values.get(name.as_str()) {
+            Some(Operand::Value(value)) => return Ok((value.clone(), None)),
+            Some(Operand::Quantized(value, Meaning::Known(numbers))) => {
+                return Ok((value.clone(), Some(*numbers)));
+            }
+            Some(Operand::Quantized(value, Meaning::OfInput(input))) => {
+                return Ok((value.clone(), numbers[*input]));
+            }
+            Some(Operand::Constant(_)) => GraphProblem::ConstantOutput { name },
+            None => GraphProblem::AbsentOutput { name },
+        };
+        Err(ImportError::Graph {
+            path: self.path.to_owned(),
+            problem,
+        })
+    }
+
+    /// What is wrong with a tensor where it enters or leaves the network.
+    fn at_door(&self, what: &str, name: &str, problem: NodeProblem) -> ImportError {
+        ImportError::Node {
+            path: self.path.to_owned(),
+            node: name.to_owned(),
+            operator: what.to_owned(),
+            problem: Box::new(problem),
+        }
+    }
+
+    /// Adds each node to the graph; `values` has the network's inputs by their names, and all others afterwards. Returns
+    /// what the numbers of each input mean, where it is quantized.
     fn translate<'b>(
         &'b self,
         builder: &mut Builder,
         values: &mut HashMap<&'b str, Operand>,
-    ) -> Result<Option<Numbers>, ImportError> {
-        let mut input_numbers = None;
+    ) -> Result<Vec<Option<Numbers>>, ImportError> {
+        let mut input_numbers = vec![None; self.selection.inputs.len()];
         let mut budget = Budget::of_file(self.file_len);
         // Outputs that are there in the file but not computed here.
         let mut absent: HashMap<&str, &str> = HashMap::new();

@@ -1,4 +1,4 @@
-//! The graph of a file as a whole: which version, which input, which output, and which nodes lead there.
+//! The graph of a file as a whole: which version, which inputs, which outputs, and which nodes lead there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,13 +6,13 @@ use super::messages::{
     DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
     ValueInfoProto,
 };
-use super::{Options, is_standard, tensor};
+use super::{InputShape, Labels, Options, is_standard, tensor};
 use crate::import::GraphProblem;
 
 /// The operator sets whose operators are known: from the one that PyTorch 0.4 wrote to that of ONNX 1.16.
 const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 6..=21;
 
-/// Nodes that may lead to the output, those that compute constants among them.
+/// Nodes that may lead to the outputs, those that compute constants among them.
 const MAX_NODES: usize = 1 << 13;
 
 /// What is to be imported.
@@ -20,18 +20,23 @@ pub(super) struct Selection<'a> {
     pub(super) opset: i64,
     /// Constants of the file by name.
     pub(super) initializers: HashMap<&'a str, &'a TensorProto>,
-    pub(super) input: &'a str,
-    pub(super) input_dims: Vec<usize>,
-    /// Whether its elements are 8-bit numbers.
-    pub(super) input_is_quantized: bool,
-    pub(super) output: String,
-    /// The file's own output, where an ArgMax makes it of `output`.
-    pub(super) labels: Option<String>,
-    /// The nodes that lead to the output, in the order of the file.
+    pub(super) inputs: Vec<SelectedInput<'a>>,
+    pub(super) outputs: Vec<String>,
+    /// The file's own outputs that an ArgMax makes of `outputs`.
+    pub(super) labels: Vec<Labels>,
+    /// The nodes that lead to the outputs, in the order of the file.
     pub(super) nodes: Vec<&'a NodeProto>,
 }
 
-/// Chooses input, output and nodes.
+/// An input that the outputs depend on.
+pub(super) struct SelectedInput<'a> {
+    pub(super) name: &'a str,
+    pub(super) dims: Vec<usize>,
+    /// Whether its elements are 8-bit numbers.
+    pub(super) is_quantized: bool,
+}
+
+/// Chooses inputs, outputs and nodes.
 pub(super) fn select<'a>(
     model: &'a ModelProto,
     options: &Options,
@@ -54,14 +59,8 @@ pub(super) fn select<'a>(
         .iter()
         .map(|t| (t.name.as_str(), t))
         .collect();
-    let chosen = output(graph, options)?;
-    // What makes labels of scores at the end is left to whoever reads them.
-    let scores = scores(graph, &chosen).filter(|_| options.output.is_none());
-    let (output, labels) = match scores {
-        Some(scores) => (scores.clone(), Some(chosen)),
-        None => (chosen, None),
-    };
-    let live = live(graph, &output)?;
+    let (outputs, labels) = outputs(graph, options)?;
+    let live = live(graph, &outputs)?;
     if live.len() > MAX_NODES {
         return Err(GraphProblem::Nodes {
             found: live.len(),
@@ -71,36 +70,67 @@ pub(super) fn select<'a>(
     let read: HashSet<&str> = live
         .iter()
         .flat_map(|node| &node.input)
+        .chain(&outputs)
         .map(String::as_str)
         .collect();
     let used = |info: &&ValueInfoProto| {
         let name = info.name.as_str();
         // Old files list the initializers among the inputs.
-        !initializers.contains_key(name) && (read.contains(name) || name == output)
+        !initializers.contains_key(name) && read.contains(name)
     };
-    let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(used).collect();
-    let input = match inputs.as_slice() {
-        [input] => *input,
-        [] if !graph.input.is_empty() => return Err(GraphProblem::ConstantOutput { name: output }),
-        inputs => {
-            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-            return Err(GraphProblem::Inputs {
-                found: inputs.len(),
-                names: names.join(", "),
-            });
-        }
-    };
-    let input_is_quantized = is_quantized(input)?;
+    let used: Vec<&ValueInfoProto> = graph.input.iter().filter(used).collect();
+    if used.is_empty() && !graph.input.is_empty() {
+        let name = outputs.into_iter().next().unwrap_or_default();
+        return Err(GraphProblem::ConstantOutput { name });
+    }
+    GraphProblem::check_ends("inputs", used.len())?;
+    let mut inputs = Vec::with_capacity(used.len());
+    for (info, wanted) in used.iter().zip(input_shapes(&used, options)?) {
+        inputs.push(SelectedInput {
+            name: &info.name,
+            is_quantized: is_quantized(info)?,
+            dims: input_dims(info, wanted)?,
+        });
+    }
     Ok(Selection {
         opset,
-        input_dims: input_dims(input, options)?,
-        input_is_quantized,
         initializers,
-        input: &input.name,
-        output,
+        inputs,
+        outputs,
         labels,
         nodes: live,
     })
+}
+
+/// The shape that was asked for, of each input.
+fn input_shapes<'o>(
+    inputs: &[&ValueInfoProto],
+    options: &'o Options,
+) -> Result<Vec<Option<&'o [usize]>>, GraphProblem> {
+    let names = || {
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        names.join(", ")
+    };
+    let mut shapes = vec![None; inputs.len()];
+    for InputShape { name, dims } in &options.input_shapes {
+        let input = match name {
+            None if inputs.len() == 1 => Some(0),
+            None => {
+                let dims: Vec<String> = dims.iter().map(usize::to_string).collect();
+                return Err(GraphProblem::AnyInput {
+                    dims: dims.join(","),
+                    names: names(),
+                });
+            }
+            Some(name) => inputs.iter().position(|input| input.name == *name),
+        };
+        let input = input.ok_or_else(|| GraphProblem::UnknownInput {
+            name: name.clone().unwrap_or_default(),
+            names: names(),
+        })?;
+        shapes[input] = Some(dims.as_slice());
+    }
+    Ok(shapes)
 }
 
 /// The computed value whose largest element the ArgMax that ends in `output` finds.
@@ -116,34 +146,48 @@ fn scores<'a>(graph: &'a GraphProto, output: &str) -> Option<&'a String> {
         .filter(|scores| is_arg_max && computes(scores).is_some())
 }
 
-/// The graph's one output, or the value that was chosen.
-fn output(graph: &GraphProto, options: &Options) -> Result<String, GraphProblem> {
-    let names: Vec<&str> = graph
-        .output
-        .iter()
-        .map(|output| output.name.as_str())
-        .collect();
-    match (&options.output, names.as_slice()) {
-        (Some(name), _) => {
-            let computed = graph.node.iter().any(|node| node.output.contains(name));
-            match computed && !name.is_empty() {
-                true => Ok(name.clone()),
-                false => Err(GraphProblem::UnknownOutput {
-                    name: name.clone(),
-                    names: names.join(", "),
-                }),
-            }
+/// The values that were chosen, or the graph's outputs: of those that are labels the scores, since what makes labels at
+/// the end is left to whoever reads them.
+fn outputs(
+    graph: &GraphProto,
+    options: &Options,
+) -> Result<(Vec<String>, Vec<Labels>), GraphProblem> {
+    let names: Vec<&String> = graph.output.iter().map(|output| &output.name).collect();
+    for name in &options.outputs {
+        let computed = graph.node.iter().any(|node| node.output.contains(name));
+        if !computed || name.is_empty() {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            return Err(GraphProblem::UnknownOutput {
+                name: name.clone(),
+                names: names.join(", "),
+            });
         }
-        (None, [name]) => Ok((*name).to_owned()),
-        (None, names) => Err(GraphProblem::ChooseOutput {
-            found: names.len(),
-            names: names.join(", "),
-        }),
     }
+    let chosen: Vec<&String> = match options.outputs.is_empty() {
+        true => names,
+        false => options.outputs.iter().collect(),
+    };
+    let (mut outputs, mut labels) = (Vec::new(), Vec::new());
+    for name in chosen {
+        let scores = scores(graph, name).filter(|_| options.outputs.is_empty());
+        if let Some(scores) = scores {
+            labels.push(Labels {
+                name: name.clone(),
+                scores: scores.clone(),
+            });
+        }
+        let output = scores.unwrap_or(name);
+        // Scores may be an output of their own as well.
+        if !outputs.contains(output) {
+            outputs.push(output.clone());
+        }
+    }
+    GraphProblem::check_ends("outputs", outputs.len())?;
+    Ok((outputs, labels))
 }
 
-/// The nodes that `output` needs, in the order of the file.
-fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, GraphProblem> {
+/// The nodes that `outputs` need, in the order of the file.
+fn live<'a>(graph: &'a GraphProto, outputs: &[String]) -> Result<Vec<&'a NodeProto>, GraphProblem> {
     let mut producers = HashMap::new();
     for (index, node) in graph.node.iter().enumerate() {
         for name in node.output.iter().filter(|name| !name.is_empty()) {
@@ -154,14 +198,14 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
             }
         }
     }
+    let producer = |name: &String| producers.get(name.as_str()).copied();
     let mut needed = vec![false; graph.node.len()];
-    let mut open: Vec<usize> = producers.get(output).copied().into_iter().collect();
+    let mut open: Vec<usize> = outputs.iter().filter_map(producer).collect();
     while let Some(index) = open.pop() {
         if std::mem::replace(&mut needed[index], true) {
             continue;
         }
-        let inputs = graph.node[index].input.iter();
-        open.extend(inputs.filter_map(|name| producers.get(name.as_str()).copied()));
+        open.extend(graph.node[index].input.iter().filter_map(producer));
     }
     let nodes = graph.node.iter().zip(&needed);
     Ok(nodes
@@ -170,7 +214,7 @@ fn live<'a>(graph: &'a GraphProto, output: &str) -> Result<Vec<&'a NodeProto>, G
         .collect())
 }
 
-/// Whether the input is of 8-bit numbers; real ones are the other type there is.
+/// Whether an input is of 8-bit numbers; real ones are the other type there is.
 fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
     let data_type = tensor.map_or(0, |TypeValue::TensorType(tensor)| tensor.elem_type);
@@ -187,8 +231,11 @@ fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
     }
 }
 
-/// The dimensions of the input: as asked for, or as the file has them. A batch that is left open is 1.
-fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, GraphProblem> {
+/// The dimensions of an input: as asked for, or as the file has them. A batch that is left open is 1.
+fn input_dims(
+    input: &ValueInfoProto,
+    wanted: Option<&[usize]>,
+) -> Result<Vec<usize>, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
     let shape = tensor.and_then(|TypeValue::TensorType(tensor)| tensor.shape.as_ref());
     let dims = shape.map(|shape| shape.dim.as_slice());
@@ -199,7 +246,7 @@ fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, G
             found: format!("[{}]", dims.join(", ")),
         }
     };
-    let found = match (&options.input_shape, dims) {
+    let found = match (wanted, dims) {
         (Some(wanted), Some(dims)) if wanted.len() != dims.len() => {
             return Err(GraphProblem::InputAxes {
                 name: input.name.clone(),
@@ -207,7 +254,7 @@ fn input_dims(input: &ValueInfoProto, options: &Options) -> Result<Vec<usize>, G
                 right: dims.len(),
             });
         }
-        (Some(wanted), _) => wanted.clone(),
+        (Some(wanted), _) => wanted.to_vec(),
         (None, Some(dims)) => {
             let sizes = dims.iter().enumerate().map(|(axis, dim)| match &dim.value {
                 Some(DimensionValue::DimValue(size)) if *size > 0 => usize::try_from(*size).ok(),

@@ -20,8 +20,8 @@ pub(super) struct Node<'a> {
     /// What it reads; None for an optional input that is left out.
     pub(super) inputs: Vec<Option<Operand>>,
     pub(super) builder: &'a mut Builder,
-    /// What the numbers of a quantized input of the network mean, once that is known.
-    pub(super) input_numbers: &'a mut Option<Numbers>,
+    /// What the numbers of each input of the network mean, where they are of 8 bits and once that is known.
+    pub(super) input_numbers: &'a mut [Option<Numbers>],
     pub(super) budget: &'a mut Budget,
 }
 

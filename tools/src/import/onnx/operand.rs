@@ -13,14 +13,22 @@ use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::builder::{Value, exchanged};
 
+/// What the 8-bit numbers of a value mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Meaning {
+    /// This.
+    Known(Numbers),
+    /// They are those of the network's input of this number, of which only its first reader tells.
+    OfInput(usize),
+}
+
 /// What a node reads or writes.
 #[derive(Debug, Clone)]
 pub(super) enum Operand {
     /// Depends on the network's input.
     Value(Value),
-    /// The same as 8-bit numbers in the file: what they mean as real ones, and how. None for the network's input,
-    /// of which only its first reader tells.
-    Quantized(Value, Option<Numbers>),
+    /// The same as 8-bit numbers in the file: what they mean as real ones, and how.
+    Quantized(Value, Meaning),
     /// Does not depend on it.
     Constant(Tensor),
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use kinglet::model::schema::Source;
 use kinglet::{AlignedBytes, Model, SessionMemory};
-use kinglet_kernels::Portable;
+use kinglet_kernels::{Axis, Portable};
 use prost::Message;
 
 use super::messages::{
@@ -493,15 +494,17 @@ fn graphs_of_another_form_are_refused() {
         ),
         (
             of_graph(&|g| {
-                g.input.push(value("y", &[1, 2]));
-                g.node = vec![node("Add", &["x", "y"], vec![])];
-                g.output[0].name = "add".into();
+                let names: Vec<String> = (0..17).map(|n| format!("x{n}")).collect();
+                g.input = names.iter().map(|name| value(name, &[1, 2])).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                g.node = vec![node("Sum", &names, vec![])];
+                g.output[0].name = "sum".into();
             }),
-            "the graph has 2 inputs (x, y); one is right",
+            "the graph has 17 inputs; 1 to 16 are right",
         ),
         (
-            of_graph(&|g| g.output.push(value("x", &[]))),
-            "the graph has 2 outputs (relu, x); choose one: --output-name NAME",
+            of_graph(&|g| g.output.clear()),
+            "the graph has 0 outputs; 1 to 16 are right",
         ),
         (
             of_graph(&|g| g.node = vec![node("ConstantOfShape", &["s"], vec![])]),
@@ -543,24 +546,31 @@ fn any_value_may_be_the_output_and_any_shape_the_input_s() {
     ];
     let model = model(&[8, 2, 3, 4], nodes, vec![]);
     let mut options = Options {
-        input_shape: Some(vec![1, 2, 5, 5]),
-        output: Some("relu".into()),
+        input_shapes: vec!["1,2,5,5".parse().unwrap()],
+        outputs: vec!["relu".into()],
     };
     let imported = import_with(&model, &options).unwrap();
-    assert_eq!(imported.output.name, "relu");
-    assert_eq!(imported.input.dims, [1, 2, 5, 5]);
-    assert_eq!(imported.graph.input, kinglet_kernels::Shape::new(5, 5, 2));
-    options.output = Some("nothing".into());
+    assert_eq!(imported.outputs[0].name, "relu");
+    assert_eq!(imported.inputs[0].dims, [1, 2, 5, 5]);
+    let shape = imported.graph.inputs[0].shape;
+    assert_eq!(shape, kinglet_kernels::Shape::new(5, 5, 2));
+    options.outputs = vec!["nothing".into()];
     assert_eq!(
         import_with(&model, &options).unwrap_err().to_string(),
         "test.onnx: no node computes the output nothing; the graph's outputs are argmax"
     );
-    options.input_shape = Some(vec![1, 2]);
-    options.output = Some("relu".into());
+    options.input_shapes = vec!["x=1,2".parse().unwrap()];
+    options.outputs = vec!["relu".into()];
     assert_eq!(
         import_with(&model, &options).unwrap_err().to_string(),
         "test.onnx: --input-shape has 2 numbers, but input x has 4 axes"
     );
+    options.input_shapes = vec!["y=1,2".parse().unwrap()];
+    assert_eq!(
+        import_with(&model, &options).unwrap_err().to_string(),
+        "test.onnx: --input-shape: there is no input y; the inputs are x"
+    );
+    assert!("1,2,z".parse::<InputShape>().is_err());
 }
 
 /// A network for NHWC pictures goes to NCHW and back; in the model it does neither.
@@ -584,15 +594,22 @@ fn pictures_of_either_order_go_in_as_they_are() {
     ];
     let nhwc = model(&[1, 4, 5, 3], nodes, weights());
     let (from_nchw, from_nhwc) = (import(&nchw).unwrap(), import(&nhwc).unwrap());
-    assert_eq!(from_nchw.input.layout, Layout::ChannelsFirst);
-    assert_eq!(from_nchw.output.layout, Layout::ChannelsFirst);
-    assert_eq!(from_nhwc.input.layout, Layout::AsInFile);
-    assert_eq!(from_nhwc.output.layout, Layout::AsInFile);
+    assert_eq!(from_nchw.inputs[0].layout, Layout::ChannelsFirst);
+    assert_eq!(from_nchw.outputs[0].layout, Layout::ChannelsFirst);
+    assert_eq!(from_nhwc.inputs[0].layout, Layout::AsInFile);
+    assert_eq!(from_nhwc.outputs[0].layout, Layout::AsInFile);
     let operations = |imported: Imported| -> Vec<Operation> {
         let mut graph = imported.graph;
         simplify(&mut graph);
         graph.nodes.into_iter().map(|node| node.operation).collect()
     };
+    let axes = [Axis::Channels, Axis::Height, Axis::Width];
+    let source = Some(Source {
+        shape: [3, 4, 5].into_iter().collect(),
+        order: axes,
+    });
+    assert_eq!(from_nchw.graph.inputs[0].source, source);
+    assert_eq!(from_nhwc.graph.inputs[0].source, None);
     let operations = [operations(from_nchw), operations(from_nhwc)];
     assert_eq!(operations[0].len(), 1);
     assert_eq!(operations[0], operations[1]);
@@ -690,10 +707,133 @@ fn a_network_that_ends_in_arg_max_gives_its_scores() {
         ]
     };
     let imported = import(&model(&[1, 4], nodes(), vec![])).unwrap();
-    assert_eq!(imported.output.name, "relu");
-    assert_eq!(imported.labels.as_deref(), Some("argmax"));
+    assert_eq!(imported.outputs[0].name, "relu");
+    let labels = Labels {
+        name: "argmax".into(),
+        scores: "relu".into(),
+    };
+    assert_eq!(imported.labels, [labels]);
+    // Scores that are an output as well are one all the same.
+    let mut both = model(&[1, 4], nodes(), vec![]);
+    let graph = both.graph.as_mut().unwrap();
+    graph.output.push(value("relu", &[]));
+    assert_eq!(import(&both).unwrap().outputs.len(), 1);
     // In the middle it cannot be left out.
     let mut inner = nodes();
     inner.push(node("Sigmoid", &["argmax"], vec![]));
     assert!(import(&model(&[1, 4], inner, vec![])).is_err());
+}
+
+/// A value that a node writes under another name than that of its operator.
+fn named(mut node: NodeProto, name: &str) -> NodeProto {
+    node.output[0] = name.into();
+    node.name = name.into();
+    node
+}
+
+/// What an imported network computes of its inputs, arrays as the file has them: its outputs, such arrays as well.
+fn run_all(imported: Imported, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let Imported {
+        graph,
+        inputs: doors,
+        outputs,
+        ..
+    } = imported;
+    let settings = ExportSettings {
+        normalize: Normalize::identity(0),
+        labels: vec![],
+        fine_tune_last: 0,
+    };
+    let (bytes, _) = export(graph, &settings).unwrap();
+    let bytes = AlignedBytes::from(bytes.as_slice());
+    let model = Model::load(&bytes).unwrap();
+    let mut memory = SessionMemory::new(&model, &Portable, 1);
+    let mut session = memory.session(&model, Portable).unwrap();
+    for (index, (door, values)) in doors.iter().zip(inputs).enumerate() {
+        let input = session.input_mut(index).unwrap();
+        let values = door.array().to_model(values.clone());
+        input.set_f32(&values).unwrap();
+    }
+    session.run();
+    let found = outputs.iter().enumerate().map(|(index, door)| {
+        let values = session.output(index).unwrap().to_f32().into_owned();
+        door.array().to_array(values)
+    });
+    found.collect()
+}
+
+/// Two branches of other layouts that meet, and outputs before and behind: a picture in NCHW, one in NHWC.
+#[test]
+fn each_input_and_output_has_a_layout_of_its_own() {
+    let transpose = |perm: &[i64]| vec![ints("perm", perm)];
+    let nodes = vec![
+        named(node("Conv", &["first", "w"], vec![]), "a"),
+        named(
+            node("Transpose", &["second"], transpose(&[0, 3, 1, 2])),
+            "turned",
+        ),
+        named(node("Conv", &["turned", "w"], vec![]), "b"),
+        named(node("Add", &["a", "b"], vec![]), "sum"),
+        named(
+            node("Transpose", &["sum"], transpose(&[0, 2, 3, 1])),
+            "last",
+        ),
+        named(node("Flatten", &["b"], vec![]), "flat"),
+    ];
+    let weights = vec![tensor("w", &[2, 2, 1, 1], &[1.0, 2.0, -1.0, 0.5])];
+    let mut model = model(&[1, 2, 2, 3], nodes, weights);
+    let graph = model.graph.as_mut().unwrap();
+    graph.input = vec![
+        value("first", &[1, 2, 2, 3]),
+        value("second", &[1, 2, 3, 2]),
+    ];
+    graph.output = ["last", "a", "flat"].map(|name| value(name, &[])).into();
+
+    let imported = import(&model).unwrap();
+    let layouts = |doors: &[Door]| -> Vec<Layout> { doors.iter().map(|d| d.layout).collect() };
+    let (first, as_is) = (Layout::ChannelsFirst, Layout::AsInFile);
+    assert_eq!(layouts(&imported.inputs), [first, as_is]);
+    assert_eq!(layouts(&imported.outputs), [as_is, first, as_is]);
+    let names: Vec<&str> = imported
+        .graph
+        .outputs
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect();
+    assert_eq!(names, ["last", "a", "flat"]);
+    // What is flattened is flattened in the file's order.
+    assert_eq!(transpositions(&imported.graph), 1);
+
+    let (x, y) = (eighths(12, 3), eighths(12, 5));
+    let convolve = |at: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
+        let maps = [[1.0, 2.0], [-1.0, 0.5]].map(|[u, v]| (0..6).map(move |i| (u, v, i)));
+        let maps = maps.into_iter().flatten();
+        maps.map(|(u, v, i)| u * at(0, i) + v * at(1, i)).collect()
+    };
+    let a = convolve(&|channel, i| x[channel * 6 + i]);
+    let b = convolve(&|channel, i| y[i * 2 + channel]);
+    let last: Vec<f32> = (0..12)
+        .map(|i| (i % 2) * 6 + i / 2)
+        .map(|i| a[i] + b[i])
+        .collect();
+    assert_eq!(run_all(imported, &[x, y]), [last, a, b]);
+}
+
+#[test]
+fn an_input_shape_says_which_input_it_is_of() {
+    let mut model = model(&[1, 2], vec![node("Add", &["x", "y"], vec![])], vec![]);
+    let graph = model.graph.as_mut().unwrap();
+    graph.input.push(value("y", &[1, 2]));
+    let with = |text: &str| {
+        let options = Options {
+            input_shapes: vec![text.parse().unwrap()],
+            outputs: vec![],
+        };
+        import_with(&model, &options)
+    };
+    assert_eq!(with("y=1,1").unwrap().inputs[1].dims, [1, 1]);
+    assert_eq!(
+        with("1,1").unwrap_err().to_string(),
+        "test.onnx: --input-shape 1,1: the graph has the inputs x, y; --input-shape NAME=1,1 says which"
+    );
 }

@@ -1,4 +1,4 @@
-//! TensorFlow Lite files: one input, one output, and operators of small CNNs.
+//! TensorFlow Lite files of small CNNs.
 //!
 //! Tensors are NHWC and weights OHWI already, so nothing is rearranged but the weights of depthwise convolutions.
 //! Each operator is taken literally, one by one in the file's order; the passes of [`crate::optimize`] join what
@@ -29,7 +29,8 @@ use self::node::{Node, Source};
 use self::schema::{Model, Operator, OperatorCode, SubGraph, root_as_model};
 use self::tensor::{MAX_ELEMENTS, Tensors};
 use super::{Builder, GraphProblem, ImportError, NodeProblem, Value};
-use crate::graph::{Graph, Operation};
+use crate::array_layout::ArrayLayout;
+use crate::graph::{self, Graph, Operation};
 
 /// True if the file at `path` begins as a TensorFlow Lite file does.
 pub fn is_tflite(path: &Path) -> bool {
@@ -38,23 +39,24 @@ pub fn is_tflite(path: &Path) -> bool {
     read.is_ok() && first.ends_with(b"TFL3")
 }
 
-/// Reads the network in the TensorFlow Lite file at `path`, up to the tensor `output` if it is not to be the file's own.
+/// Reads the network in the TensorFlow Lite file at `path`, up to the tensors `outputs`, or to the file's own if there are
+/// none.
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn read(path: &Path, output: Option<&str>) -> Result<Graph, ImportError> {
+pub fn read(path: &Path, outputs: &[String]) -> Result<Graph, ImportError> {
     let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(&bytes, path, output)
+    parse(&bytes, path, outputs)
 }
 
 /// Reads the network in a TensorFlow Lite file's bytes; `path` is for messages.
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn parse(bytes: &[u8], path: &Path, output: Option<&str>) -> Result<Graph, ImportError> {
+pub fn parse(bytes: &[u8], path: &Path, outputs: &[String]) -> Result<Graph, ImportError> {
     let model = root_as_model(bytes).map_err(|source| ImportError::Flatbuffer {
         path: path.to_owned(),
         source,
@@ -65,24 +67,31 @@ pub fn parse(bytes: &[u8], path: &Path, output: Option<&str>) -> Result<Graph, I
     };
     let subgraph = only_subgraph(model).map_err(of_graph)?;
     let mut tensors = Tensors::new(model, subgraph, bytes.len());
-    let Input {
-        tensor: input,
-        shape,
-        dims,
-        quantization,
-    } = input(subgraph, &tensors).map_err(of_graph)?;
-    let output = choose_output(subgraph, &tensors, output).map_err(of_graph)?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut builder = Builder::new(&name, shape);
-    // A model's input and output are real numbers, whatever those of the file are.
-    let number = match quantization {
-        Some(quantization) => each(&mut builder, "input", Operation::Quantize(quantization), 0),
-        None => 0,
-    };
-    let mut sources = HashMap::from([(input, Source::Value(Value { number, dims }))]);
+    let outputs = choose_outputs(subgraph, &tensors, outputs).map_err(of_graph)?;
     let codes: Vec<OperatorCode<'_>> = model.operator_codes().iter().flatten().collect();
     let operators: Vec<Operator<'_>> = subgraph.operators().iter().flatten().collect();
-    let needed = needed(&operators, &codes, output);
+    let (needed, read) = needed(&operators, &codes, &outputs);
+    let inputs = inputs(subgraph, &tensors, &read).map_err(of_graph)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut names = Names::default();
+    let graph_inputs = inputs.iter().map(|input| graph::Input {
+        source: ArrayLayout::in_order(input.shape, &input.dims[1..]).source(),
+        ..graph::Input::new(&names.of(&tensors, input.tensor), input.shape)
+    });
+    let mut builder = Builder::new(&name, graph_inputs.collect());
+    let mut sources = HashMap::new();
+    for (number, input) in inputs.into_iter().enumerate() {
+        // A model's inputs and outputs are real numbers, whatever those of the file are.
+        let number = match input.quantization {
+            Some(quantization) => {
+                let operation = Operation::Quantize(quantization);
+                each(&mut builder, "input", operation, number)
+            }
+            None => number,
+        };
+        let dims = input.dims;
+        sources.insert(input.tensor, Source::Value(Value { number, dims }));
+    }
     for (index, operator) in operators.iter().enumerate().filter(|(n, _)| needed[*n]) {
         let code = codes.get(operator.opcode_index() as usize).copied();
         translate(*operator, code, &mut tensors, &mut sources, &mut builder).map_err(
@@ -95,19 +104,57 @@ pub fn parse(bytes: &[u8], path: &Path, output: Option<&str>) -> Result<Graph, I
             },
         )?;
     }
-    let Some(Source::Value(value)) = sources.get(&output) else {
-        return Err(of_graph(GraphProblem::UncomputedOutput {
-            name: tensors.name(output),
-        }));
+    let mut names = Names::default();
+    let mut graph_outputs = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let Some(Source::Value(value)) = sources.get(&output) else {
+            return Err(of_graph(GraphProblem::UncomputedOutput {
+                name: tensors.name(output),
+            }));
+        };
+        let (number, layout) = written(&mut builder, value);
+        let value = match tensors.quantization(output) {
+            Ok(Some(quantization)) => {
+                let operation = Operation::Dequantize(quantization);
+                each(&mut builder, "output", operation, number)
+            }
+            _ => number,
+        };
+        graph_outputs.push(graph::Output {
+            source: layout.source(),
+            ..graph::Output::new(&names.of(&tensors, output), value)
+        });
+    }
+    Ok(builder.finish(graph_outputs))
+}
+
+/// The value of the graph that is an output, and how arrays of it lie there. What has one axis is a vector.
+fn written(builder: &mut Builder, value: &Value) -> (usize, ArrayLayout) {
+    let sample = match value.dims.as_slice() {
+        [1, sample @ ..] => sample,
+        dims => dims,
     };
-    let number = match tensors.quantization(output) {
-        Ok(Some(quantization)) => {
-            let operation = Operation::Dequantize(quantization);
-            each(&mut builder, "output", operation, value.number)
+    let number = match sample {
+        [features] => builder.view("output", value.number, Shape::vector(*features)),
+        _ => Ok(value.number),
+    };
+    let number = number.expect("it has as many elements");
+    let shape = builder.shape(number);
+    (number, ArrayLayout::in_order(shape, sample))
+}
+
+/// Names of inputs or of outputs: each once, since they are called by them.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    fn of(&mut self, tensors: &Tensors<'_>, tensor: usize) -> String {
+        let name = tensors.name(tensor);
+        match self.0.insert(name.clone()) {
+            true => name,
+            false => format!("{name} (tensor {tensor})"),
         }
-        _ => value.number,
-    };
-    Ok(builder.finish("output", number))
+    }
 }
 
 /// Adds an operation on each element of a value.
@@ -126,7 +173,7 @@ fn only_subgraph(model: Model<'_>) -> Result<SubGraph<'_>, GraphProblem> {
     }
 }
 
-/// The graph's one input.
+/// An input of the graph.
 struct Input {
     tensor: usize,
     /// In the graph.
@@ -137,17 +184,25 @@ struct Input {
     quantization: Option<Quantization>,
 }
 
-fn input(subgraph: SubGraph<'_>, tensors: &Tensors<'_>) -> Result<Input, GraphProblem> {
-    let inputs: Vec<i32> = subgraph.inputs().iter().flatten().collect();
+/// The inputs that are `read`; all of them if none is.
+fn inputs(
+    subgraph: SubGraph<'_>,
+    tensors: &Tensors<'_>,
+    read: &HashSet<i32>,
+) -> Result<Vec<Input>, GraphProblem> {
+    let mut inputs: Vec<i32> = subgraph.inputs().iter().flatten().collect();
+    if inputs.iter().any(|input| read.contains(input)) {
+        inputs.retain(|input| read.contains(input));
+    }
+    GraphProblem::check_ends("inputs", inputs.len())?;
     let number = |input: i32| usize::try_from(input).unwrap_or(usize::MAX);
-    let &[input] = inputs.as_slice() else {
-        let names = inputs.iter().map(|input| tensors.name(number(*input)));
-        return Err(GraphProblem::Inputs {
-            found: inputs.len(),
-            names: names.collect::<Vec<_>>().join(", "),
-        });
-    };
-    let input = number(input);
+    inputs
+        .into_iter()
+        .map(|tensor| input(number(tensor), tensors))
+        .collect()
+}
+
+fn input(input: usize, tensors: &Tensors<'_>) -> Result<Input, GraphProblem> {
     let refused = || GraphProblem::InputTensor {
         name: tensors.name(input),
         found: tensors.describe(input),
@@ -176,37 +231,39 @@ fn input(subgraph: SubGraph<'_>, tensors: &Tensors<'_>) -> Result<Input, GraphPr
     })
 }
 
-/// The tensor of the name that is wanted, or the graph's one output.
-fn choose_output(
+/// The tensors of the names that are wanted, or the graph's outputs; each once.
+fn choose_outputs(
     subgraph: SubGraph<'_>,
     tensors: &Tensors<'_>,
-    wanted: Option<&str>,
-) -> Result<usize, GraphProblem> {
-    let outputs: Vec<usize> = subgraph
-        .outputs()
-        .iter()
-        .flatten()
+    wanted: &[String],
+) -> Result<Vec<usize>, GraphProblem> {
+    let own = subgraph.outputs().into_iter().flatten();
+    let own: Vec<usize> = own
         .map(|output| usize::try_from(output).unwrap_or(usize::MAX))
         .collect();
-    let names = || {
-        let names: Vec<String> = outputs.iter().map(|output| tensors.name(*output)).collect();
-        names.join(", ")
-    };
-    if let Some(wanted) = wanted {
-        let count = subgraph.tensors().map_or(0, |tensors| tensors.len());
-        let found = (0..count).find(|tensor| tensors.name(*tensor) == wanted);
-        return found.ok_or_else(|| GraphProblem::UnknownOutput {
-            name: wanted.to_owned(),
-            names: names(),
-        });
+    let count = subgraph.tensors().map_or(0, |tensors| tensors.len());
+    let mut chosen = Vec::new();
+    for name in wanted {
+        let found = (0..count).find(|tensor| tensors.name(*tensor) == *name);
+        chosen.push(found.ok_or_else(|| {
+            let names: Vec<String> = own.iter().map(|output| tensors.name(*output)).collect();
+            GraphProblem::UnknownOutput {
+                name: name.clone(),
+                names: names.join(", "),
+            }
+        })?);
     }
-    match outputs.as_slice() {
-        &[output] => Ok(output),
-        found => Err(GraphProblem::ChooseOutput {
-            found: found.len(),
-            names: names(),
-        }),
+    if wanted.is_empty() {
+        chosen = own;
     }
+    let mut outputs = Vec::with_capacity(chosen.len());
+    for output in chosen {
+        if !outputs.contains(&output) {
+            outputs.push(output);
+        }
+    }
+    GraphProblem::check_ends("outputs", outputs.len())?;
+    Ok(outputs)
 }
 
 /// The operators that can be imported, in alphabetical order.
@@ -214,9 +271,17 @@ pub fn operators() -> impl Iterator<Item = &'static str> {
     operators::names()
 }
 
-/// Which operators lead to the tensor `output`. The others need not be ones that can be imported.
-fn needed(operators: &[Operator<'_>], codes: &[OperatorCode<'_>], output: usize) -> Vec<bool> {
-    let mut wanted = HashSet::from([output as i32]);
+/// Which operators lead to the tensors `outputs`, and the tensors that they read. The other operators need not be ones
+/// that can be imported.
+fn needed(
+    operators: &[Operator<'_>],
+    codes: &[OperatorCode<'_>],
+    outputs: &[usize],
+) -> (Vec<bool>, HashSet<i32>) {
+    let outputs = outputs
+        .iter()
+        .map(|output| i32::try_from(*output).unwrap_or(-1));
+    let mut wanted: HashSet<i32> = outputs.collect();
     let mut needed = vec![false; operators.len()];
     for (index, operator) in operators.iter().enumerate().rev() {
         let mut outputs = operator.outputs().into_iter().flatten();
@@ -229,7 +294,7 @@ fn needed(operators: &[Operator<'_>], codes: &[OperatorCode<'_>], output: usize)
             wanted.extend(operator.inputs().iter().flatten().take(read));
         }
     }
-    needed
+    (needed, wanted)
 }
 
 /// Adds what an operator computes to the graph.

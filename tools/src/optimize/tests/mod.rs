@@ -11,13 +11,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::export::{ExportSettings, export, write};
-use crate::graph::Operation;
+use crate::graph::{Input, Operation, Output};
 use crate::import::{Builder, Value};
 use crate::random::{Purpose, below, for_purpose, uniform_between};
 use crate::recipe::Normalize;
 
 /// What a graph computes, written as it is.
 fn evaluate(graph: &Graph, input: &[f32]) -> Vec<f32> {
+    evaluate_all(graph, &[input]).remove(0)
+}
+
+/// Each output of what a graph computes, written as it is.
+fn evaluate_all(graph: &Graph, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
     let settings = ExportSettings {
         normalize: Normalize {
             mean: vec![],
@@ -31,8 +36,12 @@ fn evaluate(graph: &Graph, input: &[f32]) -> Vec<f32> {
     let model = Model::load(&bytes).unwrap();
     let mut arena = HeapArena::new(model.sizes().arena);
     let mut session = AnySession::new(&model, &mut arena, Portable).unwrap();
-    session.set_input_f32(input).unwrap();
-    session.run().to_f32().into_owned()
+    for (index, values) in inputs.iter().enumerate() {
+        session.input_mut(index).unwrap().set_f32(values).unwrap();
+    }
+    session.run();
+    let outputs = (0..model.outputs().len()).filter_map(|index| session.output(index));
+    outputs.map(|output| output.to_f32().into_owned()).collect()
 }
 
 /// Random numbers of one graph.
@@ -69,7 +78,7 @@ impl RandomGraph {
     fn build(seed: u64) -> Graph {
         let mut dice = Dice::new(seed);
         let input = Shape::new(dice.between(2, 6), dice.between(2, 6), dice.between(1, 4));
-        let mut builder = Builder::new("random", input);
+        let mut builder = Builder::new("random", vec![Input::new("input", input)]);
         let first = builder.channels_first("input", 0, 4).unwrap();
         let mut graph = Self {
             dice,
@@ -276,7 +285,7 @@ impl RandomGraph {
                 self.builder.push("linear", linear, &[flat]).unwrap()
             }
         };
-        self.builder.finish("random", output)
+        self.builder.finish(vec![Output::new("output", output)])
     }
 }
 
@@ -311,18 +320,26 @@ fn each_pass_keeps_what_random_graphs_compute() {
     let mut changed = [0; PASSES.len()];
     for seed in 0..300 {
         let mut graph = RandomGraph::build(seed);
-        let input = Dice::new(seed ^ 0xff).numbers(graph.input.len(), 1.0);
-        let expected = evaluate(&graph, &input);
+        // Every third has another output, from the middle.
+        if seed % 3 == 0 {
+            let middle = graph.value_of(Dice::new(seed ^ 0xf0).below(graph.nodes.len()));
+            graph.outputs.push(Output::new("middle", middle));
+        }
+        let input = Dice::new(seed ^ 0xff).numbers(graph.inputs[0].shape.len(), 1.0);
+        let expected = evaluate_all(&graph, &[&input]);
         for ((name, run), changed) in PASSES.iter().zip(&mut changed) {
             let before = graph.clone();
             run(&mut graph);
             *changed += usize::from(graph != before);
-            let found = evaluate(&graph, &input);
-            let difference = difference(&found, &expected);
-            assert!(
-                difference < 1e-4,
-                "seed {seed}, {name}: {difference}\n{before:#?}"
-            );
+            let found = evaluate_all(&graph, &[&input]);
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let difference = difference(found, expected);
+                assert!(
+                    difference < 1e-4,
+                    "seed {seed}, {name}: {difference}\n{before:#?}"
+                );
+            }
         }
     }
     // A pass that found nothing to do was not tested.
@@ -345,7 +362,7 @@ fn transpositions(graph: &Graph) -> usize {
 fn residual(channels_first: bool) -> Graph {
     let mut dice = Dice::new(7);
     let input = Shape::new(6, 6, 3);
-    let mut builder = Builder::new("residual", input);
+    let mut builder = Builder::new("residual", vec![Input::new("input", input)]);
     let mut value = match channels_first {
         true => builder.channels_first("input", 0, 4).unwrap(),
         false => Value {
@@ -405,7 +422,7 @@ fn residual(channels_first: bool) -> Graph {
         }
         false => relu,
     };
-    builder.finish("residual", output)
+    builder.finish(vec![Output::new("output", output)])
 }
 
 #[test]
@@ -425,7 +442,8 @@ fn nchw_and_nhwc_sources_end_up_the_same() {
 
 #[test]
 fn long_concatenations_are_split() {
-    let mut builder = Builder::new("concat", Shape::new(2, 1, 2));
+    let input = Input::new("input", Shape::new(2, 1, 2));
+    let mut builder = Builder::new("concat", vec![input]);
     let parts: Vec<usize> = (0..11)
         .map(|part| {
             let operation = Operation::BinaryConstant {
@@ -441,7 +459,7 @@ fn long_concatenations_are_split() {
     let output = builder
         .push("concat", Operation::Concat { axis }, &parts)
         .unwrap();
-    let mut graph = builder.finish("concat", output);
+    let mut graph = builder.finish(vec![Output::new("output", output)]);
     let settings = ExportSettings {
         normalize: Normalize {
             mean: vec![],
@@ -461,13 +479,49 @@ fn long_concatenations_are_split() {
 
 #[test]
 fn what_nobody_needs_is_left_out() {
-    let mut graph = Graph::new("dead", Shape::vector(3));
+    let mut graph = Graph::new("dead", vec![Input::new("input", Shape::vector(3))]);
     let first = graph.push("first", Operation::Unary(Unary::Relu), &[0]);
     let dead = graph.push("dead", Operation::Unary(Unary::Tanh), &[first]);
     graph.push("deader", Operation::Softmax, &[dead]);
-    graph.push("last", Operation::Unary(Unary::Sigmoid), &[first]);
+    let last = graph.push("last", Operation::Unary(Unary::Sigmoid), &[first]);
+    graph.outputs.push(Output::new("output", last));
     optimize(&mut graph);
     let names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["first", "last"]);
     assert_eq!(graph.nodes[1].inputs, [1]);
+}
+
+/// Two inputs that meet behind transpositions, and outputs from all over the graph, one of them an input's own.
+#[test]
+fn several_inputs_and_outputs_are_kept() {
+    let shape = Shape::new(3, 4, 2);
+    let inputs = vec![Input::new("left", shape), Input::new("right", shape)];
+    let mut builder = Builder::new("ends", inputs);
+    let [left, right] = [0, 1].map(|input| builder.channels_first("in", input, 4).unwrap());
+    let difference = builder
+        .binary("difference", BinaryFunction::Subtract, &left, &right)
+        .unwrap();
+    let relu = builder
+        .push("relu", Operation::Unary(Unary::Relu), &[difference.number])
+        .unwrap();
+    let dims = difference.dims.clone();
+    let relu = Value { number: relu, dims };
+    let outputs = [&difference, &relu, &right].map(|value| {
+        let number = builder.channels_last("out", value).unwrap();
+        Output::new("out", number)
+    });
+    let mut graph = builder.finish(outputs.into());
+    let mut dice = Dice::new(3);
+    let [left, right] = [0; 2].map(|_| dice.numbers(shape.len(), 1.0));
+    let expected = evaluate_all(&graph, &[&left, &right]);
+    optimize(&mut graph);
+    assert_eq!(names(&graph), ["difference", "relu"]);
+    let outputs: Vec<usize> = graph.outputs.iter().map(|output| output.value).collect();
+    assert_eq!(outputs, [2, 3, 1]);
+    assert_eq!(evaluate_all(&graph, &[&left, &right]), expected);
+    assert_eq!(expected[2], right);
+}
+
+fn names(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().map(|node| node.name.as_str()).collect()
 }

@@ -13,7 +13,7 @@ fn between(
 ) -> (Graph, Vec<f32>) {
     let mut dice = Dice::new(seed);
     let input = Shape::new(dice.between(2, 6), dice.between(2, 6), dice.between(1, 9));
-    let mut builder = Builder::new("quantized", input);
+    let mut builder = Builder::new("quantized", vec![Input::new("input", input)]);
     let quantization = Quantization::new(0.017, dice.between(0, 40) as i8 - 20);
     let push = |builder: &mut Builder, operation, input| {
         builder.push("edge", operation, &[input]).unwrap()
@@ -24,7 +24,8 @@ fn between(
     let numbers = push(&mut builder, Operation::Quantize(output), computed);
     let real = push(&mut builder, Operation::Dequantize(output), numbers);
     let values = dice.numbers(input.len(), 2.0);
-    (builder.finish("quantized", real), values)
+    let graph = builder.finish(vec![Output::new("output", real)]);
+    (graph, values)
 }
 
 /// Joins the graph; returns by how many steps of the output it differs at most, and at how many places.
@@ -45,10 +46,6 @@ fn join(graph: &Graph, input: &[f32], step: f32) -> (Graph, f32, f32) {
     let differing = steps.iter().filter(|steps| **steps > 0.1).count();
     let largest = steps.iter().copied().fold(0.0, f32::max);
     (joined, largest, differing as f32 / steps.len() as f32)
-}
-
-fn names(graph: &Graph) -> Vec<&str> {
-    graph.nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
 /// The operations on 8-bit numbers of a graph; the rest must be steps at its ends and copies.
@@ -229,7 +226,7 @@ fn a_quantized_network_begins_and_ends_with_its_numbers() {
     let mut joined = graph.clone();
     optimize(&mut joined);
     assert_eq!(joined.nodes.len(), 1, "{joined:#?}");
-    assert_eq!(joined.quantized_input.unwrap().scale, 0.017);
+    assert_eq!(joined.inputs[0].quantization.unwrap().scale, 0.017);
     let difference = difference(&evaluate(&joined, &input), &evaluate(&graph, &input));
     assert!(difference < 0.03, "{difference}");
 
@@ -243,5 +240,52 @@ fn a_quantized_network_begins_and_ends_with_its_numbers() {
         builder.push("add", binary, &[real, 0]).unwrap()
     });
     optimize(&mut graph);
-    assert_eq!(graph.quantized_input, None);
+    assert_eq!(graph.inputs[0].quantization, None);
+}
+
+#[test]
+fn each_quantized_end_is_of_8_bit_numbers() {
+    let quantization = Quantization::new(0.02, 3);
+    let sum = Quantization::new(0.05, -1);
+    let shape = Shape::new(2, 3, 4);
+    let inputs = ["a", "b"].map(|name| Input::new(name, shape));
+    let mut builder = Builder::new("two", inputs.into());
+    let push = |builder: &mut Builder, operation, inputs: &[usize]| {
+        builder.push("step", operation, inputs).unwrap()
+    };
+    let real = [0, 1].map(|input| {
+        let numbers = push(&mut builder, Operation::Quantize(quantization), &[input]);
+        push(
+            &mut builder,
+            Operation::Dequantize(quantization),
+            &[numbers],
+        )
+    });
+    let add = Operation::Binary {
+        function: BinaryFunction::Add,
+        activation: Activation::Identity,
+    };
+    let added = push(&mut builder, add, &real);
+    let numbers = push(&mut builder, Operation::Quantize(sum), &[added]);
+    let real = push(&mut builder, Operation::Dequantize(sum), &[numbers]);
+    // The second output is read by what makes the first.
+    let tanh = push(&mut builder, Operation::Unary(Unary::Tanh), &[real]);
+    let graph = builder.finish(vec![Output::new("tanh", tanh), Output::new("sum", real)]);
+    let mut joined = graph.clone();
+    optimize(&mut joined);
+    assert!(
+        joined
+            .inputs
+            .iter()
+            .all(|input| input.quantization.is_some()),
+        "{joined:#?}"
+    );
+    let mut dice = Dice::new(5);
+    let values = [0; 2].map(|_| dice.numbers(shape.len(), 1.0));
+    let values = values.each_ref().map(Vec::as_slice);
+    let [expected, found] = [&graph, &joined].map(|graph| evaluate_all(graph, &values));
+    for (found, expected) in found.iter().zip(&expected) {
+        let pairs = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        assert!(pairs.fold(0.0, f32::max) <= 1.01 * sum.scale, "{joined:#?}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::import::NodeProblem;
 use crate::import::builder::Value;
 use crate::import::onnx::door::Numbers;
 use crate::import::onnx::node::{Node, Outputs, wrong};
-use crate::import::onnx::operand::Operand;
+use crate::import::onnx::operand::{Meaning, Operand};
 use crate::import::onnx::tensor::{Tensor, Values, WeightScale, range};
 
 pub(super) fn quantize(node: &mut Node<'_>) -> Outputs {
@@ -69,18 +69,19 @@ fn dequantized(node: &mut Node<'_>, index: usize, axis: i64) -> Result<Operand, 
         }),
         Operand::Quantized(value, known) => {
             let numbers = numbers(node, index + 1)?;
-            if known.is_some_and(|known| known != numbers) {
-                return Err(NodeProblem::Refused {
-                    reason:
-                        "it is dequantized by another scale or zero point than it was quantized by"
-                            .into(),
-                });
-            }
-            if known.is_some() {
-                return Ok(Operand::Value(value));
-            }
-            // The network's input: its numbers mean what is read from them first.
-            *node.input_numbers = Some(numbers);
+            let input = match known {
+                Meaning::Known(known) if known == numbers => return Ok(Operand::Value(value)),
+                Meaning::Known(_) => {
+                    return Err(NodeProblem::Refused {
+                        reason:
+                            "it is dequantized by another scale or zero point than it was quantized by"
+                                .into(),
+                    });
+                }
+                Meaning::OfInput(input) => input,
+            };
+            // An input's numbers mean what is read from them first.
+            node.input_numbers[input] = Some(numbers);
             match quantized(node, &value, numbers)? {
                 Operand::Quantized(value, _) => Ok(Operand::Value(value)),
                 other => Ok(other),
@@ -207,7 +208,10 @@ fn quantized(node: &mut Node<'_>, value: &Value, numbers: Numbers) -> Result<Ope
         number = node.builder.push(node.name, operation, &[number])?;
     }
     let dims = value.dims.clone();
-    Ok(Operand::Quantized(Value { number, dims }, Some(numbers)))
+    Ok(Operand::Quantized(
+        Value { number, dims },
+        Meaning::Known(numbers),
+    ))
 }
 
 /// Quantizes what an operator on real numbers has computed.
