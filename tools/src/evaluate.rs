@@ -469,12 +469,12 @@ mod tests {
     #[test]
     fn a_model_settles_how_its_data_are_read() {
         let file = mirror();
-        let options = ReadOptions::of_model(&file.model(), Fit::Resize);
+        let options = ReadOptions::of_model(&file.model(), Fit::Resize, None);
         assert_eq!(options.input, Shape::new(1, 1, 2));
         assert_eq!(options.resize, Some([1, 1]));
         assert_eq!(options.classes, ["left", "right"]);
         assert_eq!(
-            ReadOptions::of_model(&file.model(), Fit::Exact).resize,
+            ReadOptions::of_model(&file.model(), Fit::Exact, None).resize,
             None
         );
     }

@@ -23,6 +23,7 @@ pub mod kernel_set;
 pub mod mapped;
 pub mod meaning;
 pub mod model_file;
+pub mod model_input;
 pub mod network;
 pub mod npy;
 pub mod optimize;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::eval::print_classes;
 use super::{Failure, document, program};
+use crate::array_layout::ArrayLayout;
 use crate::dataset::{Collection, Dataset, embedded, split};
 use crate::evaluate::{evaluate, evaluate_tuned};
 use crate::export::{ExportSettings, export};
@@ -267,7 +268,8 @@ fn write_examples(out: &Path, test: &Dataset, recipe: &Recipe) -> Result<(), Fai
             values.push((value - normalize.mean[channel]) / normalize.std[channel]);
         }
     }
-    npy::write(&out.join("batch.npy"), test.shape(), &values)?;
+    let layout = ArrayLayout::channels_first(test.shape());
+    npy::write(&out.join("batch.npy"), &layout, &layout.to_array(values))?;
     Ok(())
 }
 

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use kinglet::SessionMemory;
+use kinglet::{Model, SessionMemory};
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
+use super::inputs::note_samples;
 use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
+use crate::array_layout::Layout;
 use crate::dataset::ReadOptions;
 use crate::device::HostSession;
 use crate::evaluate::{
@@ -18,6 +20,10 @@ use crate::kernel_set;
 use crate::model_file::ModelFile;
 
 /// Measure a model's accuracy on a data set
+///
+/// Arrays of NumPy lie as the file has them that the model was made from, or else NHWC or NCHW, whichever has the model's
+/// channels. uint8 is pixels, normalized as the model file says; float32 is what the network sees. Of a model of several
+/// outputs the first is measured.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet eval model.kgl                          the 2,000 test pictures of the built-in data set
@@ -35,6 +41,9 @@ pub(super) struct Arguments {
     /// Scale pictures of another size to the model's
     #[arg(long)]
     resize: bool,
+    /// The order of axes of NumPy arrays, if not that of the file that the model was made from
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
     /// Invert the pictures first: a simple shift of domain to try
     #[arg(long)]
     invert: bool,
@@ -78,10 +87,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let options = ReadOptions::of_model(&model, fit(arguments.resize));
+    let options = ReadOptions::of_model(&model, fit(arguments.resize), arguments.layout);
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
     check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    note_samples(&model, &pictures);
+    if let [first, _, ..] = &output_names(&model)[..] {
+        note(&format!("the first output is measured: {first}"));
+    }
     let noun = pictures.noun();
     if arguments.invert {
         pictures.invert()?;
@@ -149,6 +162,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     );
     print_classes("  ", &found, label);
     Ok(())
+}
+
+fn output_names<'a>(model: &Model<'a>) -> Vec<&'a str> {
+    model.outputs().iter().map(|output| output.name).collect()
 }
 
 /// One line for each class that occurs.

@@ -8,6 +8,7 @@ use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note};
+use super::inputs::note_samples;
 use super::numbers::{at_least_zero, fraction};
 use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::dataset::ReadOptions;
@@ -103,10 +104,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let options = ReadOptions::of_model(&model, fit(arguments.resize));
+    let options = ReadOptions::of_model(&model, fit(arguments.resize), None);
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
     check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    note_samples(&model, &pictures);
     let noun = pictures.noun();
     if arguments.invert {
         pictures.invert()?;

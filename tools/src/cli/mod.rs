@@ -16,6 +16,7 @@ mod eval;
 mod export;
 mod fine_tune;
 mod import;
+mod inputs;
 mod inspect;
 mod numbers;
 mod outputs;

@@ -1,12 +1,14 @@
-//! What a model made of a batch: the most likely classes of each sample, or what numbers of another kind range over.
+//! What a model made of a batch in one of its outputs: the most likely classes of each sample, or what numbers of another
+//! kind range over.
 
 use std::fmt::Write;
 
 use kinglet::Model;
 use serde::Serialize;
 
+use crate::array_layout::ArrayLayout;
 use crate::evaluate::argmax;
-use crate::inspect::{channels_first, grouped};
+use crate::inspect::grouped;
 use crate::meaning::Meaning;
 
 /// Samples that are printed where not all are asked for.
@@ -15,10 +17,10 @@ const SHOWN: usize = 10;
 /// Outputs of a sample that are printed as they are, where they are no classes.
 const FEW: usize = 4;
 
-/// What a model made of a batch.
+/// What a model made of a batch, in one of its outputs.
 #[derive(Debug, Serialize)]
 pub(super) struct Outputs<'a> {
-    output: Output,
+    output: Output<'a>,
     samples: Vec<Sample<'a>>,
     /// The classes in the order of their numbers; empty where there are none.
     classes: Vec<Class<'a>>,
@@ -26,10 +28,14 @@ pub(super) struct Outputs<'a> {
 
 /// What the outputs are.
 #[derive(Debug, Serialize)]
-struct Output {
-    /// Shape of one sample's, as `inspect` has it.
+struct Output<'a> {
+    name: &'a str,
+    /// Shape of one sample's array.
     shape: Vec<usize>,
     meaning: Meaning,
+    /// Whether the model has others.
+    #[serde(skip)]
+    is_one_of_several: bool,
 }
 
 /// What was made of one sample.
@@ -67,16 +73,25 @@ struct Class<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Of `outputs`, a batch; `top` classes of each sample are kept.
-    pub(super) fn new(model: &Model<'a>, outputs: &[f32], top: usize) -> Self {
-        let meaning = Meaning::of(model, 0);
-        let len = model.output().len();
+    /// Of output number `index`, a batch of arrays of that layout; `top` classes of each sample are kept.
+    pub(super) fn new(
+        model: &Model<'a>,
+        index: usize,
+        layout: &ArrayLayout,
+        outputs: &[f32],
+        top: usize,
+    ) -> Self {
+        let meaning = Meaning::of(model, index);
+        let end = model.outputs().iter().nth(index);
+        let (name, labels) = end.map_or(("", ""), |end| (end.name, end.labels));
+        let labels: Vec<&'a str> = labels.split_terminator('\n').collect();
+        let len = layout.shape().len();
         let mut classes: Vec<Class<'_>> = match meaning.is_classes() {
             false => Vec::new(),
             true => (0..len)
                 .map(|class| Class {
                     class,
-                    label: model.label(class),
+                    label: labels.get(class).copied(),
                     samples: 0,
                 })
                 .collect(),
@@ -87,13 +102,15 @@ impl<'a> Outputs<'a> {
                 if let Some(class) = classes.get_mut(argmax(outputs)) {
                     class.samples += 1;
                 }
-                Sample::new(model, meaning, sample, outputs, top)
+                Sample::new(&labels, meaning, sample, outputs, top)
             })
             .collect();
         Self {
             output: Output {
-                shape: channels_first(model.output()),
+                name,
+                shape: layout.array().to_vec(),
                 meaning,
+                is_one_of_several: model.outputs().len() > 1,
             },
             samples,
             classes,
@@ -107,9 +124,12 @@ impl<'a> Outputs<'a> {
             false => self.samples.len().min(SHOWN),
         };
         let mut text = String::new();
-        if !self.output.meaning.is_classes() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "output {}", shape_text(&self.output.shape));
+        // Writing to a string cannot fail.
+        let shape = shape_text(&self.output.shape);
+        if self.output.is_one_of_several {
+            let _ = writeln!(text, "output {}: {shape}", self.output.name);
+        } else if !self.output.meaning.is_classes() {
+            let _ = writeln!(text, "output {shape}");
         }
         text += &self.header();
         for sample in &self.samples[..shown] {
@@ -216,7 +236,7 @@ impl<'a> Outputs<'a> {
 
 impl<'a> Sample<'a> {
     fn new(
-        model: &Model<'a>,
+        labels: &[&'a str],
         meaning: Meaning,
         sample: usize,
         outputs: &[f32],
@@ -228,7 +248,7 @@ impl<'a> Sample<'a> {
             sample,
             top: match meaning.probabilities(outputs) {
                 None => Vec::new(),
-                Some(probabilities) => most_likely(model, outputs, &probabilities, top),
+                Some(probabilities) => most_likely(labels, outputs, &probabilities, top),
             },
             smallest: outputs.iter().copied().fold(f32::INFINITY, f32::min),
             mean: (sum / outputs.len().max(1) as f64) as f32,
@@ -240,7 +260,7 @@ impl<'a> Sample<'a> {
 
 /// The `count` largest outputs, largest first.
 fn most_likely<'a>(
-    model: &Model<'a>,
+    labels: &[&'a str],
     outputs: &[f32],
     probabilities: &[f32],
     count: usize,
@@ -252,7 +272,7 @@ fn most_likely<'a>(
             left[class] = f32::NEG_INFINITY;
             Guess {
                 class,
-                label: model.label(class),
+                label: labels.get(class).copied(),
                 output: outputs[class],
                 probability: probabilities[class],
             }
@@ -268,9 +288,9 @@ fn class_name(class: usize, label: Option<&str>) -> String {
 fn shape_text(shape: &[usize]) -> String {
     let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
     match shape {
-        [1] => "one number".to_owned(),
+        [] | [1] => "one number".to_owned(),
         [features] => format!("{features} numbers"),
-        _ => format!("{} (channels x height x width)", extents.join("x")),
+        _ => extents.join(" x "),
     }
 }
 
@@ -299,18 +319,24 @@ mod tests {
         ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
     }
 
+    fn outputs<'a>(file: &'a ModelFile, values: &[f32], top: usize) -> Outputs<'a> {
+        let model = file.model();
+        let layout = ArrayLayout::channels_first(model.output());
+        Outputs::new(&model, 0, &layout, values, top)
+    }
+
     #[test]
     fn logits_come_with_percentages() {
         let file = model("\"Linear(2, 2)\"", &["left", "right"]);
-        let outputs = Outputs::new(&file.model(), &[0.0, 3f32.ln()], 3);
+        let found = outputs(&file, &[0.0, 3f32.ln()], 3);
         assert_eq!(
-            outputs.text(false),
+            found.text(false),
             "     logit  probability  class\n    1.0986      75.00 %  right\n    0.0000      25.00 %  left\n"
         );
         let file = model("\"Linear(2, 2)\", \"Softmax(1)\"", &["left", "right"]);
-        let outputs = Outputs::new(&file.model(), &[0.25, 0.75], 1);
+        let found = outputs(&file, &[0.25, 0.75], 1);
         assert_eq!(
-            outputs.text(false),
+            found.text(false),
             "probability  class\n    75.00 %  right\n"
         );
     }
@@ -319,8 +345,8 @@ mod tests {
     fn long_batches_are_summed_up() {
         let file = model("\"Linear(2, 2)\"", &["left", "right"]);
         let batch: Vec<f32> = (0..12).flat_map(|i| [1.0, (i % 3) as f32]).collect();
-        let outputs = Outputs::new(&file.model(), &batch, 1);
-        let text = outputs.text(false);
+        let found = outputs(&file, &batch, 1);
+        let text = found.text(false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "sample       logit  probability  class");
         assert_eq!(lines[3], "     2      2.0000      73.11 %  right");
@@ -333,21 +359,21 @@ mod tests {
                 "  right               4   33.3 %",
             ]
         );
-        assert_eq!(outputs.text(true).lines().count(), 1 + 12 + 3);
+        assert_eq!(found.text(true).lines().count(), 1 + 12 + 3);
     }
 
     #[test]
     fn numbers_that_are_no_classes_have_no_percentages() {
         let file = model("\"Linear(2, 1)\"", &[]);
-        let outputs = Outputs::new(&file.model(), &[1.5], 3);
+        let found = outputs(&file, &[1.5], 3);
         assert_eq!(
-            outputs.text(false),
+            found.text(false),
             "output one number\n      output\n      1.5000\n"
         );
         let file = model("\"Linear(2, 8)\", \"Linear(8, 2)\"", &[]);
-        let outputs = Outputs::new(&file.model(), &[1.5, -2.0, 0.0, 1.0], 3);
+        let found = outputs(&file, &[1.5, -2.0, 0.0, 1.0], 3);
         assert_eq!(
-            outputs.text(false),
+            found.text(false),
             "output 2 numbers\nsample        output\n     0        1.5000       -2.0000\n     1        0.0000        1.0000\n"
         );
     }

@@ -1,25 +1,31 @@
-//! `kinglet run`: one model, one input, one output.
+//! `kinglet run`: one model, its inputs, its outputs.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kinglet::SessionMemory;
+use kinglet::{Model, SessionMemory};
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
+use super::inputs::Inputs;
 use super::outputs::Outputs;
 use super::{Failure, document, fit};
+use crate::array_layout::{ArrayLayout, Layout};
 use crate::device::HostSession;
-use crate::evaluate::Input;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
-use crate::{npy, picture};
+use crate::npy;
 
 /// Run a model on a picture or an array
 ///
 /// A picture (PNG or JPEG) must have the model's size, or be scaled to it by --resize; it is normalized as
-/// the model file says. An array (.npy) is taken as it is: float32, shape (batch, channels, height, width), or (batch,
-/// features) for a model that takes vectors.
+/// the model file says. An array (.npy) lies as the file has it that the model was made from, with the batch in the first
+/// place: NCHW for a recipe's model; `kinglet inspect` shows the shapes, and --layout says otherwise. Arrays of uint8 are
+/// pixels and normalized as pictures are; those of float32 are what the network sees.
+///
+/// A model of several inputs takes --input NAME=FILE for each. All outputs are written by --output FILE.npz, each under
+/// its name.
 ///
 /// Of a classifier the most likely classes are printed: logits with the probabilities that softmax makes of them, or the
 /// probabilities in which the model ends. Of any other model the outputs are summed up. Of a batch ten samples are
@@ -29,20 +35,25 @@ use crate::{npy, picture};
   kinglet run model.kgl --input boot.png
   kinglet run model.kgl --input photograph.jpg --resize
   kinglet run model.kgl --input batch.npy --output logits.npy
-  kinglet run model.kgl --input batch.npy --all
+  kinglet run model.kgl --input batch.npy --layout nhwc --all
+  kinglet run detector.kgl --input street.png --resize --output found.npz
+  kinglet run stereo.kgl --input left=l.npy --input right=r.npy --output depth.npy
   kinglet run model.kgl --input batch.npy --output logits.npy --device gpu
   kinglet run model.kgl --input boot.png --kernels portable --json")]
 pub(super) struct Arguments {
     /// The model file (.kgl)
     model: PathBuf,
-    /// A picture (PNG or JPEG) or an array (.npy)
-    #[arg(long, short)]
-    input: PathBuf,
+    /// A picture (PNG or JPEG) or an array (.npy); of several inputs one for each, as NAME=FILE
+    #[arg(long, short, required = true, value_name = "[NAME=]FILE")]
+    input: Vec<OsString>,
     /// Scale a picture of another size to the model's
     #[arg(long)]
     resize: bool,
-    /// Write the output as float32: (batch, classes), or (batch, channels, height, width)
-    #[arg(long, short, value_name = "FILE.npy")]
+    /// The order of axes of arrays that are read and written, if not that of the file that the model was made from
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
+    /// Write the output as float32 (.npy), or all outputs under their names (.npz)
+    #[arg(long, short, value_name = "FILE.npy|FILE.npz")]
     output: Option<PathBuf>,
     /// How many of the most likely classes to print for each sample
     #[arg(long, default_value_t = 3)]
@@ -68,63 +79,116 @@ struct Report<'a> {
     kernels: &'a str,
     device: Option<&'a str>,
     batch: usize,
+    /// The first output.
     #[serde(flatten)]
     outputs: Outputs<'a>,
+    /// The others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Outputs<'a>>,
 }
 
-/// What is run.
-enum Values {
-    /// To be normalized as the model says.
-    Pixels(Vec<u8>),
-    /// As they are.
-    Features(Vec<f32>),
+/// An output of the model: what it computed, as arrays have it.
+struct Computed<'a> {
+    name: &'a str,
+    layout: ArrayLayout,
+    values: Vec<f32>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let is_npy = has_extension(&arguments.input, "npy");
-    if is_npy && arguments.resize {
-        return Err("--resize is for pictures; an array is taken as it is".into());
+    if let Some(path) = &arguments.output {
+        check_output(path, &model)?;
     }
-    let (batch, input) = if is_npy {
-        let (batch, values) = npy::read(&arguments.input, model.input())?;
-        (batch, Values::Features(values))
-    } else {
-        let pixels = picture::read(&arguments.input, model.input(), fit(arguments.resize))?;
-        (1, Values::Pixels(pixels))
-    };
+    let fit = fit(arguments.resize);
+    let inputs = Inputs::read("--input", &arguments.input, &model, fit, arguments.layout)?;
     let device = arguments.device.open()?;
-    let mut memory = SessionMemory::new(&model, &kernels, batch);
+    let mut memory = SessionMemory::new(&model, &kernels, inputs.batch);
     let (mut session, said) = HostSession::new(&mut memory, &model, kernels, device.as_ref(), 1)?;
     said.iter().for_each(|text| note(text));
-    match &input {
-        Values::Pixels(pixels) => session.image(pixels)?,
-        Values::Features(values) => session.input(values)?,
+    for (index, values) in inputs.values.iter().enumerate() {
+        session.set_input(index, values)?;
     }
-    let outputs = session.run().to_f32().into_owned();
+    session.run();
     note_failure(&mut session);
+    let computed = computed(&session, &model, arguments.layout);
     if let Some(path) = &arguments.output {
-        npy::write(path, model.output(), &outputs)?;
+        write(path, &computed)?;
     }
-    let outputs = Outputs::new(&model, &outputs, arguments.top);
+    let outputs = computed.iter().enumerate().map(|(index, computed)| {
+        let (layout, values) = (&computed.layout, &computed.values);
+        Outputs::new(&model, index, layout, values, arguments.top)
+    });
+    let mut outputs: Vec<Outputs<'_>> = outputs.collect();
     if arguments.json {
         let report = Report {
             model: model.name(),
             id: model.id().to_string(),
             kernels: kernels.name(),
             device: session.device_name(),
-            batch,
-            outputs,
+            batch: inputs.batch,
+            outputs: outputs.remove(0),
+            others: outputs,
         };
         return document::print("run", &report);
     }
-    print!("{}", outputs.text(arguments.all));
+    for output in &outputs {
+        print!("{}", output.text(arguments.all));
+    }
     Ok(())
 }
 
-fn has_extension(path: &Path, extension: &str) -> bool {
+/// What the last run computed.
+fn computed<'a>(
+    session: &HostSession<'_>,
+    model: &Model<'a>,
+    layout: Option<Layout>,
+) -> Vec<Computed<'a>> {
+    let ends = model.outputs().iter().zip(model.output_tensors());
+    let computed = ends.enumerate().filter_map(|(index, (output, tensor))| {
+        let layout = ArrayLayout::new(tensor.shape, output.source.as_ref()).with(layout);
+        let values = session.output(index)?.to_f32().into_owned();
+        Some(Computed {
+            name: output.name,
+            values: layout.to_array(values),
+            layout,
+        })
+    });
+    computed.collect()
+}
+
+fn is_npz(path: &Path) -> bool {
     path.extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case(extension))
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+}
+
+/// Refuses one array for several outputs, before anything is computed.
+fn check_output(path: &Path, model: &Model<'_>) -> Result<(), Failure> {
+    let outputs = model.outputs();
+    if outputs.len() == 1 || is_npz(path) {
+        return Ok(());
+    }
+    let names: Vec<&str> = outputs.iter().map(|output| output.name).collect();
+    Err(format!(
+        "--output {}: the model has {} outputs ({}); {} takes them all, each under its name",
+        path.display(),
+        names.len(),
+        names.join(", "),
+        path.with_extension("npz").display()
+    )
+    .into())
+}
+
+fn write(path: &Path, computed: &[Computed<'_>]) -> Result<(), Failure> {
+    match computed {
+        [only] if !is_npz(path) => npy::write(path, &only.layout, &only.values)?,
+        all => {
+            let arrays = all
+                .iter()
+                .map(|output| (output.name, &output.layout, output.values.as_slice()));
+            npy::write_all(path, arrays)?;
+        }
+    }
+    Ok(())
 }

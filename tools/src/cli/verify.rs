@@ -1,5 +1,6 @@
 //! `kinglet verify`: an imported model beside its ONNX file.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,13 +8,16 @@ use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use super::inputs::Inputs;
 use super::numbers::at_least_zero;
 use super::{Failure, document};
+use crate::array_layout::Layout;
 use crate::import::onnx::{InputShape, Options};
 use crate::import::tflite;
+use crate::kernel_set;
 use crate::model_file::ModelFile;
+use crate::picture::Fit;
 use crate::verify::{Comparison, Sources, compare, random_inputs};
-use crate::{kernel_set, npy};
 
 /// Compare an imported model with its ONNX file, layer by layer
 ///
@@ -30,10 +34,13 @@ pub(super) struct Arguments {
     onnx: PathBuf,
     /// The model file that it was imported to
     model: PathBuf,
-    /// Inputs as `kinglet run` takes them: float32, (batch, channels, height, width) or (batch, features); random
-    /// numbers if absent
-    #[arg(long, value_name = "FILE.npy")]
-    data: Option<PathBuf>,
+    /// Inputs as `kinglet run` takes them, as they lie in the ONNX file; of several inputs one for each, as NAME=FILE;
+    /// random numbers if absent
+    #[arg(long, value_name = "[NAME=]FILE.npy")]
+    data: Vec<OsString>,
+    /// The order of axes of the arrays, if not that of the ONNX file
+    #[arg(long, value_enum, requires = "data")]
+    layout: Option<Layout>,
     /// How many random inputs
     #[arg(long, default_value_t = 4, conflicts_with = "data", value_parser = clap::value_parser!(u16).range(1..))]
     samples: u16,
@@ -72,9 +79,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let file = ModelFile::read(&arguments.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
-    let inputs = match &arguments.data {
-        Some(path) => vec![npy::read(path, model.input())?.1],
-        None => random_inputs(&model, usize::from(arguments.samples)),
+    let inputs = match arguments.data.is_empty() {
+        true => random_inputs(&model, usize::from(arguments.samples)),
+        false => {
+            let (data, layout) = (&arguments.data, arguments.layout);
+            Inputs::read("--data", data, &model, Fit::Exact, layout)?.values
+        }
     };
     let options = Options {
         input_shapes: arguments.input_shape.clone(),

@@ -1,10 +1,10 @@
 //! Arrays of NumPy: `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy` in a folder, or the same names
 //! in one `.npz` file; `x` and `y`, or `images` and `labels`, where there is no test part.
 //!
-//! uint8 arrays are pictures, float arrays are features: the network sees `(x - mean) / std` of them,
-//! without a division by 255. `[n, h, w]` has one channel and `[n, features]` no place. `[n, a, b, c]` is
-//! NHWC or NCHW, whichever has the channels of the network's input; where both have, whichever has its
-//! height and width too; and what is still open then is refused. Labels are one integer for each sample.
+//! uint8 arrays are pictures, float arrays are features: the network sees them as they are. For a model they lie as in
+//! the file that it was made from. Of others `[n, h, w]` has one channel and `[n, features]` no place, and
+//! `[n, a, b, c]` is NHWC or NCHW, whichever has the channels of the network's input; where both have, whichever has
+//! its height and width too; and what is still open then is refused. Labels are one integer for each sample.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -14,6 +14,7 @@ use kinglet_kernels::Shape;
 use zip::ZipArchive;
 
 use super::{Collection, Dataset, DatasetError, ReadOptions, class_names};
+use crate::array_layout::{ArrayLayout, Layout};
 use crate::npy::{Array, ArrayError, Elements};
 
 /// Names of samples and their labels, in the order in which they are looked for.
@@ -64,6 +65,16 @@ pub enum ArrayProblem {
         shape: Vec<usize>,
         /// Of the network's input.
         channels: usize,
+    },
+    /// The order that was asked for does not fit.
+    #[error("the shape is {shape:?}; with --layout {layout} the model takes {right}")]
+    Layout {
+        /// Of the array.
+        shape: Vec<usize>,
+        /// What was asked for.
+        layout: Layout,
+        /// What would be right.
+        right: String,
     },
     /// Both orders are possible.
     #[error(
@@ -195,7 +206,7 @@ fn read(
             }
         };
         let (x, y) = (get(x)?, get(y)?);
-        dataset(x, y, options.input).map(Some)
+        dataset(x, y, options).map(Some)
     };
     let (train, test) = match (part(&TRAIN)?, part(&TEST)?) {
         (Some(train), test) => (train, test),
@@ -219,7 +230,7 @@ fn read(
 fn dataset(
     (x_name, x): (String, Array),
     (y_name, y): (String, Array),
-    input: Shape,
+    options: &ReadOptions,
 ) -> Result<Dataset, DatasetError> {
     let x_wrong = |problem| DatasetError::Array {
         array: x_name.clone(),
@@ -234,10 +245,11 @@ fn dataset(
             path: x_name.into(),
         });
     }
-    let (shape, order) = layout(&x.shape, input).map_err(x_wrong)?;
+    let layout = layout(&x.shape, options).map_err(x_wrong)?;
+    let shape = layout.shape();
     let path = Path::new(&y_name);
     match x.elements {
-        Elements::Bytes(pixels) => Dataset::new(path, shape, order.nhwc(shape, pixels), labels),
+        Elements::Bytes(pixels) => Dataset::new(path, shape, layout.to_model(pixels), labels),
         Elements::Floats(features) => {
             if let Some(place) = features.iter().position(|x| !x.is_finite()) {
                 return Err(x_wrong(ArrayProblem::NotFinite {
@@ -245,7 +257,7 @@ fn dataset(
                     value: features[place],
                 }));
             }
-            Dataset::from_features(path, shape, order.nhwc(shape, features), labels)
+            Dataset::from_features(path, shape, layout.to_model(features), labels)
         }
         Elements::Integers(_) => Err(x_wrong(ArrayProblem::IntegerSamples)),
     }
@@ -268,49 +280,40 @@ fn labels(array: Array) -> Result<Vec<u8>, ArrayProblem> {
     }
 }
 
-/// The order of the axes in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Nhwc,
-    Nchw,
-}
-
-impl Order {
-    /// Samples of `shape` in this order, with their channels last.
-    fn nhwc<T: Copy>(self, shape: Shape, values: Vec<T>) -> Vec<T> {
-        if self == Self::Nhwc || shape.channels == 1 {
-            return values;
+/// How samples of these axes lie, for a network of that input.
+fn layout(axes: &[usize], options: &ReadOptions) -> Result<ArrayLayout, ArrayProblem> {
+    if let Some(own) = &options.arrays {
+        let count = axes.first().copied();
+        if count.is_some() && own.batch(axes) == count {
+            return Ok(own.clone());
         }
-        let plane = shape.height * shape.width;
-        let mut output = Vec::with_capacity(values.len());
-        for sample in values.chunks_exact(shape.len()) {
-            for place in 0..plane {
-                output.extend(sample.iter().skip(place).step_by(plane));
-            }
+        if let Some(layout) = options.layout {
+            return Err(ArrayProblem::Layout {
+                shape: axes.to_vec(),
+                layout,
+                right: own.describe(),
+            });
         }
-        output
     }
-}
-
-/// Shape of one sample and the order of the axes, for a network with this `input`.
-fn layout(axes: &[usize], input: Shape) -> Result<(Shape, Order), ArrayProblem> {
+    let input = options.input;
+    let last = ArrayLayout::channels_last;
     match *axes {
-        [_, features] => Ok((Shape::vector(features), Order::Nhwc)),
-        [_, height, width] => Ok((Shape::new(height, width, 1), Order::Nhwc)),
+        [_, features] => Ok(last(Shape::vector(features))),
+        [_, height, width] => Ok(last(Shape::new(height, width, 1))),
         [_, a, b, c] => {
-            let nhwc = (Shape::new(a, b, c), Order::Nhwc);
-            let nchw = (Shape::new(b, c, a), Order::Nchw);
+            let (nhwc, nchw) = (Shape::new(a, b, c), Shape::new(b, c, a));
+            let first = ArrayLayout::channels_first;
             match (c == input.channels, a == input.channels) {
-                (true, false) => Ok(nhwc),
-                (false, true) => Ok(nchw),
+                (true, false) => Ok(last(nhwc)),
+                (false, true) => Ok(first(nchw)),
                 (false, false) => Err(ArrayProblem::Channels {
                     shape: axes.to_vec(),
                     channels: input.channels,
                 }),
-                (true, true) if nhwc.0 == nchw.0 && input.channels == 1 => Ok(nhwc),
-                (true, true) => match (nhwc.0 == input, nchw.0 == input) {
-                    (true, false) => Ok(nhwc),
-                    (false, true) => Ok(nchw),
+                (true, true) if nhwc == nchw && input.channels == 1 => Ok(last(nhwc)),
+                (true, true) => match (nhwc == input, nchw == input) {
+                    (true, false) => Ok(last(nhwc)),
+                    (false, true) => Ok(first(nchw)),
                     _ => Err(ArrayProblem::Ambiguous(axes.to_vec())),
                 },
             }

@@ -3,6 +3,7 @@
 use kinglet::Model;
 use kinglet_kernels::Shape;
 
+use crate::array_layout::{ArrayLayout, Layout};
 use crate::picture::Fit;
 use crate::recipe::Recipe;
 
@@ -12,6 +13,10 @@ pub struct ReadOptions {
     /// The network's input. Picture files are brought to its number of channels, and it tells NHWC arrays
     /// from NCHW ones; a data set of another shape is read all the same.
     pub input: Shape,
+    /// How arrays of the network's input lie, where a model says so; others are told apart by their channels.
+    pub arrays: Option<ArrayLayout>,
+    /// The order of the axes that is asked for: then no other is taken.
+    pub layout: Option<Layout>,
     /// Rows and columns to scale all pictures to, see [`crate::picture::resize`].
     pub resize: Option<[usize; 2]>,
     /// Names of the classes in the order of their numbers, so that a folder of that name has that number;
@@ -24,16 +29,22 @@ impl ReadOptions {
     pub fn of_recipe(recipe: &Recipe) -> Self {
         Self {
             input: recipe.architecture.input,
+            arrays: None,
+            layout: None,
             resize: recipe.data.resize,
             classes: recipe.classes.clone(),
         }
     }
 
-    /// To run `model`. Pictures are scaled to its size if `fit` says so.
-    pub fn of_model(model: &Model<'_>, fit: Fit) -> Self {
+    /// To run `model`. Pictures are scaled to its size if `fit` says so; arrays lie as in the file that the model was
+    /// made from, or in the order `layout`.
+    pub fn of_model(model: &Model<'_>, fit: Fit, layout: Option<Layout>) -> Self {
         let input = model.input();
+        let source = model.inputs().iter().next().and_then(|first| first.source);
         Self {
             input,
+            arrays: Some(ArrayLayout::new(input, source.as_ref()).with(layout)),
+            layout,
             resize: (fit == Fit::Resize).then_some([input.height, input.width]),
             classes: (0..model.output().len())
                 .map_while(|class| model.label(class).map(str::to_owned))

@@ -8,6 +8,8 @@ use super::*;
 pub(super) fn any() -> ReadOptions {
     ReadOptions {
         input: Shape::new(1, 1, 1),
+        arrays: None,
+        layout: None,
         resize: None,
         classes: Vec::new(),
     }

@@ -10,7 +10,7 @@ mod without;
 use std::fmt;
 use std::str::FromStr;
 
-use kinglet::{AnySession, InputError, Model, SessionError, SessionMemory, Values};
+use kinglet::{AnySession, InputError, Model, SessionError, SessionMemory, Values, ValuesMut};
 use kinglet_kernels::Kernels;
 
 #[cfg(feature = "opencl")]
@@ -132,7 +132,29 @@ impl<'a> HostSession<'a> {
         }
     }
 
-    /// Computes the outputs of the whole batch and returns the first; the input is used up.
+    /// Sets input number `index`, the whole batch in NHWC; quantizes it where the model takes 8-bit numbers.
+    ///
+    /// # Errors
+    /// [`InputError`] if it has another length, as that of an input that there is not.
+    pub fn set_input(&mut self, index: usize, values: &[f32]) -> Result<(), InputError> {
+        let input = match self {
+            Self::Cpu(session) => session.input_mut(index),
+            #[cfg(feature = "opencl")]
+            Self::Device(session) => session.input_mut(index),
+        };
+        input.unwrap_or(ValuesMut::F32(&mut [])).set_f32(values)
+    }
+
+    /// Output number `index` as the last run has left it, until an input is set; None if there is no such output.
+    pub fn output(&self, index: usize) -> Option<Values<'_>> {
+        match self {
+            Self::Cpu(session) => session.output(index),
+            #[cfg(feature = "opencl")]
+            Self::Device(session) => session.output(index),
+        }
+    }
+
+    /// Computes all outputs of the whole batch and returns the first; the inputs are used up.
     pub fn run(&mut self) -> Values<'_> {
         match self {
             Self::Cpu(session) => session.run(),

@@ -6,13 +6,14 @@ mod picture;
 
 use kinglet::Model;
 use kinglet::kernels::Shape;
-use kinglet::model::schema::DType;
+use kinglet::model::schema::{DType, Source, Tensor};
 use kinglet::plan::{self, Plan};
 pub(crate) use node::describe;
 use node::{counts, element, reads};
 pub use picture::picture;
 use serde::Serialize;
 
+use crate::array_layout::ArrayLayout;
 use crate::network::Architecture;
 
 /// One layer of the table.
@@ -20,7 +21,8 @@ use crate::network::Architecture;
 pub struct Row {
     /// What it computes.
     pub layer: String,
-    /// The rows whose outputs it reads, counted from 1, 0 for the input; empty if that is the row before it.
+    /// The tensors it reads, numbered as in the file: the inputs from 0, then the outputs of the rows; empty if that is
+    /// the one before its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<usize>,
     /// Shape of its output without the batch: `[channels, height, width]`, or `[features]`.
@@ -45,6 +47,37 @@ impl Row {
                 format!("{} of {}", self.layer, reads.join(", "))
             }
         }
+    }
+}
+
+/// An input or output of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct End {
+    /// What it is called.
+    pub name: String,
+    /// Shape of one sample of its arrays, as the file has them that the model was made from.
+    pub shape: Vec<usize>,
+    /// Its element type; for 8-bit numbers also what they mean.
+    pub element: String,
+}
+
+impl End {
+    fn new(name: &str, tensor: &Tensor, source: Option<&Source>) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape: ArrayLayout::new(tensor.shape, source).array().to_vec(),
+            element: element(tensor.dtype),
+        }
+    }
+
+    /// The end in a line; `number` is that of its tensor.
+    fn text(&self, what: &str, number: usize) -> String {
+        let Self {
+            name,
+            shape,
+            element,
+        } = self;
+        format!("{number:>3}  {what} {name} {shape:?} {element}")
     }
 }
 
@@ -78,8 +111,15 @@ pub struct Report {
     pub id: Option<String>,
     /// The model it was fine-tuned from.
     pub parent: Option<String>,
-    /// Shape of the input without the batch.
+    /// Shape of one sample of the first input's arrays.
     pub input: Vec<usize>,
+    /// The inputs.
+    pub inputs: Vec<End>,
+    /// The outputs.
+    pub outputs: Vec<End>,
+    /// The tensor of each output.
+    #[serde(skip)]
+    written: Vec<usize>,
     /// The layers in order.
     pub layers: Vec<Row>,
     /// Sum of the parameters.
@@ -159,11 +199,22 @@ impl Report {
         } = plan::of_model(model);
         let trainable = sizes.trainable_parameters > 0;
         let training = |bytes: usize| if trainable { bytes } else { 0 };
+        let inputs = model.inputs().iter().zip(model.tensors().iter());
+        let inputs = inputs.map(|(end, tensor)| End::new(end.name, &tensor, end.source.as_ref()));
+        let inputs: Vec<End> = inputs.collect();
+        let outputs = model.outputs().iter().zip(model.output_tensors());
+        let outputs = outputs.map(|(end, tensor)| End::new(end.name, &tensor, end.source.as_ref()));
+        let written = model.outputs().iter().map(|output| output.tensor.into());
         Self {
             name: name.to_owned(),
             id: None,
             parent: None,
-            input: channels_first(model.input()),
+            input: inputs
+                .first()
+                .map_or(Vec::new(), |first| first.shape.clone()),
+            inputs,
+            outputs: outputs.collect(),
+            written: written.collect(),
             parameters: layers.iter().map(|row| row.parameters).sum(),
             macs: layers.iter().map(|row| row.macs).sum(),
             labels: model.labels().iter().map(str::to_owned).collect(),
@@ -198,7 +249,18 @@ pub fn grouped(number: u64) -> String {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-        writeln!(f, "{}: input {:?}", self.name, self.input)?;
+        let is_simple = self.inputs.len() == 1 && self.outputs.len() == 1;
+        if is_simple {
+            writeln!(f, "{}: input {:?}", self.name, self.input)?;
+        } else {
+            writeln!(f, "{}", self.name)?;
+            for (number, input) in self.inputs.iter().enumerate() {
+                writeln!(f, "{}", input.text("input", number))?;
+            }
+            for (number, output) in self.written.iter().zip(&self.outputs) {
+                writeln!(f, "{}", output.text("output", *number))?;
+            }
+        }
         if let Some(id) = &self.id {
             writeln!(f, "id {id}")?;
         }
@@ -209,14 +271,14 @@ impl std::fmt::Display for Report {
         let rule = LineStyle::none().fill('-').junction('-');
         table.load_style(TableStyle::new().header_separator(rule));
         table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
-        // Rows have numbers where rows speak of each other, and element types where there is more than one.
-        let branches = self.layers.iter().any(|row| !row.reads.is_empty());
+        // Rows have numbers where something speaks of them, and element types where there is more than one.
+        let branches = !is_simple || self.layers.iter().any(|row| !row.reads.is_empty());
         let real = element(DType::F32);
         let quantized = self.layers.iter().any(|row| row.element != real);
         for (index, row) in self.layers.iter().enumerate() {
             table.add_row([
                 match branches {
-                    true => format!("{:>3}  {}", index + 1, row.text()),
+                    true => format!("{:>3}  {}", index + self.inputs.len(), row.text()),
                     false => row.text(),
                 },
                 match quantized {

@@ -1,16 +1,15 @@
-//! Tensors in NPY files: float32 in the layout of the model's source, which for PyTorch is NCHW with a
-//! leading batch. Inside everything is NHWC; the change of order happens here and nowhere else.
+//! Arrays in NPY files at the doors of a model: bytes are pixels, floats what the network sees.
 
 mod array;
 
 use std::path::{Path, PathBuf};
 
-use kinglet_kernels::Shape;
-use ndarray::{Array4, ArrayD, IxDyn};
-use ndarray_npy::WriteNpyExt;
+use ndarray::{ArrayViewD, IxDyn};
+use ndarray_npy::{NpzWriter, WriteNpyExt};
 
 pub use array::{Array, ArrayError, Elements};
 
+use crate::array_layout::{ArrayLayout, Layout};
 use crate::file::{WriteError, write_atomic};
 
 /// An NPY file could not be used.
@@ -32,14 +31,21 @@ pub enum NpyError {
         /// What is wrong.
         problem: ArrayError,
     },
-    /// The array is one of integers.
-    #[error("{}: the model takes float32, these are integers: x.astype(\"float32\")", path.display())]
+    /// The array is one of other integers.
+    #[error(
+        "{}: pixels are uint8 and what the network sees float32, these are other integers: x.astype(\"float32\")",
+        path.display()
+    )]
     Integers {
         /// The file.
         path: PathBuf,
     },
     /// The array has another shape than the model takes.
-    #[error("{}: the array has shape {found:?}, the model takes {expected}", path.display())]
+    #[error(
+        "{}: the array has shape {found:?}, the model takes {expected}{}",
+        path.display(),
+        other_layouts(others)
+    )]
     Shape {
         /// The file.
         path: PathBuf,
@@ -47,29 +53,39 @@ pub enum NpyError {
         found: Vec<usize>,
         /// What would be right.
         expected: String,
+        /// The layouts that it does have.
+        others: Vec<Layout>,
     },
+    /// The arrays could not be packed.
+    #[error("cannot pack the arrays: {0}")]
+    Npz(#[from] ndarray_npy::WriteNpzError),
     /// The array could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// What an array for `shape` looks like, for messages.
-fn expected(shape: Shape) -> String {
-    if (shape.height, shape.width) == (1, 1) {
-        format!("(batch, {0}) or (batch, {0}, 1, 1)", shape.channels)
-    } else {
-        format!(
-            "(batch, {}, {}, {})",
-            shape.channels, shape.height, shape.width
-        )
+/// How else an array can be read.
+fn other_layouts(others: &[Layout]) -> String {
+    match others {
+        [] => String::new(),
+        [layout, ..] => format!("; it fits --layout {layout}"),
     }
 }
 
-/// Reads a batch of inputs of `shape` from `path`. Returns its size and the values, NHWC.
+/// What an array is to a network, NHWC.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Pixels, which become numbers as the model says.
+    Pixels(Vec<u8>),
+    /// What the network sees.
+    Numbers(Vec<f32>),
+}
+
+/// Reads a batch of arrays of that layout from `path`. Returns its size and the values, NHWC.
 ///
 /// # Errors
 /// [`NpyError`] names the file and what would be right.
-pub fn read(path: &Path, shape: Shape) -> Result<(usize, Vec<f32>), NpyError> {
+pub fn read(path: &Path, layout: &ArrayLayout) -> Result<(usize, Values), NpyError> {
     let bytes = std::fs::read(path).map_err(|source| NpyError::Read {
         path: path.to_owned(),
         source,
@@ -78,62 +94,75 @@ pub fn read(path: &Path, shape: Shape) -> Result<(usize, Vec<f32>), NpyError> {
         path: path.to_owned(),
         problem,
     })?;
-    let Elements::Floats(values) = array.elements else {
-        return Err(NpyError::Integers {
-            path: path.to_owned(),
-        });
-    };
-    let wrong = || NpyError::Shape {
+    let batch = layout.batch(&array.shape).ok_or_else(|| NpyError::Shape {
         path: path.to_owned(),
+        expected: layout.describe(),
+        others: layout.others(&array.shape),
         found: array.shape.clone(),
-        expected: expected(shape),
+    })?;
+    let values = match array.elements {
+        Elements::Bytes(pixels) => Values::Pixels(layout.to_model(pixels)),
+        Elements::Floats(numbers) => Values::Numbers(layout.to_model(numbers)),
+        Elements::Integers(_) => {
+            return Err(NpyError::Integers {
+                path: path.to_owned(),
+            });
+        }
     };
-    let vector = (shape.height, shape.width) == (1, 1);
-    let batch = match *array.shape {
-        [n, c] if vector && c == shape.channels => n,
-        [n, c, h, w] if Shape::new(h, w, c) == shape => n,
-        _ => return Err(wrong()),
-    };
-    if batch == 0 {
-        return Err(wrong());
-    }
-    let nchw = Array4::from_shape_vec((batch, shape.channels, shape.height, shape.width), values)
-        .map_err(|_| wrong())?;
-    let nhwc = nchw.permuted_axes([0, 2, 3, 1]);
-    Ok((batch, nhwc.iter().copied().collect()))
+    Ok((batch, values))
 }
 
-/// Writes `values`, a batch of outputs of `shape` in NHWC, to `path`: `(batch, channels)` for vectors,
-/// `(batch, channels, height, width)` otherwise.
+/// Writes a batch of arrays of that layout to `path`; `values` are the array's elements in its order.
 ///
 /// # Errors
 /// [`NpyError::Write`]; an old file survives.
-pub fn write(path: &Path, shape: Shape, values: &[f32]) -> Result<(), NpyError> {
-    let batch = values.len() / shape.len();
-    let dimensions = [batch, shape.height, shape.width, shape.channels];
-    let nhwc = ndarray::ArrayView4::from_shape(dimensions, values)
-        .expect("the values are whole samples of the shape");
-    let nchw = nhwc.permuted_axes([0, 3, 1, 2]);
-    let dimensions: Vec<usize> = if (shape.height, shape.width) == (1, 1) {
-        vec![batch, shape.channels]
-    } else {
-        nchw.shape().to_vec()
-    };
-    let array = ArrayD::from_shape_vec(IxDyn(&dimensions), nchw.iter().copied().collect())
-        .expect("the same number of values");
+///
+/// # Panics
+/// If `values` are not whole samples.
+pub fn write(path: &Path, layout: &ArrayLayout, values: &[f32]) -> Result<(), NpyError> {
     let mut bytes = Vec::new();
-    array
+    array(layout, values)
         .write_npy(&mut bytes)
         .expect("writing to memory cannot fail");
     write_atomic(path, &bytes)?;
     Ok(())
 }
 
+/// Writes batches of arrays, each with its name, to one NPZ file; see [`write`].
+///
+/// # Errors
+/// [`NpyError::Npz`] if a name is there twice, and those of [`write`].
+///
+/// # Panics
+/// As [`write`].
+pub fn write_all<'a>(
+    path: &Path,
+    arrays: impl IntoIterator<Item = (&'a str, &'a ArrayLayout, &'a [f32])>,
+) -> Result<(), NpyError> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut npz = NpzWriter::new(&mut bytes);
+    for (name, layout, values) in arrays {
+        npz.add_array(name, &array(layout, values))?;
+    }
+    npz.finish()?;
+    write_atomic(path, bytes.get_ref())?;
+    Ok(())
+}
+
+/// The elements of an array as a batch of it.
+fn array<'a>(layout: &ArrayLayout, values: &'a [f32]) -> ArrayViewD<'a, f32> {
+    let batch = values.len() / layout.shape().len().max(1);
+    let extents = [&[batch], layout.array()].concat();
+    ArrayViewD::from_shape(IxDyn(&extents), values).expect("whole samples of the layout")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
 
-    use ndarray_npy::ReadNpyExt;
+    use kinglet_kernels::Shape;
+    use ndarray::{Array1, ArrayD, OwnedRepr};
+    use ndarray_npy::{NpzReader, ReadNpyExt};
 
     use super::*;
 
@@ -141,28 +170,72 @@ mod tests {
     fn pictures_change_between_nchw_and_nhwc() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npy");
-        let shape = Shape::new(2, 3, 2);
+        let layout = ArrayLayout::channels_first(Shape::new(2, 3, 2));
         let nhwc: Vec<f32> = (0..24).map(|i| i as f32).collect();
-        write(&path, shape, &nhwc).unwrap();
+        write(&path, &layout, &layout.to_array(nhwc.clone())).unwrap();
         let array = ArrayD::<f32>::read_npy(File::open(&path).unwrap()).unwrap();
         assert_eq!(array.shape(), [2, 2, 2, 3]);
         // Channel 1 of the first pixel of the first sample.
         assert_eq!(array[[0, 1, 0, 0]], 1.0);
-        assert_eq!(read(&path, shape).unwrap(), (2, nhwc));
+        let read = read(&path, &layout).unwrap();
+        assert_eq!(read, (2, Values::Numbers(nhwc)));
+    }
+
+    #[test]
+    fn bytes_are_pixels_and_other_integers_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let layout = ArrayLayout::channels_first(Shape::vector(3));
+        ndarray_npy::write_npy(&path, &Array1::from(vec![7_u8, 8, 9])).unwrap();
+        let pixels = read(&path, &layout).unwrap();
+        assert_eq!(pixels, (1, Values::Pixels(vec![7, 8, 9])));
+        ndarray_npy::write_npy(&path, &Array1::from(vec![7_i32, 8, 9])).unwrap();
+        let error = read(&path, &layout).unwrap_err().to_string();
+        assert!(error.contains("these are other integers"), "{error}");
+    }
+
+    #[test]
+    fn several_arrays_go_into_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npz");
+        let first = ArrayLayout::channels_first(Shape::vector(2));
+        let second = ArrayLayout::channels_last(Shape::new(1, 2, 1));
+        let arrays = [
+            ("a/b:0", &first, &[1.0, 2.0][..]),
+            ("c", &second, &[3.0, 4.0]),
+        ];
+        write_all(&path, arrays).unwrap();
+        let mut npz = NpzReader::new(File::open(&path).unwrap()).unwrap();
+        let array: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>("a/b:0").unwrap();
+        assert_eq!(array.shape(), [1, 2]);
+        let array: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>("c").unwrap();
+        assert_eq!(array.shape(), [1, 1, 2, 1]);
     }
 
     #[test]
     fn another_shape_is_refused_with_the_right_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npy");
-        write(&path, Shape::vector(7), &[0.0; 14]).unwrap();
-        let error = read(&path, Shape::new(28, 28, 1)).unwrap_err().to_string();
+        let vector = ArrayLayout::channels_first(Shape::vector(7));
+        write(&path, &vector, &[0.0; 14]).unwrap();
+        let pictures = ArrayLayout::channels_first(Shape::new(28, 28, 1));
+        let error = read(&path, &pictures).unwrap_err().to_string();
         assert!(
             error.ends_with("the array has shape [2, 7], the model takes (batch, 1, 28, 28)"),
             "{error}"
         );
+        let shape = Shape::new(4, 5, 3);
+        let last = ArrayLayout::channels_last(shape);
+        write(&path, &last, &[0.0; 60]).unwrap();
+        let error = read(&path, &ArrayLayout::channels_first(shape)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("the model takes (batch, 3, 4, 5); it fits --layout nhwc"),
+            "{error}"
+        );
         std::fs::write(&path, b"nonsense").unwrap();
-        let error = read(&path, Shape::vector(7)).unwrap_err().to_string();
+        let error = read(&path, &vector).unwrap_err().to_string();
         assert!(error.contains("this is no NPY array"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! The program `kinglet` as people and other programs start it.
 
+mod arrays;
 mod bench;
 mod json;
 mod readme;

@@ -122,28 +122,23 @@ fn channels_first_and_channels_last_give_the_same() {
 
 #[test]
 fn the_order_of_axes_is_told_by_the_networks_input() {
-    let order = |axes: &[usize], h, w, c| layout(axes, Shape::new(h, w, c));
+    let order = |axes: &[usize], h, w, c| layout(axes, &input(h, w, c));
+    let (last, first) = (ArrayLayout::channels_last, ArrayLayout::channels_first);
     assert_eq!(
         order(&[9, 32, 30, 3], 1, 1, 3),
-        Ok((Shape::new(32, 30, 3), Order::Nhwc))
+        Ok(last(Shape::new(32, 30, 3)))
     );
     assert_eq!(
         order(&[9, 3, 32, 30], 1, 1, 3),
-        Ok((Shape::new(32, 30, 3), Order::Nchw))
+        Ok(first(Shape::new(32, 30, 3)))
     );
     // Both ends have the channels: height and width decide, if they can.
-    assert_eq!(
-        order(&[9, 3, 5, 3], 3, 5, 3),
-        Ok((Shape::new(3, 5, 3), Order::Nhwc))
-    );
+    assert_eq!(order(&[9, 3, 5, 3], 3, 5, 3), Ok(last(Shape::new(3, 5, 3))));
     assert_eq!(
         order(&[9, 3, 5, 3], 5, 3, 3),
-        Ok((Shape::new(5, 3, 3), Order::Nchw))
+        Ok(first(Shape::new(5, 3, 3)))
     );
-    assert_eq!(
-        order(&[9, 1, 1, 1], 2, 2, 1),
-        Ok((Shape::new(1, 1, 1), Order::Nhwc))
-    );
+    assert_eq!(order(&[9, 1, 1, 1], 2, 2, 1), Ok(last(Shape::new(1, 1, 1))));
     for axes in [[9, 3, 5, 3], [9, 3, 3, 3]] {
         assert_eq!(
             order(&axes, 7, 7, 3),
@@ -158,8 +153,42 @@ fn the_order_of_axes_is_told_by_the_networks_input() {
         order(&[9, 4, 5, 6], 4, 5, 3),
         Err(ArrayProblem::Channels { .. })
     ));
-    assert_eq!(order(&[9, 7], 1, 1, 7), Ok((Shape::vector(7), Order::Nhwc)));
+    assert_eq!(order(&[9, 7], 1, 1, 7), Ok(last(Shape::vector(7))));
     assert_eq!(order(&[9], 1, 1, 7), Err(ArrayProblem::Axes(vec![9])));
+}
+
+#[test]
+fn a_model_s_arrays_lie_as_its_source_has_them() {
+    let shape = Shape::new(3, 3, 3);
+    let layout_of = |own: ArrayLayout, layout, axes: &[usize]| {
+        let options = ReadOptions {
+            arrays: Some(own),
+            layout,
+            ..input(3, 3, 3)
+        };
+        super::layout(axes, &options)
+    };
+    // What is told by nothing else.
+    for own in [
+        ArrayLayout::channels_first(shape),
+        ArrayLayout::channels_last(shape),
+    ] {
+        let found = layout_of(own.clone(), None, &[9, 3, 3, 3]);
+        assert_eq!(found, Ok(own));
+    }
+    let series = ArrayLayout::channels_first_as(Shape::new(1, 128, 9), &[9, 128]);
+    let found = layout_of(series.clone(), None, &[5, 9, 128]);
+    assert_eq!(found, Ok(series));
+    // Other pictures are told apart as without a model, unless an order is asked for.
+    let own = ArrayLayout::channels_first(Shape::new(4, 5, 3));
+    let other = [9, 4, 5, 3];
+    let found = layout_of(own.clone(), None, &other);
+    assert_eq!(found, Ok(ArrayLayout::channels_last(Shape::new(4, 5, 3))));
+    let refused = layout_of(own, Some(Layout::Nchw), &other).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the shape is [9, 4, 5, 3]; with --layout nchw the model takes (batch, 3, 4, 5)"
+    );
 }
 
 #[test]

@@ -56,19 +56,38 @@ impl Card {
 pub fn picture(model: &Model<'_>, file: usize) -> String {
     let report = Report::of_model(model, file);
     let tensors: Vec<Tensor> = model.tensors().iter().collect();
-    let mut cards = vec![input_card(&tensors[0])];
+    let names = names(model);
+    let inputs = model.inputs().len();
+    // A card for each tensor, in their order.
+    let of_inputs = names.iter().zip(&tensors).take(inputs);
+    let mut cards: Vec<Card> = of_inputs
+        .map(|(name, tensor)| input_card(name, tensor))
+        .collect();
     let mut edges = Vec::new();
     let first_trainable = model.nodes().len() - model.trainable_nodes();
     for (index, (node, row)) in model.nodes().iter().zip(&report.layers).enumerate() {
-        let inputs: Vec<usize> = node.inputs.iter().map(|i| usize::from(*i)).collect();
-        let trainable = index >= first_trainable && row.parameters > 0;
-        let card = node_card(index, &node.operator, &inputs, row, &tensors, trainable);
-        cards.push(card);
-        for input in inputs {
+        let written = inputs + index;
+        let reads: Vec<usize> = node.inputs.iter().map(|i| usize::from(*i)).collect();
+        let subject = Subject {
+            name: &names[written],
+            operator: &node.operator,
+            input: &tensors[reads[0]],
+            output: &tensors[written],
+            reads: reads.iter().map(|input| names[*input].as_str()).collect(),
+            trainable: index >= first_trainable && row.parameters > 0,
+        };
+        cards.push(node_card(&subject, row));
+        for input in reads {
             // A node that reads a value twice still has one line from it.
-            if !edges.contains(&(input, index + 1)) {
-                edges.push((input, index + 1));
+            if !edges.contains(&(input, written)) {
+                edges.push((input, written));
             }
+        }
+    }
+    if model.outputs().len() > 1 {
+        for output in model.outputs().iter() {
+            let card = &mut cards[usize::from(output.tensor)];
+            card.lines.push(format!("output {}", output.name));
         }
     }
 
@@ -102,8 +121,8 @@ pub fn picture(model: &Model<'_>, file: usize) -> String {
     for (line, (from, to)) in layout.lines.iter().zip(&edges) {
         let title = format!(
             "{} to {}: {}",
-            name_of(*from),
-            name_of(*to),
+            names[*from],
+            names[*to],
             dimensions(tensors[*from].shape)
         );
         drawing.open_titled("wire", &title);
@@ -117,30 +136,46 @@ pub fn picture(model: &Model<'_>, file: usize) -> String {
     drawing.standalone(&format!("The graph of {}", report.name))
 }
 
-fn input_card(tensor: &Tensor) -> Card {
+/// What each tensor is called.
+fn names(model: &Model<'_>) -> Vec<String> {
+    let inputs = model.inputs();
+    let inputs = inputs.iter().map(|input| match inputs.len() {
+        1 => "the input".to_owned(),
+        _ => format!("input {}", input.name),
+    });
+    let nodes = (1..=model.nodes().len()).map(|node| format!("node {node}"));
+    inputs.chain(nodes).collect()
+}
+
+fn input_card(name: &str, tensor: &Tensor) -> Card {
+    let heading = match name.strip_prefix("input ") {
+        None => vec!["Input".to_owned()],
+        Some(name) => wrapped(&format!("Input {name}"), BODY, WIDEST),
+    };
     Card {
-        lines: vec!["Input".to_owned(), of_tensor(tensor)],
-        title: format!(
-            "the input\n{}, {}",
-            of_tensor(tensor),
-            element(tensor.dtype)
-        ),
+        lines: [heading, vec![of_tensor(tensor)]].concat(),
+        title: format!("{name}\n{}, {}", of_tensor(tensor), element(tensor.dtype)),
         colour: "series-8",
         class: String::new(),
     }
 }
 
-fn node_card(
-    index: usize,
-    operator: &Operator,
-    inputs: &[usize],
-    row: &Row,
-    tensors: &[Tensor],
+/// What a node's card is about.
+struct Subject<'a> {
+    name: &'a str,
+    operator: &'a Operator,
+    /// The first tensor it reads.
+    input: &'a Tensor,
+    output: &'a Tensor,
+    /// Names of all it reads.
+    reads: Vec<&'a str>,
     trainable: bool,
-) -> Card {
-    let text = describe(operator);
+}
+
+fn node_card(subject: &Subject<'_>, row: &Row) -> Card {
+    let text = describe(subject.operator);
     let (heading, rest) = heading(&text);
-    let (input, output) = (&tensors[inputs[0]], &tensors[index + 1]);
+    let (input, output) = (subject.input, subject.output);
     let mut lines = wrapped(heading, BODY, WIDEST);
     // What follows a plus stays with it.
     lines.extend(wrapped(&rest.replace("+ ", "+\u{a0}"), BODY, WIDEST));
@@ -157,15 +192,14 @@ fn node_card(
             four_digits(scale.into())
         ));
     }
-    if trainable {
+    if subject.trainable {
         lines.push("trainable".to_owned());
     }
-    let read: Vec<String> = inputs.iter().map(|input| name_of(*input)).collect();
     let title = format!(
-        "node {}: {}\nreads {}\noutput {}, {}\n{} parameters, {} MACs",
-        index + 1,
+        "{}: {}\nreads {}\noutput {}, {}\n{} parameters, {} MACs",
+        subject.name,
         row.layer,
-        read.join(", "),
+        subject.reads.join(", "),
         of_tensor(output),
         element(output.dtype),
         grouped(row.parameters as u64),
@@ -175,7 +209,7 @@ fn node_card(
     if matches!(output.dtype, DType::I8 { .. }) {
         class += " quantized";
     }
-    if trainable {
+    if subject.trainable {
         class += " trainable";
     }
     Card {
@@ -183,14 +217,6 @@ fn node_card(
         title,
         colour: colour(heading),
         class,
-    }
-}
-
-/// What a value is called that node `index` computes; 0 is the input.
-fn name_of(index: usize) -> String {
-    match index {
-        0 => "the input".to_owned(),
-        index => format!("node {index}"),
     }
 }
 
