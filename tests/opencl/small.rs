@@ -8,6 +8,7 @@ use kinglet_kernels::{
     Portable, Rounding, Shape, Unary, Window,
 };
 use kinglet_tests::branching::branching;
+use kinglet_tests::ends::two_ends;
 use kinglet_tests::graphs::{every_operator, file, numbers};
 use kinglet_tests::real;
 
@@ -217,6 +218,31 @@ fn small_graph_that_branches() {
     let mut device = Session::new(&executor, &model, 1, Element::F32).expect("it can be made");
     device.set_input_f32(&input).expect("the right length");
     assert_near("output", device.run().expect("it runs"), real(cpu.run()));
+}
+
+#[test]
+fn small_graph_of_two_inputs_and_outputs() {
+    let file = file(&two_ends());
+    let model = Model::load(&file).expect("a valid file");
+    let rng = &mut fastrand::Rng::with_seed(11);
+    let mut memory = SessionMemory::new(&model, &Portable, 1);
+    let mut cpu = memory.session(&model, Portable).expect("it fits");
+    let executor = with_variant(0);
+    let mut device = Session::new(&executor, &model, 1, Element::F32).expect("it can be made");
+    for index in 0..2 {
+        let input = device.input_mut(index).expect("there are two");
+        input.copy_from_slice(&numbers(rng, input.len()));
+        let input = cpu.input_mut(index).expect("there are two");
+        let values = device.input(index).expect("there are two");
+        input.set_f32(values).expect("of its length");
+    }
+    device.run().expect("it runs");
+    cpu.run();
+    for index in 0..2 {
+        let found = device.output(index).expect("there are two");
+        let expected = real(cpu.output(index).expect("there are two"));
+        assert_near("output", found, expected);
+    }
 }
 
 #[test]
