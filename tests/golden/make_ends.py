@@ -3,7 +3,7 @@
 
 usage: make_ends.py [OUT_DIR]        (pip install onnx==1.16.2 onnxruntime==1.32.0 numpy; OUT_DIR is `ends` here)
 
-  NAME.onnx       a detector of three outputs, a network of two inputs, one of series (1-D), one that segments
+  NAME.onnx       a detector of three outputs, a network of two inputs, one of series (1-D), one that segments, one of gray pictures
   expected.npz    `NAME/VALUE`: each input and output, a batch of two, as the file has them
 """
 import pathlib
@@ -97,10 +97,17 @@ def segmentation(weights):
     return nodes, {"x": (1, 3, 6, 8)}, {"mask": (1, 4, 6, 8)}
 
 
+def gray(weights):
+    """As Keras has MNIST: a picture without an axis of channels."""
+    weights.normal("m", 3, 30)
+    nodes = [node("Flatten", ["x"], ["flat"]), node("Gemm", ["flat", "m"], ["classes"], transB=1)]
+    return nodes, {"x": ("batch", 6, 5)}, {"classes": ("batch", 3)}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "ends")
     expected = {}
-    for seed, net in enumerate([detector, two_inputs, series, segmentation]):
+    for seed, net in enumerate([detector, two_inputs, series, segmentation, gray]):
         name, weights = net.__name__, Weights(seed)
         nodes, inputs, outputs = net(weights)
         for own in nodes:

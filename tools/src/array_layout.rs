@@ -144,6 +144,14 @@ impl ArrayLayout {
         &self.array
     }
 
+    /// Shape of the pictures that are such arrays: what has two axes is a gray one.
+    pub fn picture(&self) -> Shape {
+        match *self.array {
+            [height, width] => Shape::new(height, width, 1),
+            _ => self.shape,
+        }
+    }
+
     /// How many samples an array of the shape `found` has; None if it has another layout. The batch comes first; of one
     /// sample it may be left out, and so may axes of one element, which may also be there where none are here.
     pub fn batch(&self, found: &[usize]) -> Option<usize> {
@@ -186,6 +194,18 @@ impl ArrayLayout {
         let extents = self.order.map(|axis| self.extent(axis));
         let places = CHANNELS_LAST.map(|axis| self.place(axis));
         permuted(values, extents, places)
+    }
+
+    /// The tensor's elements, of whole samples, from those of pictures of the shape [`picture`](Self::picture), NHWC.
+    ///
+    /// # Panics
+    /// If they are not whole samples.
+    pub fn picture_to_model<T: Copy>(&self, pixels: Vec<T>) -> Vec<T> {
+        match self.picture() == self.shape {
+            true => pixels,
+            // The rows of a gray picture are those of the array.
+            false => self.to_model(pixels),
+        }
     }
 
     /// The array's elements, of whole samples, from the tensor's.
@@ -284,10 +304,13 @@ mod tests {
     #[test]
     fn a_gray_picture_needs_no_axis_of_channels() {
         let shape = Shape::new(28, 28, 1);
+        let two_axes = ArrayLayout::in_order(Shape::new(1, 28, 28), &[28, 28]);
         for layout in [
             ArrayLayout::channels_first(shape),
             ArrayLayout::channels_last(shape),
+            two_axes,
         ] {
+            assert_eq!(layout.picture(), shape);
             for (found, batch) in [
                 (&[28, 28][..], 1),
                 (&[1, 28, 28], 1),

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use kinglet::Model;
 use kinglet::model::schema::Input;
-use kinglet_kernels::Shape;
 
 use super::Failure;
 use super::device::note;
@@ -13,7 +12,7 @@ use crate::array_layout::{ArrayLayout, Layout};
 use crate::dataset::Dataset;
 use crate::model_input::normalized;
 use crate::npy::{self, Values};
-use crate::picture::{self, Fit, PictureError};
+use crate::picture::{self, Fit};
 
 /// A batch of each input of a model, as the network sees it.
 pub(super) struct Inputs {
@@ -64,7 +63,10 @@ impl Inputs {
                     return Err("--resize is for pictures; an array is taken as it is".into());
                 }
                 true => npy::read(file, &array)?,
-                false => (1, Values::Pixels(read_picture(file, &array, fit)?)),
+                false => {
+                    let pixels = picture::read(file, array.picture(), fit)?;
+                    (1, Values::Pixels(array.picture_to_model(pixels)))
+                }
             };
             if !read.values.is_empty() && batch != read.batch {
                 return Err(format!(
@@ -110,17 +112,6 @@ fn note_plain_pixels() {
     note(
         "the model file does not say how pixels are normalized: they are divided by 255; `kinglet import --normalize` writes it down",
     );
-}
-
-/// The pixels of a picture, in the order of the model. Where arrays have two axes, it is a gray one.
-fn read_picture(file: &Path, array: &ArrayLayout, fit: Fit) -> Result<Vec<u8>, PictureError> {
-    match *array.array() {
-        [height, width] => {
-            let pixels = picture::read(file, Shape::new(height, width, 1), fit)?;
-            Ok(array.to_model(pixels))
-        }
-        _ => picture::read(file, array.shape(), fit),
-    }
 }
 
 fn is_npy(path: &Path) -> bool {

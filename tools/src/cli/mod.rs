@@ -157,7 +157,7 @@ of CIFAR-10's binary batches, or of folders named after the classes with PNG or 
 fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, DatasetError> {
     match path {
         Some(path) => Collection::open(path, options),
-        None => embedded()?.resized(options.resize),
+        None => embedded()?.fitted(options),
     }
 }
 

@@ -60,7 +60,7 @@ impl Collection {
         } else {
             Self::open_folder(path, options)?
         };
-        collection.resized(options.resize)?.check()
+        collection.fitted(options)?.check()
     }
 
     fn open_file(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
@@ -105,15 +105,25 @@ impl Collection {
         }
     }
 
-    /// All pictures in `size` rows and columns, if there is one; see [`crate::picture::resize`].
+    /// The samples as `options` say: pictures scaled to a size, if there is one ([`crate::picture::resize`]), and in the
+    /// order of a model that takes gray pictures as arrays of two axes.
     ///
     /// # Errors
-    /// [`DatasetError::NotImages`] if the samples are no pictures.
-    pub fn resized(self, size: Option<[usize; 2]>) -> Result<Self, DatasetError> {
-        let Some(size) = size else { return Ok(self) };
+    /// [`DatasetError::NotImages`] if the samples are no pictures and are to be scaled.
+    pub fn fitted(self, options: &ReadOptions) -> Result<Self, DatasetError> {
+        let fitted = |part: Dataset| -> Result<Dataset, DatasetError> {
+            let part = match options.resize {
+                Some(size) => part.resized(size)?,
+                None => part,
+            };
+            Ok(match &options.arrays {
+                Some(arrays) => part.arranged(arrays),
+                None => part,
+            })
+        };
         Ok(Self {
-            train: self.train.resized(size)?,
-            test: self.test.map(|test| test.resized(size)).transpose()?,
+            train: fitted(self.train)?,
+            test: self.test.map(fitted).transpose()?,
             ..self
         })
     }

@@ -41,9 +41,11 @@ impl ReadOptions {
     pub fn of_model(model: &Model<'_>, fit: Fit, layout: Option<Layout>) -> Self {
         let input = model.input();
         let source = model.inputs().iter().next().and_then(|first| first.source);
+        let arrays = ArrayLayout::new(input, source.as_ref()).with(layout);
+        let input = arrays.picture();
         Self {
             input,
-            arrays: Some(ArrayLayout::new(input, source.as_ref()).with(layout)),
+            arrays: Some(arrays),
             layout,
             resize: (fit == Fit::Resize).then_some([input.height, input.width]),
             classes: (0..model.output().len())

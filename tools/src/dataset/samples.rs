@@ -5,6 +5,7 @@ use std::path::Path;
 use kinglet_kernels::Shape;
 
 use super::DatasetError;
+use crate::array_layout::ArrayLayout;
 use crate::picture;
 
 /// Samples of one shape, each with the number of its class.
@@ -29,7 +30,7 @@ enum Values {
 pub enum Sample<'a> {
     /// A picture: the network sees `(byte / 255 - mean) / std`.
     Image(&'a [u8]),
-    /// Numbers of any range, as from a microphone: the network sees `(x - mean) / std`.
+    /// Numbers of any range, as from a microphone: the network sees them as they are.
     Features(&'a [f32]),
 }
 
@@ -210,6 +211,21 @@ impl Dataset {
             values: Values::Pixels(resized),
             ..self
         })
+    }
+
+    /// Pictures of such arrays in the order of the model's tensor; others as they are.
+    pub(super) fn arranged(self, arrays: &ArrayLayout) -> Self {
+        if self.shape != arrays.picture() || self.shape == arrays.shape() {
+            return self;
+        }
+        Self {
+            shape: arrays.shape(),
+            values: match self.values {
+                Values::Pixels(pixels) => Values::Pixels(arrays.picture_to_model(pixels)),
+                Values::Features(features) => Values::Features(arrays.picture_to_model(features)),
+            },
+            ..self
+        }
     }
 
     /// The samples at `indices`, in that order.

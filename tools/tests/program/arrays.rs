@@ -296,6 +296,40 @@ fn a_mask_comes_out_as_in_its_source() {
 }
 
 #[test]
+fn a_gray_picture_may_have_two_axes() {
+    let bench = Bench::of("gray");
+    bench.check("x", "classes");
+    let pixels: Vec<u8> = (0..30).map(|i| i * 8).collect();
+    let shape = kinglet_kernels::Shape::new(6, 5, 1);
+    let picture = kinglet_tools::picture::encode(shape, &pixels).expect("encoded");
+    let samples = |input: &str| {
+        let document = bench.document(&["run", "net.kgl", "--input", input]);
+        document["samples"].clone()
+    };
+    std::fs::write(bench.path("x.png"), &picture).expect("written");
+    bench.write_values("x.npy", &[6, 5], pixels.clone());
+    assert_eq!(samples("x.png"), samples("x.npy"));
+    let unit = pixels.iter().map(|pixel| f32::from(*pixel) / 255.0);
+    bench.write_values("x.npy", &[1, 6, 5, 1], unit.collect::<Vec<f32>>());
+    assert_eq!(samples("x.png"), samples("x.npy"));
+
+    // The same in folders of classes, and as an array.
+    for class in ["a", "b"] {
+        let folder = bench.path("pictures").join(class);
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::write(folder.join("x.png"), &picture).expect("written");
+    }
+    std::fs::create_dir(bench.path("arrays")).expect("made");
+    bench.write_values("arrays/x.npy", &[2, 6, 5], pixels.repeat(2));
+    bench.write_values("arrays/y.npy", &[2], vec![0_u8, 1]);
+    let loss = |data: &str| {
+        let found = bench.document(&["eval", "net.kgl", "--data", data, "--part", "train"]);
+        found["loss"].clone()
+    };
+    assert_eq!(loss("pictures"), loss("arrays"));
+}
+
+#[test]
 fn bytes_are_pixels_wherever_they_come_from() {
     let bench = Bench::tiny();
     let pixels: Vec<u8> = (0..16).map(|i| i * 16).collect();
