@@ -127,8 +127,11 @@ impl Bench {
     }
 
     fn agrees(&self, data: &[&str]) {
-        let (said, _) = self.good(&[&["verify", "net.onnx", "net.kgl"], data].concat());
-        assert!(said.contains("tract and the runtime agree"), "{said}");
+        // The program may be built without tract.
+        if cfg!(feature = "verify") {
+            let (said, _) = self.good(&[&["verify", "net.onnx", "net.kgl"], data].concat());
+            assert!(said.contains("tract and the runtime agree"), "{said}");
+        }
     }
 }
 
@@ -203,12 +206,14 @@ fn one_of_several_outputs_may_be_chosen() {
     bench.write("x.npy", &bench.arrays["image"]);
     bench.good(&["run", "one.kgl", "--input", "x.npy", "--output", "y.npy"]);
     near(&bench.read("y.npy"), &bench.arrays[name]);
-    bench.good(&["verify", "net.onnx", "one.kgl", "--output-name", name]);
-    let refused = bench.refused(&["verify", "net.onnx", "one.kgl"]);
-    assert!(
-        refused.contains("it has 1 inputs and 1 outputs, an import 1 and 3"),
-        "{refused}"
-    );
+    if cfg!(feature = "verify") {
+        bench.good(&["verify", "net.onnx", "one.kgl", "--output-name", name]);
+        let refused = bench.refused(&["verify", "net.onnx", "one.kgl"]);
+        assert!(
+            refused.contains("it has 1 inputs and 1 outputs, an import 1 and 3"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
