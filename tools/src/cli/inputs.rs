@@ -47,6 +47,9 @@ impl Inputs {
                 return Err(format!("{option}: the input {} is there twice", names[index]).into());
             }
         }
+        if fit == Fit::Resize && files.iter().flatten().all(|file| is_npy(file)) {
+            return Err("--resize is for pictures; an array is taken as it is".into());
+        }
         let mut read = Self {
             batch: 0,
             values: Vec::with_capacity(inputs.len()),
@@ -59,9 +62,6 @@ impl Inputs {
             })?;
             let array = ArrayLayout::new(tensor.shape, input.source.as_ref()).with(layout);
             let (batch, values) = match is_npy(file) {
-                true if fit == Fit::Resize => {
-                    return Err("--resize is for pictures; an array is taken as it is".into());
-                }
                 true => npy::read(file, &array)?,
                 false => {
                     let pixels = picture::read(file, array.picture(), fit)?;

@@ -227,7 +227,17 @@ fn each_of_two_inputs_has_a_file() {
     bench.agrees(&["--data", "picture=p.npy", "--data", "facts=f.npy"]);
     bench.agrees(&[]);
 
+    // A picture of another size beside an array.
+    let shape = kinglet_kernels::Shape::new(2, 2, 3);
+    let picture = kinglet_tools::picture::encode(shape, &[40; 12]).expect("encoded");
+    std::fs::write(bench.path("p.png"), picture).expect("written");
     bench.write_values("one.npy", &[1, 5], vec![0.5_f32; 5]);
+    let inputs = ["--input", "picture=p.png", "--input", "facts=one.npy"];
+    bench.good(&[&["run", "net.kgl", "--resize"], &inputs[..]].concat());
+    let inputs = ["--input", "picture=p.npy", "--input", "facts=f.npy"];
+    let refused = bench.refused(&[&["run", "net.kgl", "--resize"], &inputs[..]].concat());
+    assert!(refused.starts_with("--resize is for pictures"), "{refused}");
+
     for (inputs, message) in [
         (
             &["p.npy"][..],
