@@ -2,7 +2,7 @@
 //! program starts, and keeps training their last layers on the device.
 //!
 //! The data flows through the modules in this order:
-//! [`model`] (the file, checked and borrowed) -> [`plan`] (where each tensor lies; solved on a host) ->
+//! [`mod@model`] (the file, checked and borrowed) -> [`plan`] (where each tensor lies; solved on a host) ->
 //! [`arena`](Arena) (the one block of memory) -> [`session`] (run) -> [`train`] (fine-tune, save and load the
 //! head). [`probe`] looks at a run from outside.
 //!

@@ -1,7 +1,7 @@
 //! Files that are never half-written: the new content goes to a neighbour, which then takes the name.
 //!
 //! Whatever goes wrong before that last rename (a full disk, no permission, a lost process), the old file
-//! is still there as it was.
+//! is still there as it was. Links are followed. A device or a pipe is no file to be replaced: it is written to.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,22 +21,51 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Writes `content` to `path`, replacing what was there in one step.
+/// Writes `content` to `path`, replacing a file that was there in one step.
 ///
 /// # Errors
 /// [`WriteError`]; the old file survives and nothing half-written is left.
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), WriteError> {
+    let target = followed(path);
+    let is_stream = std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let written = match is_stream {
+        true => write_through(&target, content),
+        false => replace(&target, content),
+    };
+    written.map_err(|source| WriteError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Where a link leads, whether there is something or not; a path that is no link as it is.
+fn followed(path: &Path) -> PathBuf {
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match std::fs::read_link(&path) {
+            Ok(link) => path = path.with_file_name("").join(link),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
+fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut stream = File::options().write(true).open(path)?;
+    stream.write_all(content)?;
+    stream.flush()
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}{PARTIAL}", std::process::id()));
     let neighbour = path.with_file_name(name);
-    write_and_rename(&neighbour, path, content).map_err(|source| {
+    write_and_rename(&neighbour, path, content).inspect_err(|_| {
         // Best effort: what could not be created cannot be removed either.
         let _ = std::fs::remove_file(&neighbour);
-        WriteError {
-            path: path.to_owned(),
-            source,
-        }
     })
 }
 
@@ -50,6 +79,7 @@ fn write_and_rename(neighbour: &Path, path: &Path, content: &[u8]) -> io::Result
 
 /// Removes the neighbours that processes left which died while writing `path`, as far as possible.
 pub fn remove_partial(path: &Path) {
+    let path = followed(path);
     let mut start = OsString::from(".");
     start.push(path.file_name().unwrap_or_default());
     start.push(".");
@@ -104,6 +134,48 @@ mod tests {
         write_atomic(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sub/a.bin");
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("sub/a.bin", &link).unwrap();
+        // At first there is nothing where it leads.
+        for content in [b"new", b"two"] {
+            write_atomic(&link, content).unwrap();
+            assert_eq!(std::fs::read(&file).unwrap(), content);
+            assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        let ring = folder.path().join("ring");
+        std::os::unix::fs::symlink("ring", &ring).unwrap();
+        assert!(write_atomic(&ring, b"x").is_err() || std::fs::read(&ring).is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_written_to_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || std::fs::read(pipe).unwrap())
+        };
+        write_atomic(&pipe, b"content").unwrap();
+        assert_eq!(reader.join().unwrap(), b"content");
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        let error = write_atomic(Path::new("/dev/full"), b"x").unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot write /dev/full: "),
+            "{error}"
+        );
     }
 
     #[test]

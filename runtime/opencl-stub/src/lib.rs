@@ -35,7 +35,8 @@
 //! # Limits
 //! - The functions of OpenCL 1.2, as `cl-sys` declares them by default. With the features of `ocl` for
 //!   OpenCL 2 a program does not link.
-//! - A shared library that contains this crate exports the functions, too.
+//! - A shared library that contains this crate exports the functions, too, unless its build script says
+//!   `cargo:rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL` (GNU ld and lld): then what other crates define stays inside.
 //! - A library that defines the same functions must not be preloaded (`LD_PRELOAD`, as the program
 //!   `oclgrind` does) beside one that is loaded here. Name it in the variable instead.
 

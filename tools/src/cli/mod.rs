@@ -1,6 +1,10 @@
 //! The command line: one file for each command. What goes wrong is one line on the error stream and an exit
 //! code that is not 0: 2 for a wrong command line, 1 for everything else, 130 after Ctrl-C.
 
+// Before all others: its macros take the place of the standard library's.
+#[macro_use]
+mod say;
+
 mod bench;
 #[cfg(feature = "opencl")]
 mod bench_device;

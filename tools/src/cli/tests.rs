@@ -39,6 +39,10 @@ fn negative_numbers_are_refused_with_what_would_be_right() {
         ("bench m.kgl --threads -1", "-1 is not in 1..=256"),
         ("verify a.onnx m.kgl --samples -1", "-1 is not in 1..=65535"),
     ] {
+        // Without tract this command takes anything, and says that it is not there.
+        if arguments.starts_with("verify ") && cfg!(not(feature = "verify")) {
+            continue;
+        }
         let text = error(arguments);
         assert!(text.contains(expected), "{arguments}: {text}");
     }

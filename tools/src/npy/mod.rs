@@ -128,13 +128,13 @@ pub fn write(path: &Path, layout: &ArrayLayout, values: &[f32]) -> Result<(), Np
     Ok(())
 }
 
-/// Writes batches of arrays, each with its name, to one NPZ file; see [`write`].
+/// Writes batches of arrays, each with its name, to one NPZ file; see [`write()`].
 ///
 /// # Errors
-/// [`NpyError::Npz`] if a name is there twice, and those of [`write`].
+/// [`NpyError::Npz`] if a name is there twice, and those of [`write()`].
 ///
 /// # Panics
-/// As [`write`].
+/// As [`write()`].
 pub fn write_all<'a>(
     path: &Path,
     arrays: impl IntoIterator<Item = (&'a str, &'a ArrayLayout, &'a [f32])>,

@@ -34,6 +34,12 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another run writes into the folder.
+    #[error("{} is being written by another run: wait for its end, or choose another folder", path.display())]
+    FolderInUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system does not give that many threads.
     #[error("cannot start {threads} threads: {source}")]
     Threads {

@@ -8,6 +8,7 @@ use kinglet_kernels::BackwardKernels;
 
 use super::checkpoint::{self, Checkpoint, Subject};
 use super::loader::{Course, Loader, TrainingPictures};
+use super::lock::FolderLock;
 use super::origin::{self, Origin};
 use super::run::{METRICS, Run};
 use super::{
@@ -133,7 +134,7 @@ pub fn fit(
         settings.seed,
     )?;
     let path = options.folder.join(checkpoint::FILE_NAME);
-    prepare_folder(options, &path)?;
+    let _held = prepare_folder(options, &path)?;
     let network = Network::initialize(recipe.architecture.clone(), settings.seed);
     let (mut trainer, kernels) = trainer(&network, recipe, options, observer)?;
     let subject = Subject {
@@ -287,24 +288,26 @@ fn trainer(
     Ok((on_cpu()?, options.kernels.name().to_owned()))
 }
 
-/// Decides about a run that is in the folder, and makes the folder.
-fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<(), TrainError> {
+/// Decides about a run that is in the folder, makes the folder, and takes it for this run.
+fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<FolderLock, TrainError> {
     let path = || options.folder.to_owned();
+    let resumes = matches!(options.start, Start::Resume | Start::ResumeElsewhere);
+    if resumes && !checkpoint.exists() {
+        return Err(CheckpointError::Missing { path: path() }.into());
+    }
+    create_folder(options.folder)?;
+    let lock = FolderLock::take(options.folder)?;
     match (options.start, checkpoint.exists()) {
         (Start::New, true) => return Err(TrainError::FolderTaken { path: path() }),
-        (Start::Resume | Start::ResumeElsewhere, false) => {
-            return Err(CheckpointError::Missing { path: path() }.into());
-        }
         // Before anything of the new run is written: its metrics never stand beside the old checkpoint.
         (Start::Replace, true) => remove_file(checkpoint)?,
         _ => {}
     }
-    create_folder(options.folder)?;
     // What a run that died while writing has left.
     for name in [checkpoint::FILE_NAME, METRICS, origin::FILE_NAME] {
         remove_partial(&options.folder.join(name));
     }
-    Ok(())
+    Ok(lock)
 }
 
 /// The names of the classes: the recipe's, the data set's, or their numbers.

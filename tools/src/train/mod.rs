@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod fit;
 mod loader;
+mod lock;
 mod metrics;
 mod optimizer;
 mod origin;

@@ -4,3 +4,5 @@ mod arrays;
 mod bench;
 mod json;
 mod readme;
+#[cfg(target_os = "linux")]
+mod streams;

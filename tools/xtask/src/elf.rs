@@ -105,6 +105,21 @@ pub(crate) fn defines(path: &Path, name: &str) -> Result<bool> {
         .any(|symbol| symbol.is_definition() && symbol.name() == Ok(name)))
 }
 
+/// Names of the program at `path` that contain `word`.
+pub(crate) fn names_with(path: &Path, word: &str) -> Result<Vec<String>> {
+    let bytes = read(path)?;
+    let file = parse(&bytes, path)?;
+    let mut names = file
+        .symbols()
+        .filter_map(|symbol| symbol.name().ok())
+        .peekable();
+    if names.peek().is_none() {
+        bail!("{} has no symbols: it must not be stripped", path.display());
+    }
+    let found = names.filter(|name| name.contains(word));
+    Ok(found.map(str::to_owned).collect())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::arguments::{Arguments, Slot};
+use crate::process::{run, target_dir};
 use crate::setup::ONNX_CASES;
 use crate::steps::Steps;
-use crate::{conformance, deny, fuzz, instructions, opencl, sanitize, setup, test};
+use crate::toolchain::Toolchain;
+use crate::{conformance, deny, elf, fuzz, instructions, opencl, sanitize, setup, test};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask prove [--seconds N]
@@ -24,6 +26,7 @@ Runs what `cargo xtask test` leaves out, in at most 30 minutes on two cores:
                README.md again
   instructions of every operation: a SIMD set takes no more than the portable one (see
                `cargo xtask instructions --help`)
+  inference    a program that only infers has no kernel of training in it (elsewhere than on Linux: not run)
   PoCL, speed  every variant of the OpenCL kernels (see `cargo xtask opencl --help`)
   address sanitizer
                the suite of the kernels and the whole paths; the host's side of the OpenCL tests
@@ -54,6 +57,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     }
     steps.run("tract", test::with_tract);
     if cfg!(target_os = "linux") {
+        steps.run("inference", |_| inference());
         steps.run("instructions", instructions::check);
         steps.run("PoCL", opencl::pocl);
         steps.run("speed", opencl::speed);
@@ -62,4 +66,23 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     steps.run("fuzz", |counts| fuzz::all(seconds, counts));
     steps.run("valgrind", sanitize::valgrind);
     Ok(steps.finish())
+}
+
+/// Builds the example that classifies, and looks for what only training calls.
+fn inference() -> Result<()> {
+    let mut cargo = Toolchain::default().cargo();
+    cargo.env_remove("CARGO_BUILD_TARGET");
+    cargo.args(["build", "--release", "--package", "kinglet"]);
+    cargo.args(["--features", "std", "--example", "classify"]);
+    run(cargo.args(["--config", "profile.release.strip = false"]))?;
+    let program = target_dir().join("release/examples/classify");
+    // It would be in vain to look for names that are not there.
+    if elf::names_with(&program, "conv2d_f32")?.is_empty() {
+        bail!("{} has no kernels", program.display());
+    }
+    let found = elf::names_with(&program, "backward")?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => bail!("a program that only infers has {}", found.join(", ")),
+    }
 }
