@@ -29,8 +29,8 @@ const PORTABLE: &str = "portable";
 const FUNCTION: &str = "operations::counted";
 
 /// What a set may take beyond the portable one's instructions, in hundredths: an operation that it leaves to that one is
-/// called in another way.
-const TOLERANCE: u64 = 1;
+/// called in another way, and a copy of short runs takes fewer, wider stores but as many instructions around them.
+const TOLERANCE: u64 = 5;
 
 pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     arguments.options(&mut [])?;
