@@ -27,9 +27,10 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(bits_of(tuner.weights()), before);
             return outcome;
         }
-        // Whatever the weights are now, nothing panics.
+        // Whatever the weights are now, nothing panics, and they stay numbers.
         tuner.set_image_u8(&[9; 16]).expect("16 pixels");
         let _ = tuner.step(0);
+        assert!(tuner.weights().iter().all(|w| w.is_finite()));
         tuner.reset();
         outcome
     };
@@ -43,10 +44,12 @@ fuzz_target!(|data: &[u8]| {
     let crc = CRC.checksum(&head[..end]).to_le_bytes();
     head[end..].copy_from_slice(&crc);
     let right_count = head[20..24] == 27u32.to_le_bytes();
-    let expected = if right_count {
-        Ok(())
-    } else {
-        Err(HeadError::NotAHead)
+    let (parameters, _) = head[28..end].as_chunks::<4>();
+    let mut parameters = parameters.iter().map(|word| f32::from_le_bytes(*word));
+    let expected = match (right_count, parameters.all(f32::is_finite)) {
+        (false, _) => Err(HeadError::NotAHead),
+        (true, false) => Err(HeadError::NotFinite),
+        (true, true) => Ok(()),
     };
     assert_eq!(try_head(&head), expected);
 });
