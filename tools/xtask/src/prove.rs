@@ -36,11 +36,11 @@ Runs what `cargo xtask test` leaves out, in at most 30 minutes on two cores:
 A failed step does not stop the others; the summary is that of `cargo xtask test`.
 
 Options:
-  --seconds N  time for each fuzz target (default 60)
+  --seconds N  time for each fuzz target (default 30)
 ";
 
 pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
-    let mut seconds = 60;
+    let mut seconds = 30;
     arguments.options(&mut [("seconds", Slot::Seconds(&mut seconds))])?;
     let mut steps = Steps::default();
     steps.run("setup", |_| {
