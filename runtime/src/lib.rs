@@ -129,6 +129,6 @@ pub use probe::Probe;
 pub use session::SessionMemory;
 pub use session::{AnySession, InputError, Session, SessionError, arena_len};
 pub use train::{
-    Adam, Bounds, FineTuneError, FineTuner, HeadError, Optimizer, Sgd, Step, StoreError,
+    Adam, Bounds, FineTuneError, FineTuner, HeadError, HeadInfo, Optimizer, Sgd, Step, StoreError,
 };
 pub use values::{Values, ValuesMut};

@@ -1,7 +1,7 @@
 //! How good a model is on labelled pictures: accuracy in all and for each class, and the mean loss.
 
 use kinglet::model::schema::{DType, Operator};
-use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory};
+use kinglet::{FineTuner, InputError, Model, Optimizer, Session, SessionMemory, Values};
 use kinglet_kernels::Kernels;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -131,6 +131,8 @@ pub struct Evaluation {
     pub classes: Vec<ClassCount>,
     /// Sum of the cross-entropies.
     pub loss_sum: f64,
+    /// Pictures with NaN among their outputs, which are never right.
+    pub undecided: usize,
 }
 
 impl Evaluation {
@@ -138,6 +140,7 @@ impl Evaluation {
         Self {
             classes: vec![ClassCount::default(); classes],
             loss_sum: 0.0,
+            undecided: 0,
         }
     }
 
@@ -146,8 +149,10 @@ impl Evaluation {
     fn count(&mut self, class: usize, outputs: &[f32], least: Option<f32>) {
         let counts = &mut self.classes[class];
         counts.total += 1;
-        if argmax(outputs) == class {
-            counts.correct += 1;
+        match argmax(outputs) {
+            Some(found) if found == class => counts.correct += 1,
+            Some(_) => {}
+            None => self.undecided += 1,
         }
         self.loss_sum += cross_entropy(class, outputs, least);
     }
@@ -158,6 +163,7 @@ impl Evaluation {
             mine.total += theirs.total;
         }
         self.loss_sum += other.loss_sum;
+        self.undecided += other.undecided;
         self
     }
 
@@ -207,9 +213,9 @@ pub struct Prediction {
     pub index: usize,
     /// The class that is right.
     pub class: usize,
-    /// The class of the largest output.
-    pub predicted: usize,
-    /// The probability of `predicted`.
+    /// The class of the largest output; None if there is NaN among them.
+    pub predicted: Option<usize>,
+    /// The probability of `predicted`, or NaN.
     pub probability: f64,
     /// Cross-entropy: minus the logarithm of the probability of `class`.
     pub loss: f64,
@@ -222,21 +228,21 @@ impl Prediction {
             index,
             class,
             predicted,
-            probability: (-cross_entropy(predicted, outputs, least)).exp(),
+            probability: predicted.map_or(f64::NAN, |class| {
+                (-cross_entropy(class, outputs, least)).exp()
+            }),
             loss: cross_entropy(class, outputs, least),
         }
     }
 }
 
-/// The position of the largest value, the first of equals.
-pub fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = index;
-        }
+/// The position of the largest value, the first of equals; None if there is NaN among them: what it should have been
+/// may be larger than any.
+pub fn argmax(values: &[f32]) -> Option<usize> {
+    match values.iter().any(|value| value.is_nan()) {
+        true => None,
+        false => Values::F32(values).argmax(),
     }
-    best
 }
 
 /// Where the model's first output is of probabilities, the smallest that they tell from 0: of 8-bit numbers, half a step.
@@ -540,7 +546,7 @@ mod tests {
     fn a_prediction_has_the_probability_of_its_class_and_the_loss_of_the_right_one() {
         let prediction = Prediction::new(7, 1, &[1.0, 0.0, 3.0], None);
         let sum = 1.0_f64.exp() + 1.0 + 3.0_f64.exp();
-        assert_eq!((prediction.index, prediction.predicted), (7, 2));
+        assert_eq!((prediction.index, prediction.predicted), (7, Some(2)));
         assert!((prediction.probability - 3.0_f64.exp() / sum).abs() < 1e-9);
         assert!((prediction.loss - sum.ln()).abs() < 1e-9);
     }

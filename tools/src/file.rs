@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// How the name of a neighbour ends.
@@ -26,16 +26,58 @@ pub struct WriteError {
 /// # Errors
 /// [`WriteError`]; the old file survives and nothing half-written is left.
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), WriteError> {
+    write_atomic_by(path, |file| file.write_all(content))
+}
+
+/// Writes what `content` writes to `path`, as [`write_atomic`].
+///
+/// # Errors
+/// [`WriteError`] as for [`write_atomic`], also where `content` fails.
+pub fn write_atomic_by(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), WriteError> {
     let target = followed(path);
-    let is_stream = std::fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir());
-    let written = match is_stream {
+    let written = match is_stream(&target) {
         true => write_through(&target, content),
-        false => replace(&target, content),
+        false => Neighbour::write(&target, content).and_then(Neighbour::take_name),
     };
     written.map_err(|source| WriteError {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Writes files that belong together: none takes its name before all are written.
+///
+/// # Errors
+/// [`WriteError`] as for [`write_atomic`]; where a disk is full, all old files survive.
+pub fn write_all_atomic(files: &[(&Path, &[u8])]) -> Result<(), WriteError> {
+    let failed = |path: &Path, source| WriteError {
+        path: path.to_owned(),
+        source,
+    };
+    let mut neighbours = Vec::new();
+    for (path, content) in files {
+        let target = followed(path);
+        if is_stream(&target) {
+            write_atomic(path, content)?;
+            continue;
+        }
+        let neighbour = Neighbour::write(&target, |file| file.write_all(content));
+        neighbours.push((path, neighbour.map_err(|source| failed(path, source))?));
+    }
+    for (path, neighbour) in neighbours {
+        neighbour
+            .take_name()
+            .map_err(|source| failed(path, source))?;
+    }
+    Ok(())
+}
+
+/// Whether there is a device or a pipe, which is written to and not replaced.
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
 }
 
 /// Where a link leads, whether there is something or not; a path that is no link as it is.
@@ -52,29 +94,49 @@ fn followed(path: &Path) -> PathBuf {
     path
 }
 
-fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut stream = File::options().write(true).open(path)?;
-    stream.write_all(content)?;
+fn write_through(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut stream = BufWriter::new(File::options().write(true).open(path)?);
+    content(&mut stream)?;
     stream.flush()
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}{PARTIAL}", std::process::id()));
-    let neighbour = path.with_file_name(name);
-    write_and_rename(&neighbour, path, content).inspect_err(|_| {
-        // Best effort: what could not be created cannot be removed either.
-        let _ = std::fs::remove_file(&neighbour);
-    })
+/// The new content of a file, beside it. It is removed unless it takes the name.
+struct Neighbour {
+    path: PathBuf,
+    target: PathBuf,
 }
 
-fn write_and_rename(neighbour: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(neighbour)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    drop(file);
-    std::fs::rename(neighbour, path)
+impl Neighbour {
+    fn write(
+        target: &Path,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let mut name = OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(format!(".{}{PARTIAL}", std::process::id()));
+        let neighbour = Self {
+            path: target.with_file_name(name),
+            target: target.to_owned(),
+        };
+        let mut file = BufWriter::new(File::create(&neighbour.path)?);
+        content(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        Ok(neighbour)
+    }
+
+    fn take_name(self) -> io::Result<()> {
+        std::fs::rename(&self.path, &self.target)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // Best effort: what could not be created cannot be removed either, and what has taken the name is gone.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Removes the neighbours that processes left which died while writing `path`, as far as possible.
@@ -176,6 +238,18 @@ mod tests {
             error.to_string().starts_with("cannot write /dev/full: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn files_that_belong_together_are_all_written_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        write_all_atomic(&[(&path("a"), b"1"), (&path("b"), b"2")]).unwrap();
+        let lost = path("no/such");
+        write_all_atomic(&[(&path("a"), b"3"), (&lost, b"4")]).unwrap_err();
+        assert_eq!(std::fs::read(path("a")).unwrap(), b"1");
+        assert_eq!(std::fs::read(path("b")).unwrap(), b"2");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

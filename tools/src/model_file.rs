@@ -2,7 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use kinglet::{LoadError, Model};
+use kinglet::model::with_head;
+use kinglet::{
+    FineTuner, HeadError, HeadInfo, HeapArena, LoadError, Model, ModelId, Optimizer, SessionMemory,
+    Sgd,
+};
+use kinglet_kernels::{Kernels, Portable};
 
 use crate::mapped::MappedFile;
 
@@ -25,6 +30,96 @@ pub enum ModelFileError {
         /// What is wrong with it.
         reason: LoadError,
     },
+    /// A saved head where a model is wanted.
+    #[error(
+        "{}: a saved head, not a model: give the model that it was trained from, and --head {}",
+        path.display(), path.display()
+    )]
+    IsHead {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A saved head could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadFileError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a head of this model, or damaged.
+    #[error("{}: {reason}{}", path.display(), owner(reason, model))]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// The model that it was to belong to, if any.
+        model: Option<ModelId>,
+        /// What is wrong with it.
+        reason: HeadError,
+    },
+    /// The model has nothing that a head could replace.
+    #[error("this model has no head: export or import it with --fine-tune last=K")]
+    NotTrainable,
+}
+
+/// Which model is at hand, where the head is another's.
+fn owner(reason: &HeadError, model: &Option<ModelId>) -> String {
+    match (reason, model) {
+        (HeadError::OtherModel { .. }, Some(model)) => format!("; this one is {model}"),
+        _ => String::new(),
+    }
+}
+
+/// How the name of a file with a saved head ends.
+const HEAD: &str = "kgh";
+
+/// Whether a file is named as a saved head.
+pub fn is_named_as_head(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(HEAD))
+}
+
+/// What the saved head at `path` says of itself.
+///
+/// # Errors
+/// [`HeadFileError`] if it is none, or damaged.
+pub fn head_info(path: &Path) -> Result<HeadInfo, HeadFileError> {
+    HeadInfo::of(&read_head(path)?).map_err(|reason| HeadFileError::Refused {
+        path: path.to_owned(),
+        model: None,
+        reason,
+    })
+}
+
+/// Gives a tuner the head that is saved at `path`.
+///
+/// # Errors
+/// [`HeadFileError`] if it is none that belongs to the tuner's model.
+pub fn load_head<const OPS: u128, K: Kernels, O: Optimizer>(
+    tuner: &mut FineTuner<'_, OPS, K, O>,
+    path: &Path,
+) -> Result<(), HeadFileError> {
+    let head = read_head(path)?;
+    let model = tuner.model().id();
+    tuner
+        .load_head(&head)
+        .map_err(|reason| HeadFileError::Refused {
+            path: path.to_owned(),
+            model: Some(model),
+            reason,
+        })
+}
+
+fn read_head(path: &Path) -> Result<Vec<u8>, HeadFileError> {
+    std::fs::read(path).map_err(|source| HeadFileError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The bytes of a model file that has been found good. Any number of sessions, on any threads, can run over
@@ -44,9 +139,15 @@ impl ModelFile {
             path: path.to_owned(),
             source,
         })?;
-        Self::check(bytes).map_err(|reason| ModelFileError::Refused {
-            path: path.to_owned(),
-            reason,
+        let is_head = HeadInfo::of(&bytes).is_ok();
+        Self::check(bytes).map_err(|reason| match is_head {
+            true => ModelFileError::IsHead {
+                path: path.to_owned(),
+            },
+            false => ModelFileError::Refused {
+                path: path.to_owned(),
+                reason,
+            },
         })
     }
 
@@ -71,6 +172,24 @@ impl ModelFile {
         Model::load(&self.bytes).expect("the file was checked, and has changed since")
     }
 
+    /// The model with the head that a device, or `kinglet fine-tune`, has saved at `path`.
+    ///
+    /// # Errors
+    /// [`HeadFileError`] if there is none that belongs to this model.
+    pub fn with_head(&self, path: &Path) -> Result<Self, HeadFileError> {
+        let model = self.model();
+        let mut memory = SessionMemory::new(&model, &Portable, 1);
+        let mut arena = HeapArena::new(model.sizes().training::<Sgd>());
+        let session = memory
+            .session(&model, Portable)
+            .expect("the memory was made for this model");
+        let mut tuner = FineTuner::new(session, &mut arena, Sgd::new(0.0, 0.0))
+            .map_err(|_| HeadFileError::NotTrainable)?;
+        load_head(&mut tuner, path)?;
+        let tuned = with_head(&model, tuner.weights()).expect("the head is this model's");
+        Ok(Self::from_bytes(&tuned).expect("it was written just now"))
+    }
+
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -79,7 +198,6 @@ impl ModelFile {
 
 #[cfg(test)]
 mod tests {
-    use kinglet::SessionMemory;
     use kinglet_kernels::arch::detect;
 
     use super::*;

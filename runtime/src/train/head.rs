@@ -91,6 +91,53 @@ impl<E: core::fmt::Display> core::fmt::Display for StoreError<E> {
 
 impl<E: core::error::Error> core::error::Error for StoreError<E> {}
 
+/// What a saved head says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct HeadInfo {
+    /// The model it was trained from.
+    pub model: ModelId,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Steps it was trained for.
+    pub steps: u32,
+}
+
+impl HeadInfo {
+    /// Reads what a whole saved head says, whatever model it belongs to.
+    ///
+    /// # Errors
+    /// [`HeadError`] if the bytes are no head, or a damaged one.
+    pub fn of(bytes: &[u8]) -> Result<Self, HeadError> {
+        let not_a_head = HeadError::NotAHead;
+        let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(not_a_head)?;
+        let model = header.strip_prefix(&MAGIC).and_then(<[u8]>::first_chunk);
+        let model = ModelId(*model.ok_or(not_a_head)?);
+        let (counted, _) = header.get(OWNER_LEN..).unwrap_or_default().as_chunks();
+        let parameters = counted
+            .first()
+            .map_or(0, |count| u32::from_le_bytes(*count)) as usize;
+        if head_len(parameters) != bytes.len() {
+            return Err(not_a_head);
+        }
+        let mut source = |offset: usize, target: &mut [u8]| copy_part(bytes, offset, target);
+        let steps = read(model, parameters, &mut source, |_| ()).map_err(StoreError::into_inner)?;
+        Ok(Self {
+            model,
+            parameters,
+            steps,
+        })
+    }
+}
+
+/// Fills `target` from `bytes`, `offset` bytes behind their beginning.
+pub(super) fn copy_part(bytes: &[u8], offset: usize, target: &mut [u8]) -> Result<(), HeadError> {
+    let end = offset.saturating_add(target.len());
+    let source = bytes.get(offset..end).ok_or(HeadError::NotAHead)?;
+    target.iter_mut().zip(source).for_each(|(t, b)| *t = *b);
+    Ok(())
+}
+
 /// Bytes of a head of `parameters`; 0 if there are none.
 pub(crate) const fn head_len(parameters: usize) -> usize {
     if parameters == 0 {

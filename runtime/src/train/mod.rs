@@ -17,6 +17,6 @@ mod tuner;
 
 pub use error::FineTuneError;
 pub(crate) use head::head_len;
-pub use head::{HeadError, StoreError};
+pub use head::{HeadError, HeadInfo, StoreError};
 pub use optimizer::{Adam, AdamStep, Bounds, Optimizer, Sgd};
 pub use tuner::{FineTuner, Step};

@@ -2,7 +2,7 @@
 
 use kinglet_kernels::{Kernels, portable};
 
-use super::head::{self, HeadError, StoreError};
+use super::head::{self, HeadError, StoreError, copy_part};
 use super::suffix::{Suffix, bounds_of, copy, forward, suffix};
 use super::{Bounds, FineTuneError, Optimizer};
 use crate::arena::ArenaMut;
@@ -442,12 +442,7 @@ impl<'a, const OPS: u128, K: Kernels, O: Optimizer> FineTuner<'a, OPS, K, O> {
     /// # Errors
     /// [`HeadError`] if the bytes are damaged or of another model; then the current head stays.
     pub fn load_head(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
-        let outcome = self.read_head(|offset, target| {
-            let end = offset.saturating_add(target.len());
-            let source = bytes.get(offset..end).ok_or(HeadError::NotAHead)?;
-            target.iter_mut().zip(source).for_each(|(t, b)| *t = *b);
-            Ok(())
-        });
+        let outcome = self.read_head(|offset, target| copy_part(bytes, offset, target));
         outcome.map_err(StoreError::into_inner)
     }
 

@@ -1,5 +1,6 @@
 //! `kinglet demo`: the whole path on the data that is built in, in about a minute.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -10,6 +11,8 @@ use kinglet_kernels::BackwardKernels;
 use serde::Serialize;
 
 use super::eval::print_classes;
+use super::numbers::at_least_one;
+use super::replace::ReplaceArguments;
 use super::{Failure, document, program};
 use crate::array_layout::ArrayLayout;
 use crate::dataset::{Collection, Dataset, embedded, split};
@@ -40,11 +43,13 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
     out: PathBuf,
     /// Passes over the training pictures; the recipe's number if absent
-    #[arg(long)]
-    epochs: Option<usize>,
+    #[arg(long, value_parser = at_least_one)]
+    epochs: Option<NonZeroUsize>,
     /// Kernel set: auto, or a name from `kinglet devices`
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Print what came of it as JSON
     #[arg(long)]
     json: bool,
@@ -85,6 +90,8 @@ struct Outcome {
 
 /// The recipe that is trained.
 const RECIPE: &str = include_str!("../../recipes/fashion.toml");
+/// The name that it is left under.
+const OWN_RECIPE: &str = "fashion.toml";
 /// Test photographs in the array that is left to be run.
 const BATCH: usize = 12;
 /// Pictures of the new domain that the last layers learn from.
@@ -101,6 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         false => Story::Told,
     };
     let out = &arguments.out;
+    check_folder(arguments)?;
     create_folder(out)?;
     let kernels = kernel_set::select_training(&arguments.kernels)?;
     let collection = embedded()?;
@@ -109,10 +117,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .as_ref()
         .ok_or("the built-in data set has a test part")?;
 
-    let recipe_path = out.join("fashion.toml");
+    let recipe_path = out.join(OWN_RECIPE);
     write_atomic(&recipe_path, RECIPE.as_bytes())?;
     let mut recipe = Recipe::load(&recipe_path)?;
-    recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
+    recipe.train.epochs = arguments.epochs.map_or(recipe.train.epochs, usize::from);
     tell!(
         story,
         "1. Train {} on {} photographs of clothes, {} classes ({})",
@@ -252,6 +260,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         seconds: start.elapsed().as_secs_f64(),
     };
     document::print("demo", &outcome)
+}
+
+/// Refuses a folder with a run or a model that is not of an earlier demonstration.
+fn check_folder(arguments: &Arguments) -> Result<(), Failure> {
+    let file = |name| arguments.out.join(name);
+    let own = std::fs::read(file(OWN_RECIPE)).is_ok_and(|text| text == RECIPE.as_bytes());
+    match own {
+        true => Ok(()),
+        false => arguments.replace.check_free(
+            &[
+                OWN_RECIPE,
+                "checkpoint.postcard",
+                "model.kgl",
+                "tuned.kgl",
+                "head.kgh",
+            ]
+            .map(file),
+        ),
+    }
 }
 
 /// Leaves the first test photograph and an array of the first few, normalized as the recipe says, to be run.

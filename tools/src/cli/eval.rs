@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
 use super::inputs::note_samples;
+use super::model::ModelArguments;
 use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::array_layout::Layout;
 use crate::dataset::ReadOptions;
@@ -17,7 +18,6 @@ use crate::evaluate::{
     ClassCount, DEVICE_BATCH, Evaluation, check_fit, evaluate, evaluate_in_batches,
 };
 use crate::kernel_set;
-use crate::model_file::ModelFile;
 
 /// Measure a model's accuracy on a data set
 ///
@@ -30,8 +30,8 @@ use crate::model_file::ModelFile;
   kinglet eval model.kgl --data ./fashion-mnist
   kinglet eval model.kgl --data ./cifar-10 --part train --json")]
 pub(super) struct Arguments {
-    /// The model file (.kgl)
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The data set; the built-in one if absent
     #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
@@ -69,6 +69,8 @@ struct Report<'a> {
     accuracy: f64,
     loss: f64,
     correct: usize,
+    /// With NaN among their outputs.
+    undecided: usize,
     total: usize,
     seconds: f64,
     classes: Vec<Class>,
@@ -84,7 +86,7 @@ struct Class {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let file = ModelFile::read(&arguments.model)?;
+    let file = arguments.model.open()?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
     let options = ReadOptions::of_model(&model, fit(arguments.resize), arguments.layout);
@@ -122,6 +124,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     on_device.iter_mut().for_each(note_failure);
     let device_name = on_device.as_ref().and_then(HostSession::device_name);
 
+    if found.undecided > 0 {
+        note(&format!(
+            "of {} {noun} the outputs are not numbers (NaN): they count as wrong",
+            found.undecided
+        ));
+    }
     let label = |class: usize| {
         let named = model.label(class).map(str::to_owned);
         named.or_else(|| collection.classes.get(class).cloned())
@@ -138,6 +146,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             accuracy: found.accuracy(),
             loss: found.loss(),
             correct: found.all().correct,
+            undecided: found.undecided,
             total: found.all().total,
             seconds,
             classes: classes

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::replace::ReplaceArguments;
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
@@ -30,6 +31,8 @@ pub(super) struct Arguments {
     /// Let a device train the last K linear layers
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +55,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         folder.unwrap_or("".as_ref()).join("model.kgl")
     });
-    write_model(&path, &bytes, arguments.json.then_some("export"))
+    write_model(
+        &path,
+        &bytes,
+        arguments.replace,
+        arguments.json.then_some("export"),
+    )
 }
 
 /// A model file that was written, and what it is.
@@ -67,8 +75,10 @@ struct Written<'a> {
 pub(super) fn write_model(
     path: &Path,
     bytes: &[u8],
+    replace: ReplaceArguments,
     json: Option<&'static str>,
 ) -> Result<(), Failure> {
+    replace.check_same(path, bytes)?;
     write_atomic(path, bytes)?;
     let file = ModelFile::from_bytes(bytes)?;
     let report = Report::of_model(&file.model(), bytes.len());

@@ -1,6 +1,7 @@
 //! `kinglet fine-tune`: the last layers learn from a data set, by the code a device runs.
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kinglet::model::with_head;
@@ -8,22 +9,24 @@ use kinglet::{FineTuner, HeapArena, SessionMemory, Sgd};
 use serde::Serialize;
 
 use super::device::{DeviceArguments, note};
-use super::inputs::note_samples;
-use super::numbers::{at_least_zero, fraction};
+use super::inputs::{note_one_class, note_samples};
+use super::model::ModelArguments;
+use super::numbers::{at_least_one, at_least_zero, fraction};
+use super::replace::ReplaceArguments;
 use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::dataset::ReadOptions;
 use crate::evaluate::{Evaluation, check_fit, evaluate_tuned};
-use crate::file::{crc32, create_folder, write_atomic};
+use crate::file::{crc32, create_folder, write_all_atomic};
 use crate::fine_tune::{Epoch, Order, fine_tune};
 use crate::inspect::grouped;
 use crate::kernel_set;
-use crate::model_file::ModelFile;
+use crate::model_file::{ModelFile, load_head};
 use crate::random::{Purpose, for_purpose, shuffle};
 use crate::samples::{self, Learning};
 
 /// Train a model's last layers further, sample by sample, as a device does
 ///
-/// Writes DIR/head.kgh (what `load_head` takes on a device) and DIR/model.kgl (the model with that head).
+/// Writes DIR/head.kgh (what `load_head` takes on a device) and DIR/tuned.kgl (the model with that head).
 /// The frozen layers run on the kernel set; the trained ones are computed in canonical arithmetic, so that
 /// with `--kernels portable` the learned bits are those of any device.
 #[derive(Debug, Args)]
@@ -33,8 +36,8 @@ use crate::samples::{self, Learning};
   kinglet fine-tune model.kgl --out tuned --samples 100 --evaluate 50 --in-order --epochs 1 \\
       --kernels portable --firmware-samples tuned/samples")]
 pub(super) struct Arguments {
-    /// The model file (.kgl), exported with --fine-tune last=K
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// The data set; the built-in one if absent
     #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
@@ -54,8 +57,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     evaluate: Option<usize>,
     /// Passes over the samples
-    #[arg(long, default_value_t = 10)]
-    epochs: usize,
+    #[arg(long, default_value = "10", value_parser = at_least_one)]
+    epochs: NonZeroUsize,
     /// Learning rate
     #[arg(long, default_value_t = 0.002, value_parser = at_least_zero)]
     lr: f32,
@@ -82,6 +85,8 @@ pub(super) struct Arguments {
     /// Also write the pictures and settings as the firmware programs take them (implies --in-order)
     #[arg(long, value_name = "FILE")]
     firmware_samples: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -101,7 +106,7 @@ struct Outcome {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let file = ModelFile::read(&arguments.model)?;
+    let file = ModelFile::read(&arguments.model.model)?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
     let options = ReadOptions::of_model(&model, fit(arguments.resize), None);
@@ -124,6 +129,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let (training, evaluation) = choose(arguments, pictures.len(), noun)?;
+    note_one_class(&pictures, &training, |class| {
+        model.label(class).map(str::to_owned)
+    });
+    let files = Files::of(arguments);
+    arguments.replace.check_free(files.all())?;
     create_folder(&arguments.out)?;
 
     let optimizer = Sgd {
@@ -134,6 +144,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut memory = SessionMemory::new(&model, &kernels, 1);
     let mut arena = HeapArena::new(training_bytes);
     let mut tuner = FineTuner::new(memory.session(&model, kernels)?, &mut arena, optimizer)?;
+    if let Some(head) = &arguments.model.head {
+        load_head(&mut tuner, head)?;
+    }
 
     let features = match arguments.device.open()? {
         None => None,
@@ -155,7 +168,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         &pictures,
         features,
         &training,
-        arguments.epochs,
+        arguments.epochs.get(),
         order,
         |epoch| {
             if !arguments.json {
@@ -174,19 +187,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut head = vec![0; tuner.head_len()];
     tuner.save_head(&mut head)?;
     let tuned = with_head(&model, tuner.weights())?;
-    write_atomic(&arguments.out.join("head.kgh"), &head)?;
-    write_atomic(&arguments.out.join("model.kgl"), &tuned)?;
-    if let Some(path) = &arguments.firmware_samples {
-        let learning = Learning {
-            epochs: arguments.epochs,
-            learning_rate: arguments.lr,
-            momentum: arguments.momentum,
-        };
-        write_atomic(
+    let learning = Learning {
+        epochs: arguments.epochs.get(),
+        learning_rate: arguments.lr,
+        momentum: arguments.momentum,
+    };
+    let firmware = files.firmware_samples.as_ref().map(|path| {
+        (
             path,
-            &samples::write(&pictures, &training, &evaluation, learning),
-        )?;
+            samples::write(&pictures, &training, &evaluation, learning),
+        )
+    });
+    let mut written: Vec<(&Path, &[u8])> = vec![(&files.head, &head), (&files.tuned, &tuned)];
+    if let Some((path, samples)) = &firmware {
+        written.push((path, samples));
     }
+    write_all_atomic(&written)?;
     let learned: Vec<u8> = tuner
         .weights()
         .iter()
@@ -208,12 +224,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         document::print("fine-tune", &outcome)?;
     } else {
-        print(arguments, &outcome, noun, [&before, &after]);
+        print(&files, &outcome, noun, [&before, &after]);
+    }
+    if after.accuracy() < before.accuracy() - WORSE {
+        note(&format!(
+            "the model has become worse, {:.2} % instead of {:.2} %: a smaller --lr than {} or other samples may help",
+            100.0 * after.accuracy(),
+            100.0 * before.accuracy(),
+            arguments.lr
+        ));
     }
     Ok(())
 }
 
-fn print(arguments: &Arguments, outcome: &Outcome, noun: &str, [before, after]: [&Evaluation; 2]) {
+/// Where the results go.
+struct Files {
+    head: PathBuf,
+    tuned: PathBuf,
+    firmware_samples: Option<PathBuf>,
+}
+
+impl Files {
+    fn of(arguments: &Arguments) -> Self {
+        Self {
+            head: arguments.out.join("head.kgh"),
+            tuned: arguments.out.join("tuned.kgl"),
+            firmware_samples: arguments.firmware_samples.clone(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.head, &self.tuned]
+            .into_iter()
+            .chain(&self.firmware_samples)
+    }
+}
+
+/// Accuracy that is lost before it is said: less may be chance.
+const WORSE: f64 = 0.02;
+
+fn print(files: &Files, outcome: &Outcome, noun: &str, [before, after]: [&Evaluation; 2]) {
     println!(
         "{} other {noun}: {:.2} % before, {:.2} % after learning from {}",
         before.all().total,
@@ -228,8 +278,9 @@ fn print(arguments: &Arguments, outcome: &Outcome, noun: &str, [before, after]: 
     println!("learned: crc32 {}", outcome.learned_crc32);
     println!("saved head: crc32 {}", outcome.head_crc32);
     println!(
-        "wrote {0}/head.kgh and {0}/model.kgl",
-        arguments.out.display()
+        "wrote {} and {}",
+        files.head.display(),
+        files.tuned.display()
     );
 }
 

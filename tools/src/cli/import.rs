@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::export::write_model;
+use super::replace::ReplaceArguments;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
@@ -63,6 +64,8 @@ pub(super) struct Arguments {
     /// Let a device train the last K linear layers
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -107,7 +110,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (bytes, _) = export(graph, &settings)?;
     let path = arguments.output.clone();
     let path = path.unwrap_or_else(|| arguments.file.with_extension("kgl"));
-    write_model(&path, &bytes, arguments.json.then_some("import"))
+    write_model(
+        &path,
+        &bytes,
+        arguments.replace,
+        arguments.json.then_some("import"),
+    )
 }
 
 /// One name on each line; an empty line would be a class without a name.

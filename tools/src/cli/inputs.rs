@@ -1,6 +1,7 @@
 //! What a model is given on the command line: a picture or an array for each of its inputs.
 
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::path::Path;
 
 use kinglet::Model;
@@ -11,27 +12,47 @@ use super::device::note;
 use crate::array_layout::{ArrayLayout, Layout};
 use crate::dataset::Dataset;
 use crate::model_input::normalized;
-use crate::npy::{self, Values};
+use crate::npy::{Batch, Values};
 use crate::picture::{self, Fit};
 
-/// A batch of each input of a model, as the network sees it.
-pub(super) struct Inputs {
+/// A batch of each input of a model, of which parts are read when they are needed.
+pub(super) struct Inputs<'m> {
     /// Samples of the batch.
     pub(super) batch: usize,
-    /// The values of each input, NHWC.
-    pub(super) values: Vec<Vec<f32>>,
+    sources: Vec<Source<'m>>,
+    /// What was told of what is in the files.
+    told: Told,
 }
 
-impl Inputs {
-    /// Reads what is `given` for `model` with the option `option`: `FILE`, or `NAME=FILE` for one of several inputs.
-    pub(super) fn read(
+/// An input of a model, and what it is given.
+struct Source<'m> {
+    input: Input<'m>,
+    content: Content,
+}
+
+enum Content {
+    /// Pixels of one picture, as the network has them.
+    Picture(Vec<u8>),
+    Array(Batch),
+}
+
+/// What is told once.
+#[derive(Default)]
+struct Told {
+    plain_pixels: bool,
+    not_finite: bool,
+}
+
+impl<'m> Inputs<'m> {
+    /// Opens what is `given` for `model` with the option `option`: `FILE`, or `NAME=FILE` for one of several inputs.
+    pub(super) fn open(
         option: &str,
         given: &[OsString],
-        model: &Model<'_>,
+        model: &Model<'m>,
         fit: Fit,
         layout: Option<Layout>,
     ) -> Result<Self, Failure> {
-        let inputs: Vec<Input<'_>> = model.inputs().iter().collect();
+        let inputs: Vec<Input<'m>> = model.inputs().iter().collect();
         let names: Vec<&str> = inputs.iter().map(|input| input.name).collect();
         let mut files = vec![None; inputs.len()];
         for text in given {
@@ -50,46 +71,91 @@ impl Inputs {
         if fit == Fit::Resize && files.iter().flatten().all(|file| is_npy(file)) {
             return Err("--resize is for pictures; an array is taken as it is".into());
         }
-        let mut read = Self {
+        let mut opened = Self {
             batch: 0,
-            values: Vec::with_capacity(inputs.len()),
+            sources: Vec::with_capacity(inputs.len()),
+            told: Told::default(),
         };
-        let mut plain = false;
-        for ((input, tensor), file) in inputs.iter().zip(model.tensors().iter()).zip(files) {
+        for ((input, tensor), file) in inputs.into_iter().zip(model.tensors().iter()).zip(files) {
             let name = input.name;
             let file = file.ok_or_else(|| {
                 format!("the model's input {name} is missing: {option} {name}=FILE")
             })?;
             let array = ArrayLayout::new(tensor.shape, input.source.as_ref()).with(layout);
-            let (batch, values) = match is_npy(file) {
-                true => npy::read(file, &array)?,
+            let content = match is_npy(file) {
+                true => Content::Array(Batch::open(file, &array)?),
                 false => {
                     let pixels = picture::read(file, array.picture(), fit)?;
-                    (1, Values::Pixels(array.picture_to_model(pixels)))
+                    Content::Picture(array.picture_to_model(pixels))
                 }
             };
-            if !read.values.is_empty() && batch != read.batch {
+            let batch = match &content {
+                Content::Array(batch) => batch.len(),
+                Content::Picture(_) => 1,
+            };
+            if !opened.sources.is_empty() && batch != opened.batch {
                 return Err(format!(
                     "{}: a batch of {batch}, but that of the input {} is of {}; as many samples of each are right",
                     file.display(),
                     names[0],
-                    read.batch
+                    opened.batch
                 )
                 .into());
             }
-            read.batch = batch;
-            read.values.push(match values {
-                Values::Numbers(numbers) => numbers,
+            opened.batch = batch;
+            opened.sources.push(Source { input, content });
+        }
+        Ok(opened)
+    }
+
+    /// The samples in `range` of each input, as the network sees them, NHWC. Tells what may surprise of them.
+    ///
+    /// # Errors
+    /// [`Failure`] if an array is of numbers that are no samples.
+    pub(super) fn part(&mut self, range: Range<usize>) -> Result<Vec<Vec<f32>>, Failure> {
+        let mut parts = Vec::with_capacity(self.sources.len());
+        for Source { input, content } in &self.sources {
+            let values = match content {
+                Content::Picture(pixels) => Values::Pixels(pixels.clone()),
+                Content::Array(batch) => batch.part(range.clone())?,
+            };
+            parts.push(match values {
+                Values::Numbers(numbers) => {
+                    self.told.note_not_finite(input.name, &numbers, &range);
+                    numbers
+                }
                 Values::Pixels(pixels) => {
-                    plain |= input.normalization.is_empty();
+                    if input.normalization.is_empty() {
+                        self.told.note_plain_pixels();
+                    }
                     normalized(input, &pixels)
                 }
             });
         }
-        if plain {
+        Ok(parts)
+    }
+}
+
+impl Told {
+    fn note_plain_pixels(&mut self) {
+        if !std::mem::replace(&mut self.plain_pixels, true) {
             note_plain_pixels();
         }
-        Ok(read)
+    }
+
+    /// Says where the first number is that is NaN or infinite.
+    fn note_not_finite(&mut self, name: &str, numbers: &[f32], samples: &Range<usize>) {
+        let place = numbers.iter().position(|x| !x.is_finite());
+        let Some(place) = place.filter(|_| !self.not_finite) else {
+            return;
+        };
+        self.not_finite = true;
+        let each = numbers.len() / samples.len().max(1);
+        note(&format!(
+            "the input {name} has a value that is {} in sample {}: what a network makes of it means nothing",
+            numbers[place],
+            samples.start + place / each.max(1)
+        ));
     }
 }
 
@@ -104,6 +170,25 @@ pub(super) fn note_samples(model: &Model<'_>, data: &Dataset) {
             "the samples are float32, which the network sees as they are: the model's mean and standard deviation are for pixels (uint8)",
         ),
         _ => {}
+    }
+}
+
+/// Says that there is nothing to tell apart in the samples at `indices`.
+pub(super) fn note_one_class(
+    data: &Dataset,
+    indices: &[usize],
+    name: impl Fn(usize) -> Option<String>,
+) {
+    let mut labels = indices.iter().map(|&index| data.label(index));
+    let Some(first) = labels.next() else { return };
+    if labels.all(|label| label == first) {
+        let class = usize::from(first);
+        let class = name(class).unwrap_or_else(|| format!("number {class}"));
+        note(&format!(
+            "all {} {} are of the class {class}: whoever learns from them alone calls everything so",
+            indices.len(),
+            data.noun()
+        ));
     }
 }
 

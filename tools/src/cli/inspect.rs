@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
 use crate::graph::Graph;
-use crate::inspect::{Report, picture};
-use crate::model_file::ModelFile;
+use crate::inspect::{Report, grouped, picture};
+use crate::model_file::{ModelFile, head_info, is_named_as_head};
 use crate::network::Network;
 use crate::recipe::Recipe;
 
-/// Show the layers, parameters, MACs and memory of a recipe or a model
+/// Show the layers, parameters, MACs and memory of a recipe or a model, or what a saved head says
 ///
 /// For a recipe the memory is that of the model it would export to; nothing is trained. --svg draws the graph that is
 /// run, from top to bottom: a box for each operator, with its output's shape, type and bytes, and lines from what it
@@ -23,9 +24,10 @@ use crate::recipe::Recipe;
   kinglet inspect tools/recipes/lesson.toml
   kinglet inspect tools/recipes/fashion.toml --fine-tune last=2
   kinglet inspect model.kgl --svg model.svg
-  kinglet inspect model.kgl --json")]
+  kinglet inspect model.kgl --json
+  kinglet inspect head.kgh                     whose it is, and how long it has learned")]
 pub(super) struct Arguments {
-    /// A recipe (.toml) or a model file (.kgl)
+    /// A recipe (.toml), a model file (.kgl), or a saved head (.kgh)
     file: PathBuf,
     /// For a recipe: count the memory to train the last K linear layers on a device
     #[arg(long, value_name = "last=K", default_value_t)]
@@ -38,7 +40,43 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// What a saved head says of itself.
+#[derive(Debug, Serialize)]
+struct Head {
+    /// Id of the model that it belongs to.
+    model: String,
+    parameters: usize,
+    /// Steps that it was trained for.
+    steps: u32,
+    bytes: u64,
+}
+
+/// Shows a saved head.
+fn head(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.svg.is_some() {
+        return Err("--svg draws a recipe or a model; this is a saved head".into());
+    }
+    let info = head_info(&arguments.file)?;
+    let head = Head {
+        model: info.model.to_string(),
+        parameters: info.parameters,
+        steps: info.steps,
+        bytes: std::fs::metadata(&arguments.file)?.len(),
+    };
+    if arguments.json {
+        return document::print("inspect", &head);
+    }
+    println!("a saved head, whole ({} bytes)", grouped(head.bytes));
+    println!("model             {}", head.model);
+    println!("parameters        {}", grouped(head.parameters as u64));
+    println!("trained for       {} steps", grouped(u64::from(head.steps)));
+    Ok(())
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if is_named_as_head(&arguments.file) {
+        return head(arguments);
+    }
     let is_recipe = arguments
         .file
         .extension()

@@ -1,6 +1,7 @@
 //! Numbers on the command line: what is refused says what would be right.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use clap::builder::ValueParser;
@@ -10,6 +11,12 @@ use clap::{Arg, Command, value_parser};
 pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     let number = text.parse();
     number.map_err(|_| "a whole number from 0 is right".to_owned())
+}
+
+/// A whole number from 1.
+pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse();
+    number.map_err(|_| "a whole number from 1 is right".to_owned())
 }
 
 /// A number that is at least 0.

@@ -24,6 +24,14 @@ pub(super) struct Outputs<'a> {
     samples: Vec<Sample<'a>>,
     /// The classes in the order of their numbers; empty where there are none.
     classes: Vec<Class<'a>>,
+    /// Values of one sample.
+    #[serde(skip)]
+    len: usize,
+    #[serde(skip)]
+    labels: Vec<&'a str>,
+    /// How many of the most likely classes are kept.
+    #[serde(skip)]
+    top: usize,
 }
 
 /// What the outputs are.
@@ -43,11 +51,14 @@ struct Output<'a> {
 struct Sample<'a> {
     /// Its place in the batch, from 0.
     sample: usize,
-    /// The most likely classes, the most likely first; empty where there are none.
+    /// The most likely classes, the most likely first; empty where there are none, or NaN is among the outputs.
     top: Vec<Guess<'a>>,
     smallest: f32,
     mean: f32,
     largest: f32,
+    /// Whether there is NaN among the outputs.
+    #[serde(skip)]
+    undecided: bool,
     /// All outputs, where they are no classes and few.
     #[serde(skip)]
     few: Vec<f32>,
@@ -73,20 +84,14 @@ struct Class<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Of output number `index`, a batch of arrays of that layout; `top` classes of each sample are kept.
-    pub(super) fn new(
-        model: &Model<'a>,
-        index: usize,
-        layout: &ArrayLayout,
-        outputs: &[f32],
-        top: usize,
-    ) -> Self {
+    /// Of output number `index`, arrays of that layout, of no samples yet; `top` classes of each will be kept.
+    pub(super) fn new(model: &Model<'a>, index: usize, layout: &ArrayLayout, top: usize) -> Self {
         let meaning = Meaning::of(model, index);
         let end = model.outputs().iter().nth(index);
         let (name, labels) = end.map_or(("", ""), |end| (end.name, end.labels));
         let labels: Vec<&'a str> = labels.split_terminator('\n').collect();
         let len = layout.shape().len();
-        let mut classes: Vec<Class<'_>> = match meaning.is_classes() {
+        let classes = match meaning.is_classes() {
             false => Vec::new(),
             true => (0..len)
                 .map(|class| Class {
@@ -96,15 +101,6 @@ impl<'a> Outputs<'a> {
                 })
                 .collect(),
         };
-        let samples = outputs.chunks_exact(len).enumerate();
-        let samples = samples
-            .map(|(sample, outputs)| {
-                if let Some(class) = classes.get_mut(argmax(outputs)) {
-                    class.samples += 1;
-                }
-                Sample::new(&labels, meaning, sample, outputs, top)
-            })
-            .collect();
         Self {
             output: Output {
                 name,
@@ -112,8 +108,24 @@ impl<'a> Outputs<'a> {
                 meaning,
                 is_one_of_several: model.outputs().len() > 1,
             },
-            samples,
+            samples: Vec::new(),
             classes,
+            len,
+            labels,
+            top,
+        }
+    }
+
+    /// Takes what was made of the next samples: whole arrays.
+    pub(super) fn add(&mut self, outputs: &[f32]) {
+        for outputs in outputs.chunks_exact(self.len) {
+            let class = argmax(outputs).and_then(|class| self.classes.get_mut(class));
+            if let Some(class) = class {
+                class.samples += 1;
+            }
+            let (sample, meaning) = (self.samples.len(), self.output.meaning);
+            let sample = Sample::new(&self.labels, meaning, sample, outputs, self.top);
+            self.samples.push(sample);
         }
     }
 
@@ -146,6 +158,14 @@ impl<'a> Outputs<'a> {
         text
     }
 
+    /// Samples with NaN among their outputs.
+    fn undecided(&self) -> usize {
+        self.samples
+            .iter()
+            .filter(|sample| sample.undecided)
+            .count()
+    }
+
     /// Where there are several samples, the column that says which.
     fn sample_column(&self, content: impl std::fmt::Display) -> String {
         match self.samples.len() {
@@ -172,6 +192,10 @@ impl<'a> Outputs<'a> {
 
     fn lines(&self, sample: &Sample<'_>) -> String {
         let mut text = String::new();
+        if self.output.meaning.is_classes() && sample.undecided {
+            let column = self.sample_column(sample.sample);
+            let _ = writeln!(text, "{column}no class: there is NaN among the outputs");
+        }
         for (place, guess) in sample.top.iter().enumerate() {
             let column = match place {
                 0 => self.sample_column(sample.sample),
@@ -230,6 +254,15 @@ impl<'a> Outputs<'a> {
                 100.0 * class.samples as f64 / count as f64
             );
         }
+        let undecided = self.undecided();
+        if undecided > 0 {
+            let _ = writeln!(
+                text,
+                "  {:<14} {undecided:>6}  {:>5.1} %",
+                "no class (NaN)",
+                100.0 * undecided as f64 / count as f64
+            );
+        }
         text
     }
 }
@@ -246,6 +279,7 @@ impl<'a> Sample<'a> {
         let few = !meaning.is_classes() && outputs.len() <= FEW;
         Self {
             sample,
+            undecided: argmax(outputs).is_none(),
             top: match meaning.probabilities(outputs) {
                 None => Vec::new(),
                 Some(probabilities) => most_likely(labels, outputs, &probabilities, top),
@@ -258,7 +292,7 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// The `count` largest outputs, largest first.
+/// The `count` largest outputs, largest first; nothing if there is NaN among them.
 fn most_likely<'a>(
     labels: &[&'a str],
     outputs: &[f32],
@@ -267,15 +301,15 @@ fn most_likely<'a>(
 ) -> Vec<Guess<'a>> {
     let mut left = outputs.to_vec();
     (0..count.min(outputs.len()))
-        .map(|_| {
-            let class = argmax(&left);
+        .map_while(|_| {
+            let class = argmax(&left)?;
             left[class] = f32::NEG_INFINITY;
-            Guess {
+            Some(Guess {
                 class,
                 label: labels.get(class).copied(),
                 output: outputs[class],
                 probability: probabilities[class],
-            }
+            })
         })
         .collect()
 }
@@ -322,7 +356,9 @@ mod tests {
     fn outputs<'a>(file: &'a ModelFile, values: &[f32], top: usize) -> Outputs<'a> {
         let model = file.model();
         let layout = ArrayLayout::channels_first(model.output());
-        Outputs::new(&model, 0, &layout, values, top)
+        let mut outputs = Outputs::new(&model, 0, &layout, top);
+        outputs.add(values);
+        outputs
     }
 
     #[test]
@@ -360,6 +396,25 @@ mod tests {
             ]
         );
         assert_eq!(found.text(true).lines().count(), 1 + 12 + 3);
+    }
+
+    #[test]
+    fn what_is_no_number_is_of_no_class() {
+        let file = model("\"Linear(2, 2)\"", &["left", "right"]);
+        let found = outputs(&file, &[f32::NAN, 1.0, 1.0, 0.0], 1);
+        assert_eq!(
+            found.text(false),
+            "sample       logit  probability  class\n     0  no class: there is NaN among the outputs\n     1      1.0000      73.11 %  left\n"
+        );
+        let batch = [f32::NAN]
+            .into_iter()
+            .chain([1.0; 23])
+            .collect::<Vec<f32>>();
+        let text = outputs(&file, &batch, 1).text(false);
+        assert!(
+            text.ends_with("  left               11   91.7 %\n  no class (NaN)      1    8.3 %\n"),
+            "{text}"
+        );
     }
 
     #[test]

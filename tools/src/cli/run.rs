@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::device::{DeviceArguments, note, note_failure};
 use super::inputs::Inputs;
+use super::model::ModelArguments;
 use super::outputs::Outputs;
 use super::{Failure, document, fit};
 use crate::array_layout::{ArrayLayout, Layout};
 use crate::device::HostSession;
 use crate::kernel_set;
-use crate::model_file::ModelFile;
 use crate::npy;
 
 /// Run a model on a picture or an array
@@ -41,8 +41,8 @@ use crate::npy;
   kinglet run model.kgl --input batch.npy --output logits.npy --device gpu
   kinglet run model.kgl --input boot.png --kernels portable --json")]
 pub(super) struct Arguments {
-    /// The model file (.kgl)
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
     /// A picture (PNG or JPEG) or an array (.npy); of several inputs one for each, as NAME=FILE
     #[arg(long, short, required = true, value_name = "[NAME=]FILE")]
     input: Vec<OsString>,
@@ -87,40 +87,51 @@ struct Report<'a> {
     others: Vec<Outputs<'a>>,
 }
 
-/// An output of the model: what it computed, as arrays have it.
+/// An output of the model: what was computed of the samples so far.
 struct Computed<'a> {
     name: &'a str,
     layout: ArrayLayout,
-    values: Vec<f32>,
+    /// For people and JSON.
+    outputs: Outputs<'a>,
+    /// As arrays have them, if they are to be written.
+    values: Option<Vec<f32>>,
 }
 
+/// Samples that are run at once: a large array need not fit into memory, nor its feature maps.
+const PART: usize = 64;
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let file = ModelFile::read(&arguments.model)?;
+    let file = arguments.model.open()?;
     let model = file.model();
     let kernels = kernel_set::select(&arguments.kernels)?;
     if let Some(path) = &arguments.output {
         check_output(path, &model)?;
     }
     let fit = fit(arguments.resize);
-    let inputs = Inputs::read("--input", &arguments.input, &model, fit, arguments.layout)?;
+    let mut inputs = Inputs::open("--input", &arguments.input, &model, fit, arguments.layout)?;
     let device = arguments.device.open()?;
-    let mut memory = SessionMemory::new(&model, &kernels, inputs.batch);
+    let part = inputs.batch.min(PART);
+    let mut memory = SessionMemory::new(&model, &kernels, part);
     let (mut session, said) = HostSession::new(&mut memory, &model, kernels, device.as_ref(), 1)?;
     said.iter().for_each(|text| note(text));
-    for (index, values) in inputs.values.iter().enumerate() {
-        session.set_input(index, values)?;
+    let mut computed = outputs(&model, arguments);
+    for start in (0..inputs.batch).step_by(part) {
+        let samples = start..(start + part).min(inputs.batch);
+        for (index, mut values) in inputs.part(samples.clone())?.into_iter().enumerate() {
+            // What is left of the last part is zeros.
+            values.resize(values.len() / samples.len() * part, 0.0);
+            session.set_input(index, &values)?;
+        }
+        session.run();
+        note_failure(&mut session);
+        for (index, output) in computed.iter_mut().enumerate() {
+            output.add(&session, index, samples.len());
+        }
     }
-    session.run();
-    note_failure(&mut session);
-    let computed = computed(&session, &model, arguments.layout);
     if let Some(path) = &arguments.output {
         write(path, &computed)?;
     }
-    let outputs = computed.iter().enumerate().map(|(index, computed)| {
-        let (layout, values) = (&computed.layout, &computed.values);
-        Outputs::new(&model, index, layout, values, arguments.top)
-    });
-    let mut outputs: Vec<Outputs<'_>> = outputs.collect();
+    let mut outputs: Vec<Outputs<'_>> = computed.into_iter().map(|output| output.outputs).collect();
     if arguments.json {
         let report = Report {
             model: model.name(),
@@ -139,23 +150,39 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the last run computed.
-fn computed<'a>(
-    session: &HostSession<'_>,
-    model: &Model<'a>,
-    layout: Option<Layout>,
-) -> Vec<Computed<'a>> {
+/// The outputs of `model`, of no samples yet.
+fn outputs<'a>(model: &Model<'a>, arguments: &Arguments) -> Vec<Computed<'a>> {
     let ends = model.outputs().iter().zip(model.output_tensors());
-    let computed = ends.enumerate().filter_map(|(index, (output, tensor))| {
-        let layout = ArrayLayout::new(tensor.shape, output.source.as_ref()).with(layout);
-        let values = session.output(index)?.to_f32().into_owned();
-        Some(Computed {
+    let outputs = ends.enumerate().map(|(index, (output, tensor))| {
+        let layout = ArrayLayout::new(tensor.shape, output.source.as_ref()).with(arguments.layout);
+        Computed {
             name: output.name,
-            values: layout.to_array(values),
+            outputs: Outputs::new(model, index, &layout, arguments.top),
+            values: arguments.output.is_some().then(Vec::new),
             layout,
-        })
+        }
     });
-    computed.collect()
+    outputs.collect()
+}
+
+impl Computed<'_> {
+    /// Takes what the last run has left in output number `index`, of the first `samples` of its batch.
+    fn add(&mut self, session: &HostSession<'_>, index: usize, samples: usize) {
+        let Some(values) = session.output(index) else {
+            return;
+        };
+        let len = samples * self.layout.shape().len();
+        let array = self.layout.to_array(values.to_f32()[..len].to_vec());
+        self.outputs.add(&array);
+        if let Some(values) = &mut self.values {
+            values.extend(array);
+        }
+    }
+
+    /// The whole batch, if it is to be written.
+    fn array(&self) -> &[f32] {
+        self.values.as_deref().unwrap_or_default()
+    }
 }
 
 fn is_npz(path: &Path) -> bool {
@@ -182,11 +209,11 @@ fn check_output(path: &Path, model: &Model<'_>) -> Result<(), Failure> {
 
 fn write(path: &Path, computed: &[Computed<'_>]) -> Result<(), Failure> {
     match computed {
-        [only] if !is_npz(path) => npy::write(path, &only.layout, &only.values)?,
+        [only] if !is_npz(path) => npy::write(path, &only.layout, only.array())?,
         all => {
             let arrays = all
                 .iter()
-                .map(|output| (output.name, &output.layout, output.values.as_slice()));
+                .map(|output| (output.name, &output.layout, output.array()));
             npy::write_all(path, arrays)?;
         }
     }

@@ -19,11 +19,14 @@ fn negative_numbers_are_refused_with_what_would_be_right() {
     const WHOLE: &str = "a whole number from 0 is right";
     for (arguments, expected) in [
         ("train r.toml --out x --seed -1", WHOLE),
-        ("train r.toml --out x --epochs -3", WHOLE),
+        (
+            "train r.toml --out x --epochs -3",
+            "a whole number from 1 is right",
+        ),
         ("train r.toml --out x --threads 1.5", WHOLE),
         ("fine-tune m.kgl --out x --samples -1", WHOLE),
         ("run m.kgl --input x.npy --top -1", WHOLE),
-        ("demo --epochs -1", WHOLE),
+        ("demo --epochs 0", "a whole number from 1 is right"),
         (
             "import a.onnx --input-shape -1,3",
             "N,N,... or NAME=N,N,... is right, as in 1,3,32,32",

@@ -1,5 +1,6 @@
 //! `kinglet train`: from a recipe and a data set to a checkpoint.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +10,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::device::note;
+use super::inputs::note_one_class;
+use super::numbers::at_least_one;
 use super::progress::{JsonLines, Progress};
+use super::replace::ReplaceArguments;
 use super::report::print_files;
 use super::{DATA_HELP, Failure, data, document};
 use crate::dataset::{Collection, ReadOptions};
@@ -48,8 +52,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR|FILE", long_help = DATA_HELP)]
     data: Option<PathBuf>,
     /// Passes over the training samples, instead of the recipe's
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    epochs: Option<NonZeroUsize>,
     /// Seed, instead of the recipe's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -60,9 +64,8 @@ pub(super) struct Arguments {
     /// differ in rounding
     #[arg(long, conflicts_with_all = ["force", "resume"])]
     resume_elsewhere: bool,
-    /// Replace the run that is in DIR
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Threads; one for each core if absent. The result is the same
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -87,9 +90,14 @@ pub(super) struct Arguments {
 /// Trains; the exit code tells a complete run from an interrupted one (130, as after any Ctrl-C).
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut recipe = Recipe::load(&arguments.recipe)?;
-    recipe.train.epochs = arguments.epochs.unwrap_or(recipe.train.epochs);
+    recipe.train.epochs = arguments.epochs.map_or(recipe.train.epochs, usize::from);
     recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
     let collection = data(arguments.data.as_deref(), &ReadOptions::of_recipe(&recipe))?;
+    let all: Vec<usize> = (0..collection.train.len()).collect();
+    note_one_class(&collection.train, &all, |class| {
+        let named = recipe.classes.get(class).or(collection.classes.get(class));
+        named.cloned()
+    });
     let (device, notes) = device::open(&arguments.device, Storage::F32)?;
     notes.iter().for_each(|text| note(text));
     let options = FitOptions {
@@ -104,7 +112,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 resume_elsewhere: true,
                 ..
             } => Start::ResumeElsewhere,
-            Arguments { force: true, .. } => Start::Replace,
+            Arguments {
+                replace: ReplaceArguments { force: true },
+                ..
+            } => Start::Replace,
             _ => Start::New,
         },
         checkpoint_every: CHECKPOINT_EVERY,

@@ -83,7 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         true => random_inputs(&model, usize::from(arguments.samples)),
         false => {
             let (data, layout) = (&arguments.data, arguments.layout);
-            Inputs::read("--data", data, &model, Fit::Exact, layout)?.values
+            let mut inputs = Inputs::open("--data", data, &model, Fit::Exact, layout)?;
+            inputs.part(0..inputs.batch)?
         }
     };
     let options = Options {

@@ -1,5 +1,7 @@
 //! An NPY array of whatever element type, as far as data sets have them.
 
+use std::ops::Range;
+
 use ndarray::ArrayD;
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
@@ -49,12 +51,23 @@ pub enum ArrayError {
     ElementType(String),
 }
 
-impl Array {
-    /// Reads the bytes of an NPY file.
+/// What the head of an array file says, checked against the bytes that follow it.
+pub(super) struct Head {
+    header: Header,
+    /// `f4`: kind, and bytes of one element.
+    kind: String,
+    /// Bytes of one element.
+    size: usize,
+    /// Where the elements begin.
+    pub(super) body: usize,
+}
+
+impl Head {
+    /// Reads the head of an NPY file, of which all bytes are given.
     ///
     /// # Errors
-    /// [`ArrayError`]. Nothing is allocated on the word of a header alone.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ArrayError> {
+    /// [`ArrayError`].
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ArrayError> {
         let mut body = bytes;
         let header = Header::from_reader(&mut body).map_err(header)?;
         let descriptor = header.type_descriptor.to_string();
@@ -62,23 +75,41 @@ impl Array {
         let kind = descriptor
             .trim_matches('\'')
             .trim_start_matches(['<', '>', '|', '=']);
-        let unknown = || ArrayError::ElementType(descriptor.clone());
-        let size: u128 = match kind {
+        let size = match kind {
             "u1" | "B" | "i1" | "b" => 1,
             "u2" | "i2" => 2,
             "u4" | "i4" | "f4" => 4,
             "u8" | "i8" | "f8" => 8,
-            _ => return Err(unknown()),
+            _ => return Err(ArrayError::ElementType(descriptor)),
         };
-        let right = header
-            .shape
-            .iter()
-            .fold(size, |bytes, &extent| bytes.saturating_mul(extent as u128));
+        let right = header.shape.iter().fold(size as u128, |bytes, &extent| {
+            bytes.saturating_mul(extent as u128)
+        });
         let found = body.len() as u128;
         if found != right {
             return Err(ArrayError::Length { found, right });
         }
-        let elements = match kind {
+        Ok(Self {
+            kind: kind.to_owned(),
+            size,
+            body: bytes.len() - body.len(),
+            header,
+        })
+    }
+
+    /// The extents, slowest first.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.header.shape
+    }
+
+    /// Whether what the first extent counts lies one after the other.
+    pub(super) fn is_in_order(&self) -> bool {
+        !self.header.layout.is_fortran()
+    }
+
+    /// The elements, in C order, out of all bytes of the file.
+    pub(super) fn elements(&self, bytes: &[u8]) -> Result<Elements, ArrayError> {
+        Ok(match self.kind.as_str() {
             "u1" | "B" => Elements::Bytes(elements::<u8, _>(bytes, |x| x)?),
             "i1" | "b" => Elements::Integers(elements::<i8, _>(bytes, i64::from)?),
             "u2" => Elements::Integers(elements::<u16, _>(bytes, i64::from)?),
@@ -90,11 +121,36 @@ impl Array {
             })?),
             "i8" => Elements::Integers(elements::<i64, _>(bytes, |x| x)?),
             "f4" => Elements::Floats(elements::<f32, _>(bytes, |x| x)?),
-            "f8" => Elements::Floats(elements::<f64, _>(bytes, |x| x as f32)?),
-            _ => return Err(unknown()),
-        };
+            _ => Elements::Floats(elements::<f64, _>(bytes, |x| x as f32)?),
+        })
+    }
+
+    /// The elements that belong to `range` of the first extent, of an array whose elements [are in
+    /// order](Self::is_in_order): a part of an array is an array.
+    pub(super) fn part(&self, bytes: &[u8], range: Range<usize>) -> Result<Elements, ArrayError> {
+        let mut part = self.header.clone();
+        let (count, each) = part
+            .shape
+            .split_first_mut()
+            .ok_or(ArrayError::Length { found: 0, right: 1 })?;
+        let stride = each.iter().product::<usize>() * self.size;
+        *count = range.len();
+        let mut file = part.to_bytes().map_err(header)?;
+        file.extend(&bytes[self.body..][range.start * stride..range.end * stride]);
+        self.elements(&file)
+    }
+}
+
+impl Array {
+    /// Reads the bytes of an NPY file.
+    ///
+    /// # Errors
+    /// [`ArrayError`]. Nothing is allocated on the word of a header alone.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ArrayError> {
+        let head = Head::parse(bytes)?;
+        let elements = head.elements(bytes)?;
         Ok(Self {
-            shape: header.shape,
+            shape: head.header.shape,
             elements,
         })
     }

@@ -1,16 +1,19 @@
 //! Arrays in NPY files at the doors of a model: bytes are pixels, floats what the network sees.
 
 mod array;
+mod batch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayViewD, IxDyn};
 use ndarray_npy::{NpzWriter, WriteNpyExt};
 
 pub use array::{Array, ArrayError, Elements};
+pub use batch::{Batch, Values};
 
 use crate::array_layout::{ArrayLayout, Layout};
-use crate::file::{WriteError, write_atomic};
+use crate::file::{WriteError, write_atomic, write_atomic_by};
 
 /// An NPY file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,46 +75,6 @@ fn other_layouts(others: &[Layout]) -> String {
     }
 }
 
-/// What an array is to a network, NHWC.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// Pixels, which become numbers as the model says.
-    Pixels(Vec<u8>),
-    /// What the network sees.
-    Numbers(Vec<f32>),
-}
-
-/// Reads a batch of arrays of that layout from `path`. Returns its size and the values, NHWC.
-///
-/// # Errors
-/// [`NpyError`] names the file and what would be right.
-pub fn read(path: &Path, layout: &ArrayLayout) -> Result<(usize, Values), NpyError> {
-    let bytes = std::fs::read(path).map_err(|source| NpyError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let array = Array::parse(&bytes).map_err(|problem| NpyError::Array {
-        path: path.to_owned(),
-        problem,
-    })?;
-    let batch = layout.batch(&array.shape).ok_or_else(|| NpyError::Shape {
-        path: path.to_owned(),
-        expected: layout.describe(),
-        others: layout.others(&array.shape),
-        found: array.shape.clone(),
-    })?;
-    let values = match array.elements {
-        Elements::Bytes(pixels) => Values::Pixels(layout.to_model(pixels)),
-        Elements::Floats(numbers) => Values::Numbers(layout.to_model(numbers)),
-        Elements::Integers(_) => {
-            return Err(NpyError::Integers {
-                path: path.to_owned(),
-            });
-        }
-    };
-    Ok((batch, values))
-}
-
 /// Writes a batch of arrays of that layout to `path`; `values` are the array's elements in its order.
 ///
 /// # Errors
@@ -120,11 +83,8 @@ pub fn read(path: &Path, layout: &ArrayLayout) -> Result<(usize, Values), NpyErr
 /// # Panics
 /// If `values` are not whole samples.
 pub fn write(path: &Path, layout: &ArrayLayout, values: &[f32]) -> Result<(), NpyError> {
-    let mut bytes = Vec::new();
-    array(layout, values)
-        .write_npy(&mut bytes)
-        .expect("writing to memory cannot fail");
-    write_atomic(path, &bytes)?;
+    let array = array(layout, values);
+    write_atomic_by(path, |file| array.write_npy(file).map_err(io::Error::other))?;
     Ok(())
 }
 
@@ -165,6 +125,11 @@ mod tests {
     use ndarray_npy::{NpzReader, ReadNpyExt};
 
     use super::*;
+
+    fn read(path: &Path, layout: &ArrayLayout) -> Result<(usize, Values), NpyError> {
+        let batch = Batch::open(path, layout)?;
+        Ok((batch.len(), batch.part(0..batch.len())?))
+    }
 
     #[test]
     fn pictures_change_between_nchw_and_nhwc() {

@@ -69,7 +69,9 @@ pub struct Findings {
     pub loss: f64,
     /// By class.
     pub classes: Vec<ClassFindings>,
-    /// Pictures by the class that is right (rows) and the class predicted (columns).
+    /// Pictures with NaN among their outputs, which are of no class.
+    pub undecided: usize,
+    /// Pictures by the class that is right (rows) and the class predicted (columns), but for the undecided.
     pub confusion: Vec<Vec<usize>>,
     /// The pairs most often confused, the most frequent first.
     pub confused: Vec<Confused>,
@@ -81,25 +83,30 @@ impl Findings {
     /// Sums up predictions for classes named `labels`; keeps the `mistakes` worst mistakes.
     pub(super) fn new(labels: &[String], predictions: &[Prediction], mistakes: usize) -> Self {
         let mut confusion = vec![vec![0; labels.len()]; labels.len()];
+        let mut pictures = vec![0; labels.len()];
         for prediction in predictions {
-            confusion[prediction.class][prediction.predicted] += 1;
+            pictures[prediction.class] += 1;
+            if let Some(predicted) = prediction.predicted {
+                confusion[prediction.class][predicted] += 1;
+            }
         }
         let correct = (0..labels.len()).map(|class| confusion[class][class]).sum();
         let count = predictions.len().max(1) as f64;
         Self {
             pictures: predictions.len(),
+            undecided: predictions.iter().filter(|p| p.predicted.is_none()).count(),
             correct,
             accuracy: correct as f64 / count,
             loss: predictions.iter().map(|p| p.loss).sum::<f64>() / count,
-            classes: classes(labels, &confusion),
-            confused: confused(labels, &confusion),
+            classes: classes(labels, &pictures, &confusion),
+            confused: confused(labels, &pictures, &confusion),
             mistakes: worst(predictions, mistakes)
                 .into_iter()
                 .map(|p| Mistake {
                     index: p.index,
                     file: None,
                     label: labels[p.class].clone(),
-                    predicted: labels[p.predicted].clone(),
+                    predicted: p.predicted.map_or("NaN", |class| &labels[class]).to_owned(),
                     probability: p.probability,
                     loss: p.loss,
                 })
@@ -116,11 +123,10 @@ impl Findings {
     }
 }
 
-fn classes(labels: &[String], confusion: &[Vec<usize>]) -> Vec<ClassFindings> {
+fn classes(labels: &[String], pictures: &[usize], confusion: &[Vec<usize>]) -> Vec<ClassFindings> {
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
     let class = |(class, label): (usize, &String)| {
-        let correct = confusion[class][class];
-        let pictures = confusion[class].iter().sum();
+        let (correct, pictures) = (confusion[class][class], pictures[class]);
         let predicted = confusion.iter().map(|row| row[class]).sum();
         let (recall, precision) = (share(correct, pictures), share(correct, predicted));
         ClassFindings {
@@ -138,17 +144,16 @@ fn classes(labels: &[String], confusion: &[Vec<usize>]) -> Vec<ClassFindings> {
     labels.iter().enumerate().map(class).collect()
 }
 
-fn confused(labels: &[String], confusion: &[Vec<usize>]) -> Vec<Confused> {
+fn confused(labels: &[String], pictures: &[usize], confusion: &[Vec<usize>]) -> Vec<Confused> {
     let mut pairs = Vec::new();
     for (class, row) in confusion.iter().enumerate() {
-        let pictures: usize = row.iter().sum();
         for (predicted, &count) in row.iter().enumerate() {
             if count > 0 && predicted != class {
                 pairs.push(Confused {
                     label: labels[class].clone(),
                     predicted: labels[predicted].clone(),
                     count,
-                    share: count as f64 / pictures as f64,
+                    share: count as f64 / pictures[class] as f64,
                 });
             }
         }
@@ -161,7 +166,7 @@ fn confused(labels: &[String], confusion: &[Vec<usize>]) -> Vec<Confused> {
 
 /// The `count` wrong predictions with the largest loss; of equals the first.
 fn worst(predictions: &[Prediction], count: usize) -> Vec<Prediction> {
-    let wrong = predictions.iter().filter(|p| p.predicted != p.class);
+    let wrong = predictions.iter().filter(|p| p.predicted != Some(p.class));
     let mut wrong: Vec<Prediction> = wrong.copied().collect();
     wrong.sort_by(|a, b| b.loss.total_cmp(&a.loss).then(a.index.cmp(&b.index)));
     wrong.truncate(count);
@@ -176,7 +181,7 @@ mod tests {
         Prediction {
             index,
             class,
-            predicted,
+            predicted: Some(predicted),
             probability: 0.5,
             loss,
         }
@@ -222,6 +227,23 @@ mod tests {
             (Some(0.5), Some(2.0 / 3.0), Some(4.0 / 7.0))
         );
         assert_eq!((c.recall, c.precision, c.f1), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_no_number_is_of_no_class() {
+        let labels = ["a", "b"].map(str::to_owned);
+        let nan = Prediction {
+            predicted: None,
+            ..prediction(1, 0, 0, f64::NAN)
+        };
+        let found = Findings::new(&labels, &[prediction(0, 0, 0, 0.1), nan], 2);
+        assert_eq!((found.pictures, found.correct, found.undecided), (2, 1, 1));
+        assert_eq!(found.confusion, [[1, 0], [0, 0]]);
+        assert_eq!(
+            (found.classes[0].pictures, found.classes[0].recall),
+            (2, Some(0.5))
+        );
+        assert_eq!(found.mistakes[0].predicted, "NaN");
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl CpuEngine {
                 loss += smooth(label_smoothing, logits, label, d_logits);
             }
             d_logits.iter_mut().for_each(|d| *d *= share);
-            each(label, loss, argmax(logits) == label);
+            each(label, loss, argmax(logits) == Some(label));
         }
     }
 

@@ -194,7 +194,7 @@ fn a_detector_gives_all_of_its_outputs_under_their_names() {
         "{notes}"
     );
     let rows = bench.arrays["classes"].rows().into_iter().zip([0, 3]);
-    let right = rows.filter(|(row, class)| argmax(&row.to_vec()) == *class);
+    let right = rows.filter(|(row, class)| argmax(&row.to_vec()) == Some(*class));
     assert_eq!(bench.document(&eval)["correct"], right.count());
 }
 
@@ -419,4 +419,39 @@ fn pixels_without_a_normalization_are_told_once() {
     bench.good(&[&import[..], &["mean = [0.5], std = [0.25]"]].concat());
     let (_, notes) = bench.good(&["run", "said.kgl", "--input", "x.npy"]);
     assert_eq!(notes, "");
+}
+
+#[test]
+fn what_is_no_number_is_told_of_and_of_no_class() {
+    let bench = Bench::tiny();
+    let mut values = vec![0.5_f32; 3 * 16];
+    values[20] = f32::NAN;
+    bench.write_values("x.npy", &[3, 1, 4, 4], values);
+    let (said, notes) = bench.good(&["run", "tiny.kgl", "--input", "x.npy"]);
+    assert!(
+        notes.contains(" has a value that is NaN in sample 1: "),
+        "{notes}"
+    );
+    assert!(
+        said.contains("     1  no class: there is NaN among the outputs"),
+        "{said}"
+    );
+    assert_eq!(said.matches("no class").count(), 1, "{said}");
+}
+
+#[test]
+fn an_array_of_many_samples_is_run_in_parts_with_the_same_numbers() {
+    let bench = Bench::tiny();
+    let values: Vec<f32> = (0..150 * 16).map(|i| (i % 37) as f32 / 37.0).collect();
+    bench.write_values("all.npy", &[150, 1, 4, 4], values.clone());
+    bench.write_values("last.npy", &[1, 1, 4, 4], values[149 * 16..].to_vec());
+    for (input, output) in [("all.npy", "all-out.npy"), ("last.npy", "last-out.npy")] {
+        bench.good(&["run", "tiny.kgl", "--input", input, "--output", output]);
+    }
+    let read = |name| -> ArrayD<f32> {
+        ArrayD::read_npy(File::open(bench.path(name)).expect("written")).expect("an array")
+    };
+    let (all, last) = (read("all-out.npy"), read("last-out.npy"));
+    assert_eq!(all.shape()[0], 150);
+    assert_eq!(all.slice(ndarray::s![149..150, ..]).into_dyn(), last);
 }

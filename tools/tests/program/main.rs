@@ -2,6 +2,7 @@
 
 mod arrays;
 mod bench;
+mod heads;
 mod json;
 mod readme;
 #[cfg(target_os = "linux")]

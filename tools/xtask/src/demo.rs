@@ -96,6 +96,8 @@ fn board(out: &Path, kinglet: impl Fn() -> Command) -> Result<()> {
         .args(BOARD_LESSON)
         .arg("--out")
         .arg(out.join("board"))
+        // What an earlier demonstration has left there is its own.
+        .arg("--force")
         .arg("--firmware-samples")
         .args(&payload.samples))?;
 
