@@ -24,9 +24,15 @@ pub(super) struct Outputs<'a> {
     samples: Vec<Sample<'a>>,
     /// The classes in the order of their numbers; empty where there are none.
     classes: Vec<Class<'a>>,
+    /// All samples together.
+    #[serde(skip)]
+    all: Total,
     /// Values of one sample.
     #[serde(skip)]
     len: usize,
+    /// How many samples are kept.
+    #[serde(skip)]
+    kept: usize,
     #[serde(skip)]
     labels: Vec<&'a str>,
     /// How many of the most likely classes are kept.
@@ -64,6 +70,18 @@ struct Sample<'a> {
     few: Vec<f32>,
 }
 
+/// What is known of all samples, kept or not.
+#[derive(Debug)]
+struct Total {
+    samples: usize,
+    /// With NaN among their outputs.
+    undecided: usize,
+    smallest: f32,
+    /// Sum of their means.
+    means: f64,
+    largest: f32,
+}
+
 /// One of the most likely classes.
 #[derive(Debug, Serialize)]
 struct Guess<'a> {
@@ -83,9 +101,33 @@ struct Class<'a> {
     samples: usize,
 }
 
+/// Which samples are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    All,
+    /// Those that are printed where not all are asked for.
+    Shown,
+}
+
+impl Total {
+    fn add(&mut self, sample: &Sample<'_>) {
+        self.samples += 1;
+        self.undecided += usize::from(sample.undecided);
+        self.smallest = self.smallest.min(sample.smallest);
+        self.means += f64::from(sample.mean);
+        self.largest = self.largest.max(sample.largest);
+    }
+}
+
 impl<'a> Outputs<'a> {
-    /// Of output number `index`, arrays of that layout, of no samples yet; `top` classes of each will be kept.
-    pub(super) fn new(model: &Model<'a>, index: usize, layout: &ArrayLayout, top: usize) -> Self {
+    /// Of output number `index`, arrays of that layout, of no samples yet; `top` classes of each that is kept.
+    pub(super) fn new(
+        model: &Model<'a>,
+        index: usize,
+        layout: &ArrayLayout,
+        top: usize,
+        kept: Kept,
+    ) -> Self {
         let meaning = Meaning::of(model, index);
         let end = model.outputs().iter().nth(index);
         let (name, labels) = end.map_or(("", ""), |end| (end.name, end.labels));
@@ -109,6 +151,17 @@ impl<'a> Outputs<'a> {
                 is_one_of_several: model.outputs().len() > 1,
             },
             samples: Vec::new(),
+            all: Total {
+                samples: 0,
+                undecided: 0,
+                smallest: f32::INFINITY,
+                means: 0.0,
+                largest: f32::NEG_INFINITY,
+            },
+            kept: match kept {
+                Kept::All => usize::MAX,
+                Kept::Shown => SHOWN,
+            },
             classes,
             len,
             labels,
@@ -123,18 +176,17 @@ impl<'a> Outputs<'a> {
             if let Some(class) = class {
                 class.samples += 1;
             }
-            let (sample, meaning) = (self.samples.len(), self.output.meaning);
+            let (sample, meaning) = (self.all.samples, self.output.meaning);
             let sample = Sample::new(&self.labels, meaning, sample, outputs, self.top);
-            self.samples.push(sample);
+            self.all.add(&sample);
+            if self.samples.len() < self.kept {
+                self.samples.push(sample);
+            }
         }
     }
 
-    /// For people: a table, of ten samples if not of all, and of long batches a summary.
-    pub(super) fn text(&self, all: bool) -> String {
-        let shown = match all {
-            true => self.samples.len(),
-            false => self.samples.len().min(SHOWN),
-        };
+    /// For people: a table of the samples that were kept, and of long batches a summary.
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let shape = shape_text(&self.output.shape);
@@ -144,31 +196,23 @@ impl<'a> Outputs<'a> {
             let _ = writeln!(text, "output {shape}");
         }
         text += &self.header();
-        for sample in &self.samples[..shown] {
+        for sample in &self.samples {
             text += &self.lines(sample);
         }
-        let left = self.samples.len() - shown;
+        let left = self.all.samples - self.samples.len();
         if left > 0 {
             let left = grouped(left as u64);
             let _ = writeln!(text, "and {left} more; --all prints them");
         }
-        if self.samples.len() > SHOWN {
+        if self.all.samples > SHOWN {
             text += &self.summary();
         }
         text
     }
 
-    /// Samples with NaN among their outputs.
-    fn undecided(&self) -> usize {
-        self.samples
-            .iter()
-            .filter(|sample| sample.undecided)
-            .count()
-    }
-
     /// Where there are several samples, the column that says which.
     fn sample_column(&self, content: impl std::fmt::Display) -> String {
-        match self.samples.len() {
+        match self.all.samples {
             0 | 1 => String::new(),
             _ => format!("{content:>6}  "),
         }
@@ -223,16 +267,11 @@ impl<'a> Outputs<'a> {
 
     /// All samples together.
     fn summary(&self) -> String {
-        let count = self.samples.len();
+        let count = self.all.samples;
         let mut text = String::new();
         if !self.output.meaning.is_classes() {
-            let samples = self.samples.iter();
-            let (smallest, largest) = samples
-                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), sample| {
-                    (low.min(sample.smallest), high.max(sample.largest))
-                });
-            let means = self.samples.iter().map(|sample| f64::from(sample.mean));
-            let mean = means.sum::<f64>() / count.max(1) as f64;
+            let (smallest, largest) = (self.all.smallest, self.all.largest);
+            let mean = self.all.means / count.max(1) as f64;
             let _ = writeln!(
                 text,
                 "all {} samples: smallest {smallest:.4}, mean {mean:.4}, largest {largest:.4}",
@@ -254,7 +293,7 @@ impl<'a> Outputs<'a> {
                 100.0 * class.samples as f64 / count as f64
             );
         }
-        let undecided = self.undecided();
+        let undecided = self.all.undecided;
         if undecided > 0 {
             let _ = writeln!(
                 text,
@@ -353,10 +392,10 @@ mod tests {
         ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
     }
 
-    fn outputs<'a>(file: &'a ModelFile, values: &[f32], top: usize) -> Outputs<'a> {
+    fn outputs<'a>(file: &'a ModelFile, values: &[f32], top: usize, kept: Kept) -> Outputs<'a> {
         let model = file.model();
         let layout = ArrayLayout::channels_first(model.output());
-        let mut outputs = Outputs::new(&model, 0, &layout, top);
+        let mut outputs = Outputs::new(&model, 0, &layout, top, kept);
         outputs.add(values);
         outputs
     }
@@ -364,25 +403,22 @@ mod tests {
     #[test]
     fn logits_come_with_percentages() {
         let file = model("\"Linear(2, 2)\"", &["left", "right"]);
-        let found = outputs(&file, &[0.0, 3f32.ln()], 3);
+        let found = outputs(&file, &[0.0, 3f32.ln()], 3, Kept::Shown);
         assert_eq!(
-            found.text(false),
+            found.text(),
             "     logit  probability  class\n    1.0986      75.00 %  right\n    0.0000      25.00 %  left\n"
         );
         let file = model("\"Linear(2, 2)\", \"Softmax(1)\"", &["left", "right"]);
-        let found = outputs(&file, &[0.25, 0.75], 1);
-        assert_eq!(
-            found.text(false),
-            "probability  class\n    75.00 %  right\n"
-        );
+        let found = outputs(&file, &[0.25, 0.75], 1, Kept::Shown);
+        assert_eq!(found.text(), "probability  class\n    75.00 %  right\n");
     }
 
     #[test]
     fn long_batches_are_summed_up() {
         let file = model("\"Linear(2, 2)\"", &["left", "right"]);
         let batch: Vec<f32> = (0..12).flat_map(|i| [1.0, (i % 3) as f32]).collect();
-        let found = outputs(&file, &batch, 1);
-        let text = found.text(false);
+        let found = outputs(&file, &batch, 1, Kept::Shown);
+        let text = found.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "sample       logit  probability  class");
         assert_eq!(lines[3], "     2      2.0000      73.11 %  right");
@@ -395,22 +431,23 @@ mod tests {
                 "  right               4   33.3 %",
             ]
         );
-        assert_eq!(found.text(true).lines().count(), 1 + 12 + 3);
+        let all = outputs(&file, &batch, 1, Kept::All);
+        assert_eq!(all.text().lines().count(), 1 + 12 + 3);
     }
 
     #[test]
     fn what_is_no_number_is_of_no_class() {
         let file = model("\"Linear(2, 2)\"", &["left", "right"]);
-        let found = outputs(&file, &[f32::NAN, 1.0, 1.0, 0.0], 1);
+        let found = outputs(&file, &[f32::NAN, 1.0, 1.0, 0.0], 1, Kept::Shown);
         assert_eq!(
-            found.text(false),
+            found.text(),
             "sample       logit  probability  class\n     0  no class: there is NaN among the outputs\n     1      1.0000      73.11 %  left\n"
         );
         let batch = [f32::NAN]
             .into_iter()
             .chain([1.0; 23])
             .collect::<Vec<f32>>();
-        let text = outputs(&file, &batch, 1).text(false);
+        let text = outputs(&file, &batch, 1, Kept::Shown).text();
         assert!(
             text.ends_with("  left               11   91.7 %\n  no class (NaN)      1    8.3 %\n"),
             "{text}"
@@ -420,15 +457,15 @@ mod tests {
     #[test]
     fn numbers_that_are_no_classes_have_no_percentages() {
         let file = model("\"Linear(2, 1)\"", &[]);
-        let found = outputs(&file, &[1.5], 3);
+        let found = outputs(&file, &[1.5], 3, Kept::Shown);
         assert_eq!(
-            found.text(false),
+            found.text(),
             "output one number\n      output\n      1.5000\n"
         );
         let file = model("\"Linear(2, 8)\", \"Linear(8, 2)\"", &[]);
-        let found = outputs(&file, &[1.5, -2.0, 0.0, 1.0], 3);
+        let found = outputs(&file, &[1.5, -2.0, 0.0, 1.0], 3, Kept::Shown);
         assert_eq!(
-            found.text(false),
+            found.text(),
             "output 2 numbers\nsample        output\n     0        1.5000       -2.0000\n     1        0.0000        1.0000\n"
         );
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::device::{DeviceArguments, note, note_failure};
 use super::inputs::Inputs;
 use super::model::ModelArguments;
-use super::outputs::Outputs;
+use super::outputs::{Kept, Outputs};
 use super::{Failure, document, fit};
 use crate::array_layout::{ArrayLayout, Layout};
 use crate::device::HostSession;
@@ -145,19 +145,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return document::print("run", &report);
     }
     for output in &outputs {
-        print!("{}", output.text(arguments.all));
+        print!("{}", output.text());
     }
     Ok(())
 }
 
 /// The outputs of `model`, of no samples yet.
 fn outputs<'a>(model: &Model<'a>, arguments: &Arguments) -> Vec<Computed<'a>> {
+    let kept = match arguments.all || arguments.json {
+        true => Kept::All,
+        false => Kept::Shown,
+    };
     let ends = model.outputs().iter().zip(model.output_tensors());
     let outputs = ends.enumerate().map(|(index, (output, tensor))| {
         let layout = ArrayLayout::new(tensor.shape, output.source.as_ref()).with(arguments.layout);
         Computed {
             name: output.name,
-            outputs: Outputs::new(model, index, &layout, arguments.top),
+            outputs: Outputs::new(model, index, &layout, arguments.top, kept),
             values: arguments.output.is_some().then(Vec::new),
             layout,
         }
