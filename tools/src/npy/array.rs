@@ -1,6 +1,6 @@
 //! An NPY array of whatever element type, as far as data sets have them.
 
-use std::ops::Range;
+use std::io::Read;
 
 use ndarray::ArrayD;
 use ndarray_npy::npy::header::Header;
@@ -51,25 +51,22 @@ pub enum ArrayError {
     ElementType(String),
 }
 
-/// What the head of an array file says, checked against the bytes that follow it.
+/// What the head of an array file says.
 pub(super) struct Head {
     header: Header,
     /// `f4`: kind, and bytes of one element.
     kind: String,
     /// Bytes of one element.
     size: usize,
-    /// Where the elements begin.
-    pub(super) body: usize,
 }
 
 impl Head {
-    /// Reads the head of an NPY file, of which all bytes are given.
+    /// Reads the head of an NPY file, and no byte more.
     ///
     /// # Errors
     /// [`ArrayError`].
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ArrayError> {
-        let mut body = bytes;
-        let header = Header::from_reader(&mut body).map_err(header)?;
+    pub(super) fn read(mut file: impl Read) -> Result<Self, ArrayError> {
+        let header = Header::from_reader(&mut file).map_err(header)?;
         let descriptor = header.type_descriptor.to_string();
         // '<f4': byte order, kind, bytes of one element.
         let kind = descriptor
@@ -82,19 +79,23 @@ impl Head {
             "u8" | "i8" | "f8" => 8,
             _ => return Err(ArrayError::ElementType(descriptor)),
         };
-        let right = header.shape.iter().fold(size as u128, |bytes, &extent| {
-            bytes.saturating_mul(extent as u128)
-        });
-        let found = body.len() as u128;
-        if found != right {
-            return Err(ArrayError::Length { found, right });
-        }
         Ok(Self {
             kind: kind.to_owned(),
             size,
-            body: bytes.len() - body.len(),
             header,
         })
+    }
+
+    /// Refuses a file that has not as many bytes behind the head as that says.
+    pub(super) fn check(&self, found: u128) -> Result<(), ArrayError> {
+        let extents = self.header.shape.iter();
+        let right = extents.fold(self.size as u128, |bytes, &extent| {
+            bytes.saturating_mul(extent as u128)
+        });
+        match found == right {
+            true => Ok(()),
+            false => Err(ArrayError::Length { found, right }),
+        }
     }
 
     /// The extents, slowest first.
@@ -125,18 +126,20 @@ impl Head {
         })
     }
 
-    /// The elements that belong to `range` of the first extent, of an array whose elements [are in
-    /// order](Self::is_in_order): a part of an array is an array.
-    pub(super) fn part(&self, bytes: &[u8], range: Range<usize>) -> Result<Elements, ArrayError> {
+    /// Bytes of what is counted once by the first extent, of an array whose elements [are in order](Self::is_in_order).
+    pub(super) fn stride(&self) -> usize {
+        self.header.shape.iter().skip(1).product::<usize>() * self.size
+    }
+
+    /// The elements in `count` such strides: a part of an array is an array.
+    pub(super) fn part(&self, strides: &[u8], count: usize) -> Result<Elements, ArrayError> {
         let mut part = self.header.clone();
-        let (count, each) = part
-            .shape
-            .split_first_mut()
-            .ok_or(ArrayError::Length { found: 0, right: 1 })?;
-        let stride = each.iter().product::<usize>() * self.size;
-        *count = range.len();
+        part.shape
+            .iter_mut()
+            .take(1)
+            .for_each(|extent| *extent = count);
         let mut file = part.to_bytes().map_err(header)?;
-        file.extend(&bytes[self.body..][range.start * stride..range.end * stride]);
+        file.extend(strides);
         self.elements(&file)
     }
 }
@@ -147,7 +150,9 @@ impl Array {
     /// # Errors
     /// [`ArrayError`]. Nothing is allocated on the word of a header alone.
     pub fn parse(bytes: &[u8]) -> Result<Self, ArrayError> {
-        let head = Head::parse(bytes)?;
+        let mut body = bytes;
+        let head = Head::read(&mut body)?;
+        head.check(body.len() as u128)?;
         let elements = head.elements(bytes)?;
         Ok(Self {
             shape: head.header.shape,

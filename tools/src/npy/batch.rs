@@ -1,12 +1,14 @@
 //! A batch of samples in an array file, of which parts are read when they are needed: it may be larger than memory.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::array::Head;
 use super::{Elements, NpyError};
 use crate::array_layout::ArrayLayout;
-use crate::mapped::MappedFile;
 
 /// What an array is to a network, NHWC.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +22,18 @@ pub enum Values {
 /// A batch of arrays of one layout in a file.
 pub struct Batch {
     path: PathBuf,
-    bytes: MappedFile,
+    content: Content,
     head: Head,
     layout: ArrayLayout,
     len: usize,
+}
+
+/// Where the bytes behind the head are.
+enum Content {
+    /// From this byte on.
+    File(File, u64),
+    /// In memory: of a pipe.
+    Read(Vec<u8>),
 }
 
 impl Batch {
@@ -32,14 +42,31 @@ impl Batch {
     /// # Errors
     /// [`NpyError`] names the file and what would be right.
     pub fn open(path: &Path, layout: &ArrayLayout) -> Result<Self, NpyError> {
-        let bytes = MappedFile::open(path).map_err(|source| NpyError::Read {
+        let not_read = |source| NpyError::Read {
             path: path.to_owned(),
             source,
-        })?;
-        let head = Head::parse(&bytes).map_err(|problem| NpyError::Array {
+        };
+        let wrong = |problem| NpyError::Array {
             path: path.to_owned(),
             problem,
-        })?;
+        };
+        let mut file = File::open(path).map_err(not_read)?;
+        let head = Head::read(&file).map_err(wrong)?;
+        let metadata = file.metadata().map_err(not_read)?;
+        let content = match metadata.is_file() {
+            true => {
+                let start = file.stream_position().map_err(not_read)?;
+                head.check(u128::from(metadata.len().saturating_sub(start)))
+                    .map_err(wrong)?;
+                Content::File(file, start)
+            }
+            false => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map_err(not_read)?;
+                head.check(bytes.len() as u128).map_err(wrong)?;
+                Content::Read(bytes)
+            }
+        };
         let len = layout.batch(head.shape()).ok_or_else(|| NpyError::Shape {
             path: path.to_owned(),
             expected: layout.describe(),
@@ -48,7 +75,7 @@ impl Batch {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            bytes,
+            content,
             head,
             layout: layout.clone(),
             len,
@@ -64,16 +91,20 @@ impl Batch {
     /// The samples in `range`, NHWC. Of an array in Fortran order all of the file is read for it.
     ///
     /// # Errors
-    /// [`NpyError::Integers`], or [`NpyError::Array`] where the file has changed since it was opened.
+    /// [`NpyError::Integers`], or [`NpyError::Read`] where the file has become shorter since it was opened.
     ///
     /// # Panics
     /// If there are no such samples.
     pub fn part(&self, range: Range<usize>) -> Result<Values, NpyError> {
         let is_part = range.len() < self.len && self.head.is_in_order();
-        let elements = match is_part {
-            true => self.head.part(&self.bytes, range.clone()),
-            false => self.head.elements(&self.bytes),
+        // Of one sample the batch may be left out of the shape.
+        let strides = match is_part {
+            true => range.clone(),
+            false => 0..self.head.shape().first().copied().unwrap_or(1),
         };
+        let stride = self.head.stride();
+        let bytes = self.bytes(strides.start * stride..strides.end * stride)?;
+        let elements = self.head.part(&bytes, strides.len());
         let elements = elements.map_err(|problem| NpyError::Array {
             path: self.path.clone(),
             problem,
@@ -87,6 +118,22 @@ impl Batch {
                 });
             }
         })
+    }
+
+    /// Those bytes behind the head.
+    fn bytes(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, NpyError> {
+        let (mut file, start) = match &self.content {
+            Content::Read(bytes) => return Ok(bytes[range].into()),
+            Content::File(file, start) => (file, *start),
+        };
+        let mut bytes = vec![0; range.len()];
+        let place = SeekFrom::Start(start.saturating_add(range.start as u64));
+        let read = file.seek(place).and_then(|_| file.read_exact(&mut bytes));
+        read.map_err(|source| NpyError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(bytes.into())
     }
 
     /// The samples in `range` as the network has them, of elements that are theirs or the whole file's.
