@@ -325,7 +325,7 @@ fn operators() -> Vec<(&'static str, Operator)> {
 }
 
 /// Every function of one element, with its name, in the order of their numbers.
-fn functions() -> [(&'static str, Unary); 9] {
+fn functions() -> [(&'static str, Unary); 22] {
     [
         ("Relu", Unary::Relu),
         ("Relu6", Unary::Relu6),
@@ -348,6 +348,25 @@ fn functions() -> [(&'static str, Unary); 9] {
             },
         ),
         ("HardSwish", Unary::HardSwish),
+        (
+            "Selu",
+            Unary::Selu {
+                alpha: 1.5,
+                gamma: 1.0,
+            },
+        ),
+        ("Swish", Unary::Swish { alpha: 1.0 }),
+        ("Softplus", Unary::Softplus),
+        ("Softsign", Unary::Softsign),
+        ("Mish", Unary::Mish),
+        ("Gelu", Unary::Gelu),
+        ("GeluTanh", Unary::GeluTanh),
+        ("Erf", Unary::Erf),
+        ("Abs", Unary::Abs),
+        ("Exp", Unary::Exp),
+        ("Log", Unary::Log),
+        ("Sqrt", Unary::Sqrt),
+        ("Power", Unary::Power { exponent: 2.5 }),
     ]
 }
 
@@ -458,13 +477,14 @@ fn variants_have_the_numbers_of_the_page() {
     }
     for (number, (name, function)) in (0u8..).zip(functions()) {
         assert_eq!(written(function)[..2], [5, number], "{name}");
-        let of_function = 5 + u32::from(number);
+        // Those that were there first have bits between those of operators.
+        let of_function = u32::from(number) + if number < 9 { 5 } else { 31 };
         assert_eq!(bit(&function.into(), Element::F32), Some(of_function));
         assert_eq!(operation_name(of_function), format!("{name}F32"));
     }
-    assert_eq!(bits::UNARY_F32, 0b1_1111_1111 << 5);
-    assert_eq!(bits::ALL, (1 << 40) - 1);
-    assert_eq!(operation_name(40), "an unknown operator");
+    assert_eq!(bits::UNARY_F32, (0b1_1111_1111 << 5) | (0x1fff << 40));
+    assert_eq!(bits::ALL, (1 << 53) - 1);
+    assert_eq!(operation_name(53), "an unknown operator");
     assert_eq!(operation_name(127), "an unknown operator");
 }
 
@@ -525,7 +545,7 @@ fn the_page_states_what_the_code_has() {
     // An operator's number, name, and its bits, where it has one for a type of elements.
     for (number, (name, operator)) in operators().iter().enumerate() {
         let cell = |element| match (*name, bit(operator, element)) {
-            ("Unary", Some(_)) => " 5 to 13 |".to_owned(),
+            ("Unary", Some(_)) => " 5 to 13, 40 to 52 |".to_owned(),
             (_, Some(bit)) => format!(" {bit} |"),
             (_, None) => " |".to_owned(),
         };
@@ -988,6 +1008,19 @@ mod page {
         Elu(f32),
         HardSigmoid(f32, f32),
         HardSwish,
+        Selu(f32, f32),
+        Swish(f32),
+        Softplus,
+        Softsign,
+        Mish,
+        Gelu,
+        GeluTanh,
+        Erf,
+        Abs,
+        Exp,
+        Log,
+        Sqrt,
+        Power(f32),
     }
 }
 
@@ -1044,6 +1077,19 @@ fn on_the_page(operator: &Operator) -> page::Operator {
             Unary::Elu { alpha } => page::Unary::Elu(alpha),
             Unary::HardSigmoid { alpha, beta } => page::Unary::HardSigmoid(alpha, beta),
             Unary::HardSwish => page::Unary::HardSwish,
+            Unary::Selu { alpha, gamma } => page::Unary::Selu(alpha, gamma),
+            Unary::Swish { alpha } => page::Unary::Swish(alpha),
+            Unary::Softplus => page::Unary::Softplus,
+            Unary::Softsign => page::Unary::Softsign,
+            Unary::Mish => page::Unary::Mish,
+            Unary::Gelu => page::Unary::Gelu,
+            Unary::GeluTanh => page::Unary::GeluTanh,
+            Unary::Erf => page::Unary::Erf,
+            Unary::Abs => page::Unary::Abs,
+            Unary::Exp => page::Unary::Exp,
+            Unary::Log => page::Unary::Log,
+            Unary::Sqrt => page::Unary::Sqrt,
+            Unary::Power { exponent } => page::Unary::Power(exponent),
         }),
         Operator::Softmax(Softmax) => Page::Softmax,
         Operator::LogSoftmax(LogSoftmax) => Page::LogSoftmax,

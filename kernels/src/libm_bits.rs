@@ -26,12 +26,22 @@ fn functions_have_the_bits_they_always_had() {
         digest(libm::expm1f),
         digest(libm::logf),
         digest(libm::tanhf),
+        digest(libm::log1pf),
+        digest(libm::erff),
+        digest(|x| libm::powf(x, 2.75)),
+        digest(|x| libm::powf(x, -3.0)),
+        digest(libm::sqrtf),
     ];
     let expected = [
         0xb459_a728_2778_24ae,
         0xea3c_223b_2f9d_6b80,
         0x7b7c_86ca_e5df_d903,
         0x61ec_2024_67f9_342d,
+        0x6845_33b0_9feb_ad28,
+        0x582d_d4dc_756b_8555,
+        0x77ab_056f_7dfd_c95a,
+        0x3f80_9172_7e9a_7379,
+        0x4e2c_5f6b_3e48_862e,
     ];
     assert_eq!(found, expected, "{found:x?}");
 }

@@ -369,6 +369,25 @@ fn elementwise(bench: &mut Bench, set: &'static dyn BackwardKernels) {
         ("tanh_of_16384", Unary::Tanh),
         ("elu_of_16384", Unary::Elu { alpha: 1.0 }),
         ("hard_swish_of_16384", Unary::HardSwish),
+        (
+            "selu_of_16384",
+            Unary::Selu {
+                alpha: 1.673_263_2,
+                gamma: 1.050_701,
+            },
+        ),
+        ("swish_of_16384", Unary::Swish { alpha: 1.0 }),
+        ("softplus_of_16384", Unary::Softplus),
+        ("softsign_of_16384", Unary::Softsign),
+        ("mish_of_16384", Unary::Mish),
+        ("gelu_of_16384", Unary::Gelu),
+        ("gelu_tanh_of_16384", Unary::GeluTanh),
+        ("erf_of_16384", Unary::Erf),
+        ("abs_of_16384", Unary::Abs),
+        ("exp_of_16384", Unary::Exp),
+        ("log_of_16384", Unary::Log),
+        ("sqrt_of_16384", Unary::Sqrt),
+        ("power_of_16384", Unary::Power { exponent: 2.5 }),
     ];
     for (name, function) in functions {
         bench.run(set, "unary", name, amount, || {

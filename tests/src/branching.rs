@@ -340,12 +340,27 @@ pub(crate) fn concat(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> 
 }
 
 fn function(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
-    let functions: [Operator<Owned>; 9] = [
+    let functions: [Operator<Owned>; 21] = [
         Operator::Unary(Unary::Relu),
         Operator::Unary(Unary::Sigmoid),
         Operator::Unary(Unary::Tanh),
         Operator::Unary(Unary::Elu { alpha: 0.5 }),
         Operator::Unary(Unary::HardSwish),
+        Operator::Unary(Unary::Selu {
+            alpha: 1.5,
+            gamma: 1.25,
+        }),
+        Operator::Unary(Unary::Swish { alpha: 1.0 }),
+        Operator::Unary(Unary::Softplus),
+        Operator::Unary(Unary::Softsign),
+        Operator::Unary(Unary::Mish),
+        Operator::Unary(Unary::Gelu),
+        Operator::Unary(Unary::GeluTanh),
+        Operator::Unary(Unary::Erf),
+        Operator::Unary(Unary::Abs),
+        Operator::Unary(Unary::Exp),
+        Operator::Unary(Unary::Sqrt),
+        Operator::Unary(Unary::Power { exponent: 3.0 }),
         Operator::Unary(Unary::HardSigmoid {
             alpha: 0.25,
             beta: 0.5,

@@ -24,7 +24,7 @@ pub fn bytes(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
         1 => rng.usize(PREFIX_LEN..bytes.len()),
         _ => rng.usize(PREFIX_LEN..end),
     };
-    match rng.u8(0..10) {
+    match rng.u8(0..16) {
         0 => bytes.insert(position, rng.u8(..)),
         1 => drop(bytes.remove(position)),
         2..5 => bytes[position] ^= 1 << rng.u8(0..8),
@@ -103,6 +103,23 @@ fn any_function(rng: &mut fastrand::Rng) -> Unary {
         },
         6 => Unary::HardSwish,
         7 => Unary::Relu6,
+        8 => Unary::Selu {
+            alpha: any_number(rng),
+            gamma: any_number(rng),
+        },
+        9 => Unary::Swish {
+            alpha: any_number(rng),
+        },
+        10 => Unary::Power {
+            exponent: any_number(rng),
+        },
+        11 => *rng
+            .choice(&[Unary::Softplus, Unary::Softsign, Unary::Mish, Unary::Gelu])
+            .expect("some"),
+        12 => *rng
+            .choice(&[Unary::GeluTanh, Unary::Erf, Unary::Exp, Unary::Log])
+            .expect("some"),
+        13 => *rng.choice(&[Unary::Abs, Unary::Sqrt]).expect("some"),
         _ => Unary::Relu,
     }
 }

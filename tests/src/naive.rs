@@ -181,6 +181,12 @@ impl Naive {
                             Unary::LeakyRelu { slope } => *d * slope,
                             Unary::Sigmoid => *d * (1.0 - y) * y,
                             Unary::Tanh => *d * (1.0 - y * y),
+                            Unary::Elu { .. } if *y > 0.0 => *d,
+                            Unary::Elu { alpha } => *d * (y + alpha),
+                            Unary::Selu { gamma, .. } if *y > 0.0 => *d * gamma,
+                            Unary::Selu { alpha, gamma } => *d * (y + alpha * gamma),
+                            Unary::Softplus => *d * -libm::expm1f(-y),
+                            Unary::Softsign => *d * (1.0 - y.abs()) * (1.0 - y.abs()),
                             other => panic!("{other:?} cannot be trained"),
                         };
                     }
@@ -233,6 +239,19 @@ impl Naive {
                             Unary::LeakyRelu { .. } => *x,
                             Unary::Sigmoid => 1.0 / (1.0 + (-*x).exp()),
                             Unary::Tanh => x.tanh(),
+                            Unary::Elu { .. } | Unary::Selu { .. } if *x > 0.0 => {
+                                *x * f64::from(if let Unary::Selu { gamma, .. } = function {
+                                    *gamma
+                                } else {
+                                    1.0
+                                })
+                            }
+                            Unary::Elu { alpha } => x.exp_m1() * f64::from(*alpha),
+                            Unary::Selu { alpha, gamma } => {
+                                x.exp_m1() * f64::from(*alpha) * f64::from(*gamma)
+                            }
+                            Unary::Softplus => x.exp().ln_1p(),
+                            Unary::Softsign => *x / (1.0 + x.abs()),
                             other => panic!("{other:?} cannot be trained"),
                         };
                     }
@@ -258,6 +277,12 @@ fn unary(function: Unary, x: f32) -> f32 {
         Unary::LeakyRelu { .. } => x,
         Unary::Sigmoid => 1.0 / (1.0 + libm::expf(-x)),
         Unary::Tanh => libm::tanhf(x),
+        Unary::Elu { alpha } if x <= 0.0 => libm::expm1f(x) * alpha,
+        Unary::Elu { .. } => x,
+        Unary::Selu { alpha, gamma } if x <= 0.0 => libm::expm1f(x) * alpha * gamma,
+        Unary::Selu { gamma, .. } => x * gamma,
+        Unary::Softplus => libm::log1pf(libm::expf(-x.abs())) + x.max(0.0),
+        Unary::Softsign => x / (1.0 + x.abs()),
         other => panic!("{other:?} cannot be trained"),
     }
 }

@@ -111,6 +111,16 @@ pub fn suffixes() -> Vec<(&'static str, GraphSpec)> {
             }),
         ),
         ("no body", whole),
+        ("elu between", between(Unary::Elu { alpha: 0.8 })),
+        (
+            "selu between",
+            between(Unary::Selu {
+                alpha: 1.5,
+                gamma: 1.25,
+            }),
+        ),
+        ("softplus between", between(Unary::Softplus)),
+        ("softsign between", between(Unary::Softsign)),
     ]
 }
 

@@ -8,6 +8,11 @@ static inline float limit(float x, float low, float high) {
     return x < low ? low : x > high ? high : x;
 }
 
+// Without overflow: the exponential is of what is not positive. `fmax` would drop a NaN.
+static inline float softplus(float x) {
+    return log1p(exp(-fabs(x))) + (x < 0.0f ? 0.0f : x);
+}
+
 // `a` and `b` are the function's numbers, in the order of its definition.
 static inline float apply(float x, int function, float a, float b) {
     switch (function) {
@@ -29,6 +34,32 @@ static inline float apply(float x, int function, float a, float b) {
         return limit(x * a + b, 0.0f, 1.0f);
     case HARD_SWISH:
         return limit(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f) * x;
+    case SELU:
+        return x > 0.0f ? x * b : expm1(x) * a * b;
+    case SWISH:
+        return x / (1.0f + exp(-(x * a)));
+    case SOFTPLUS:
+        return softplus(x);
+    case SOFTSIGN:
+        return x / (1.0f + fabs(x));
+    case MISH:
+        return tanh(softplus(x)) * x;
+    case GELU:
+        return (1.0f + erf(x * 0.70710677f)) * (x * 0.5f);
+    case GELU_TANH:
+        return (1.0f + tanh((x * x * 0.035677407f + 0.7978846f) * x)) * (x * 0.5f);
+    case ERF:
+        return erf(x);
+    case ABS:
+        return fabs(x);
+    case EXP:
+        return exp(x);
+    case LOG:
+        return log(x);
+    case SQRT:
+        return sqrt(x);
+    case POWER:
+        return pow(x, a);
     default:
         return x;
     }

@@ -4,7 +4,7 @@
 // output, d [count]. Work-items: element.
 __kernel void unary_backward(
     __global const float *output, uint output_at, __global float *d, uint d_at,
-    int count, int function, float slope) {
+    int count, int function, float a, float b) {
     const int i = get_global_id(0);
     if (i >= count) {
         return;
@@ -19,13 +19,25 @@ __kernel void unary_backward(
         factor = y <= 0.0f || y >= 6.0f ? 0.0f : 1.0f;
         break;
     case LEAKY_RELU:
-        factor = y > 0.0f ? 1.0f : slope;
+        factor = y > 0.0f ? 1.0f : a;
         break;
     case SIGMOID:
         factor = (1.0f - y) * y;
         break;
     case TANH:
         factor = 1.0f - y * y;
+        break;
+    case ELU:
+        factor = y > 0.0f ? 1.0f : y + a;
+        break;
+    case SELU:
+        factor = y > 0.0f ? b : y + a * b;
+        break;
+    case SOFTPLUS:
+        factor = -expm1(-y);
+        break;
+    case SOFTSIGN:
+        factor = (1.0f - fabs(y)) * (1.0f - fabs(y));
         break;
     }
     // What a flat side stops is 0 even if it was infinite.

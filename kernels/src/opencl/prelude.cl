@@ -44,6 +44,19 @@ typedef float storage;
 #define ELU 7
 #define HARD_SIGMOID 8
 #define HARD_SWISH 9
+#define SELU 10
+#define SWISH 11
+#define SOFTPLUS 12
+#define SOFTSIGN 13
+#define MISH 14
+#define GELU 15
+#define GELU_TANH 16
+#define ERF 17
+#define ABS 18
+#define EXP 19
+#define LOG 20
+#define SQRT 21
+#define POWER 22
 
 // Functions are `static`: a plain `inline` one has no definition to link, and some drivers miss it.
 

@@ -84,6 +84,43 @@ pub enum Unary {
     },
     /// `x * min(max(x / 6 + 1/2, 0), 1)`.
     HardSwish,
+    /// `gamma * x` where positive, `gamma * alpha * (exp(x) - 1)` elsewhere (Klambauer et al., arXiv 1706.02515).
+    Selu {
+        /// What it tends to for small inputs before it is scaled, negated; 1.673 as published.
+        alpha: f32,
+        /// Factor of the whole; 1.051 as published.
+        gamma: f32,
+    },
+    /// `x / (1 + exp(-alpha * x))`: SiLU where alpha is 1.
+    Swish {
+        /// Factor within the sigmoid.
+        alpha: f32,
+    },
+    /// `ln(1 + exp(x))`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x * tanh(ln(1 + exp(x)))` (Misra, arXiv 1908.08681).
+    Mish,
+    /// `x * (1 + erf(x / sqrt 2)) / 2` (Hendrycks and Gimpel, arXiv 1606.08415).
+    Gelu,
+    /// `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2`: the approximation in the same paper.
+    GeluTanh,
+    /// Error function.
+    Erf,
+    /// Magnitude.
+    Abs,
+    /// `exp(x)`.
+    Exp,
+    /// Natural logarithm: NaN of what is negative.
+    Log,
+    /// Square root: NaN of what is negative.
+    Sqrt,
+    /// `x` to the power `exponent`, as C's `pow`.
+    Power {
+        /// Any finite number.
+        exponent: f32,
+    },
 }
 
 /// A sixth, rounded to nearest: the slope of [`Unary::HardSwish`]'s factor.
@@ -95,14 +132,35 @@ pub(crate) fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
     clamp(x * alpha + beta, 0.0, 1.0)
 }
 
+/// `ln(1 + exp(x))` without overflow: the exponential is of what is not positive.
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    libm::log1pf(libm::expf(-x.abs())) + if x < 0.0 { 0.0 } else { x }
+}
+
+/// Factors of `x` and of `x^3` in the argument of [`Unary::GeluTanh`]: `sqrt(2 / pi)`, and that times 0.044715.
+pub(crate) const GELU_TANH: [f32; 2] = [0.797_884_6, 0.035_677_407];
+
+/// The argument of the hyperbolic tangent in [`Unary::GeluTanh`].
+#[inline(always)]
+pub(crate) fn gelu_tanh_argument(x: f32) -> f32 {
+    (x * x * GELU_TANH[1] + GELU_TANH[0]) * x
+}
+
 impl Unary {
     /// True if the function has a derivative that its output tells: it may be trained through.
     pub const fn has_backward(self) -> bool {
         match self {
             Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Tanh => true,
+            Self::Softplus | Self::Softsign => true,
             // The sides are told apart by the sign of the output.
             Self::LeakyRelu { slope } => slope >= 0.0,
-            Self::Clip { .. } | Self::Elu { .. } | Self::HardSigmoid { .. } | Self::HardSwish => {
+            Self::Elu { alpha } => alpha >= 0.0,
+            Self::Selu { alpha, gamma } => alpha >= 0.0 && gamma > 0.0,
+            Self::Clip { .. } | Self::HardSigmoid { .. } | Self::HardSwish => false,
+            // They fall and rise again: the output does not tell where the input was.
+            Self::Swish { .. } | Self::Mish | Self::Gelu | Self::GeluTanh => false,
+            Self::Erf | Self::Abs | Self::Exp | Self::Log | Self::Sqrt | Self::Power { .. } => {
                 false
             }
         }
@@ -118,7 +176,12 @@ impl Unary {
             Self::Clip { low, high } => low <= high,
             Self::Elu { alpha } => alpha.is_finite(),
             Self::HardSigmoid { alpha, beta } => alpha.is_finite() && beta.is_finite(),
+            Self::Selu { alpha, gamma } => alpha.is_finite() && gamma.is_finite(),
+            Self::Swish { alpha } => alpha.is_finite(),
+            Self::Power { exponent } => exponent.is_finite(),
             Self::Relu | Self::Relu6 | Self::Sigmoid | Self::Tanh | Self::HardSwish => true,
+            Self::Softplus | Self::Softsign | Self::Mish | Self::Gelu | Self::GeluTanh => true,
+            Self::Erf | Self::Abs | Self::Exp | Self::Log | Self::Sqrt => true,
         };
         if valid {
             Ok(())

@@ -17,7 +17,7 @@ mod strided_copy;
 mod window;
 
 pub use activation::{Activation, Unary, clamp};
-pub(crate) use activation::{SIXTH, hard_sigmoid};
+pub(crate) use activation::{GELU_TANH, SIXTH, gelu_tanh_argument, hard_sigmoid, softplus};
 pub use binary::{Binary, BinaryFunction};
 pub use conv2d::Conv2d;
 pub use error::ParamsError;

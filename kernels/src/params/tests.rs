@@ -216,6 +216,12 @@ fn only_functions_whose_output_tells_the_derivative_have_a_way_back() {
     assert!(!Unary::LeakyRelu { slope: -0.1 }.has_backward());
     assert!(!Unary::LeakyRelu { slope: f32::NAN }.has_backward());
     assert!(Unary::Tanh.has_backward() && !Unary::HardSwish.has_backward());
+    assert!(Unary::Elu { alpha: 0.0 }.has_backward());
+    assert!(!Unary::Elu { alpha: -0.1 }.has_backward());
+    let selu = |alpha, gamma| Unary::Selu { alpha, gamma };
+    assert!(selu(1.0, 2.0).has_backward() && !selu(1.0, 0.0).has_backward());
+    assert!(!selu(-1.0, 2.0).has_backward());
+    assert!(!Unary::Swish { alpha: 1.0 }.has_backward() && !Unary::Gelu.has_backward());
 }
 
 /// An index is a product of extents: on a machine of 32 bits none of them may overflow.

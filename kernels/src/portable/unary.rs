@@ -1,8 +1,10 @@
 //! Functions of each element by itself, in place. The function is chosen outside of the loop, so that
 //! a loop over the simple ones can become vector instructions.
 
+use core::f32::consts::FRAC_1_SQRT_2;
+
 use crate::lengths;
-use crate::params::{SIXTH, Unary, clamp, hard_sigmoid};
+use crate::params::{SIXTH, Unary, clamp, gelu_tanh_argument, hard_sigmoid, softplus};
 
 #[inline(always)]
 fn each(data: &mut [f32], f: impl Fn(f32) -> f32) {
@@ -23,6 +25,27 @@ pub fn unary_f32(function: Unary, data: &mut [f32]) {
         Unary::Elu { alpha } => each(data, |x| if x > 0.0 { x } else { libm::expm1f(x) * alpha }),
         Unary::HardSigmoid { alpha, beta } => each(data, |x| hard_sigmoid(x, alpha, beta)),
         Unary::HardSwish => each(data, |x| hard_sigmoid(x, SIXTH, 0.5) * x),
+        Unary::Selu { alpha, gamma } => each(data, |x| {
+            if x > 0.0 {
+                x * gamma
+            } else {
+                libm::expm1f(x) * alpha * gamma
+            }
+        }),
+        Unary::Swish { alpha } => each(data, |x| x / (1.0 + libm::expf(-(x * alpha)))),
+        Unary::Softplus => each(data, softplus),
+        Unary::Softsign => each(data, |x| x / (1.0 + x.abs())),
+        Unary::Mish => each(data, |x| libm::tanhf(softplus(x)) * x),
+        Unary::Gelu => each(data, |x| (1.0 + libm::erff(x * FRAC_1_SQRT_2)) * (x * 0.5)),
+        Unary::GeluTanh => each(data, |x| {
+            (1.0 + libm::tanhf(gelu_tanh_argument(x))) * (x * 0.5)
+        }),
+        Unary::Erf => each(data, libm::erff),
+        Unary::Abs => each(data, f32::abs),
+        Unary::Exp => each(data, libm::expf),
+        Unary::Log => each(data, libm::logf),
+        Unary::Sqrt => each(data, libm::sqrtf),
+        Unary::Power { exponent } => each(data, |x| libm::powf(x, exponent)),
     }
 }
 
@@ -47,6 +70,32 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
         }
         Unary::Sigmoid => each_pair(output, d, |d, y| d * (1.0 - y) * y),
         Unary::Tanh => each_pair(output, d, |d, y| d * (1.0 - y * y)),
-        Unary::Clip { .. } | Unary::Elu { .. } | Unary::HardSigmoid { .. } | Unary::HardSwish => {}
+        Unary::Elu { alpha } => {
+            each_pair(output, d, |d, y| if y > 0.0 { d } else { d * (y + alpha) });
+        }
+        Unary::Selu { alpha, gamma } => each_pair(output, d, |d, y| {
+            if y > 0.0 {
+                d * gamma
+            } else {
+                d * (y + alpha * gamma)
+            }
+        }),
+        Unary::Softplus => each_pair(output, d, |d, y| d * -libm::expm1f(-y)),
+        Unary::Softsign => {
+            each_pair(output, d, |d, y| d * (1.0 - y.abs()) * (1.0 - y.abs()));
+        }
+        Unary::Clip { .. }
+        | Unary::HardSigmoid { .. }
+        | Unary::HardSwish
+        | Unary::Swish { .. }
+        | Unary::Mish
+        | Unary::Gelu
+        | Unary::GeluTanh
+        | Unary::Erf
+        | Unary::Abs
+        | Unary::Exp
+        | Unary::Log
+        | Unary::Sqrt
+        | Unary::Power { .. } => {}
     }
 }

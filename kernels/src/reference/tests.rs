@@ -177,6 +177,13 @@ fn unary_gradients() {
         Unary::LeakyRelu { slope: 0.3 },
         Unary::Sigmoid,
         Unary::Tanh,
+        Unary::Elu { alpha: 0.7 },
+        Unary::Selu {
+            alpha: 1.673_263_2,
+            gamma: 1.050_701,
+        },
+        Unary::Softplus,
+        Unary::Softsign,
     ] {
         let mut random = Random::new(14);
         // On both sides of every kink, and never within a step of one.

@@ -1,7 +1,9 @@
 //! Functions of each element by itself, in place. Backward works from the forward function's output.
 
+use core::f32::consts::FRAC_1_SQRT_2;
+
 use crate::lengths;
-use crate::params::{SIXTH, Unary, clamp, hard_sigmoid};
+use crate::params::{SIXTH, Unary, clamp, gelu_tanh_argument, hard_sigmoid, softplus};
 
 /// Applies `function` to each element.
 pub fn unary_f32(function: Unary, data: &mut [f32]) {
@@ -28,6 +30,25 @@ pub fn unary_f32(function: Unary, data: &mut [f32]) {
             }
             Unary::HardSigmoid { alpha, beta } => hard_sigmoid(*x, alpha, beta),
             Unary::HardSwish => hard_sigmoid(*x, SIXTH, 0.5) * *x,
+            Unary::Selu { alpha, gamma } => {
+                if *x > 0.0 {
+                    *x * gamma
+                } else {
+                    libm::expm1f(*x) * alpha * gamma
+                }
+            }
+            Unary::Swish { alpha } => *x / (1.0 + libm::expf(-(*x * alpha))),
+            Unary::Softplus => softplus(*x),
+            Unary::Softsign => *x / (1.0 + x.abs()),
+            Unary::Mish => libm::tanhf(softplus(*x)) * *x,
+            Unary::Gelu => (1.0 + libm::erff(*x * FRAC_1_SQRT_2)) * (*x * 0.5),
+            Unary::GeluTanh => (1.0 + libm::tanhf(gelu_tanh_argument(*x))) * (*x * 0.5),
+            Unary::Erf => libm::erff(*x),
+            Unary::Abs => x.abs(),
+            Unary::Exp => libm::expf(*x),
+            Unary::Log => libm::logf(*x),
+            Unary::Sqrt => libm::sqrtf(*x),
+            Unary::Power { exponent } => libm::powf(*x, exponent),
         };
     }
 }
@@ -63,10 +84,35 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
             }
             Unary::Sigmoid => *d * (1.0 - y) * y,
             Unary::Tanh => *d * (1.0 - y * y),
+            Unary::Elu { alpha } => {
+                if y > 0.0 {
+                    *d
+                } else {
+                    *d * (y + alpha)
+                }
+            }
+            Unary::Selu { alpha, gamma } => {
+                if y > 0.0 {
+                    *d * gamma
+                } else {
+                    *d * (y + alpha * gamma)
+                }
+            }
+            Unary::Softplus => *d * -libm::expm1f(-y),
+            Unary::Softsign => *d * (1.0 - y.abs()) * (1.0 - y.abs()),
             Unary::Clip { .. }
-            | Unary::Elu { .. }
             | Unary::HardSigmoid { .. }
-            | Unary::HardSwish => *d,
+            | Unary::HardSwish
+            | Unary::Swish { .. }
+            | Unary::Mish
+            | Unary::Gelu
+            | Unary::GeluTanh
+            | Unary::Erf
+            | Unary::Abs
+            | Unary::Exp
+            | Unary::Log
+            | Unary::Sqrt
+            | Unary::Power { .. } => *d,
         };
     }
 }

@@ -21,6 +21,19 @@ pub(super) enum Wire {
     Elu { alpha: f32 },
     HardSigmoid { alpha: f32, beta: f32 },
     HardSwish,
+    Selu { alpha: f32, gamma: f32 },
+    Swish { alpha: f32 },
+    Softplus,
+    Softsign,
+    Mish,
+    Gelu,
+    GeluTanh,
+    Erf,
+    Abs,
+    Exp,
+    Log,
+    Sqrt,
+    Power { exponent: f32 },
 }
 
 /// The bit of each function in the prefix's bitmap, within those of the operator `Unary`.
@@ -67,6 +80,19 @@ functions! {
     Elu { alpha } = 11,
     HardSigmoid { alpha, beta } = 12,
     HardSwish = 13,
+    Selu { alpha, gamma } = 40,
+    Swish { alpha } = 41,
+    Softplus = 42,
+    Softsign = 43,
+    Mish = 44,
+    Gelu = 45,
+    GeluTanh = 46,
+    Erf = 47,
+    Abs = 48,
+    Exp = 49,
+    Log = 50,
+    Sqrt = 51,
+    Power { exponent } = 52,
 }
 
 without_parameters!(Unary);

@@ -293,6 +293,21 @@ def activations(n):
 
 
 @net
+def functions(n):
+    x = n.input(1, 3, 4, 2)
+    positive = n.add(n.op(Op.ABS, [x]), n.constant([0.125]))
+    functions = [
+        n.op(Op.GELU, [x], dict(approximate=False), "GeluOptions"),
+        n.op(Op.GELU, [x], dict(approximate=True), "GeluOptions"),
+        n.op(Op.EXP, [x], {}, "ExpOptions"), n.op(Op.NEG, [x], {}, "NegOptions"),
+        n.op(Op.SQUARE, [x], {}, "SquareOptions"), n.op(Op.LOG, [positive]), n.op(Op.SQRT, [positive]),
+        n.op(Op.RSQRT, [positive]), n.op(Op.POW, [positive, n.constant([2.5] * 2)], {}, "PowOptions"),
+        n.op(Op.SQUARED_DIFFERENCE, [x, positive], {}, "SquaredDifferenceOptions"), n.op(Op.RELU_0_TO_1, [x]),
+    ]
+    return n.concat(3, *functions)
+
+
+@net
 def softmax_beta(n):
     x = n.input(1, 6)
     return n.op(Op.SOFTMAX, [x], dict(beta=0.5), "SoftmaxOptions")

@@ -1,9 +1,9 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order,
-//! trained batch normalizations and activations go into the convolution beside them, what is quantized is joined to
-//! operations on 8-bit numbers, padding and pools go into the convolution beside them as well, and a network of 8-bit
-//! numbers begins and ends with them.
+//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order, functions that
+//! were taken apart are joined, trained batch normalizations and activations go into the convolution beside them, what is
+//! quantized is joined to operations on 8-bit numbers, padding and pools go into the convolution beside them as well, and a
+//! network of 8-bit numbers begins and ends with them.
 
 mod activation_before_pool;
 mod eliminate_transposes;
@@ -11,6 +11,7 @@ mod fold_affine;
 mod fuse_activation;
 mod fuse_pad;
 mod fuse_pool;
+mod join_functions;
 mod join_quantized;
 mod quantized_ends;
 mod remove_dead;
@@ -24,9 +25,10 @@ use crate::graph::Graph;
 type Pass = (&'static str, fn(&mut Graph));
 
 /// Every pass, in the order they run.
-const PASSES: [Pass; 10] = [
+const PASSES: [Pass; 11] = [
     ("remove_dead", remove_dead::run),
     ("eliminate_transposes", eliminate_transposes::run),
+    ("join_functions", join_functions::run),
     ("fold_affine", fold_affine::run),
     ("activation_before_pool", activation_before_pool::run),
     ("fuse_activation", fuse_activation::run),

@@ -10,6 +10,12 @@ use super::error::CallProblem;
 use super::layers::{LAYERS, hint};
 use crate::network::Bias;
 
+/// The numbers of `torch.nn.SELU`, as published.
+const SELU: Unary = Unary::Selu {
+    alpha: 1.673_263_2,
+    gamma: 1.050_701,
+};
+
 /// `padding` of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ConvPadding {
@@ -135,6 +141,17 @@ impl Arguments {
             }
             "Sigmoid" => LayerArguments::Unary(Unary::Sigmoid),
             "Tanh" => LayerArguments::Unary(Unary::Tanh),
+            "ELU" => {
+                let alpha = self.float("alpha", 1.0, "at least 0", |alpha| alpha >= 0.0)?;
+                self.unary(Unary::Elu { alpha })?
+            }
+            "SELU" => self.unary(SELU)?,
+            "Softplus" => {
+                self.only("beta", &Value::Integer(1), "1")?;
+                self.only("threshold", &Value::Integer(20), "20")?;
+                LayerArguments::Unary(Unary::Softplus)
+            }
+            "Softsign" => LayerArguments::Unary(Unary::Softsign),
             "Softmax" => LayerArguments::Softmax {
                 dim: match self.value("dim") {
                     None | Some(Value::None) => 1,

@@ -183,6 +183,48 @@ pub(super) const LAYERS: &[Function] = &[
         example: &["Tanh()"],
     },
     Function {
+        name: "ELU",
+        kind: ACTIVATIONS,
+        parameters: &[
+            with_default(
+                "alpha",
+                "1.0",
+                "at least 0; what it tends to for small values, negated",
+            ),
+            INPLACE,
+        ],
+        meaning: "turns negative values into alpha (exp(x) - 1)",
+        output: "as its input",
+        example: &["ELU()"],
+    },
+    Function {
+        name: "SELU",
+        kind: ACTIVATIONS,
+        parameters: &[INPLACE],
+        meaning: "is an ELU with the alpha and the factor that keep mean and variance from layer to layer",
+        output: "as its input",
+        example: &["SELU()"],
+    },
+    Function {
+        name: "Softplus",
+        kind: ACTIVATIONS,
+        parameters: &[
+            with_default("beta", "1", "only 1"),
+            with_default("threshold", "20", "only 20"),
+        ],
+        meaning: "computes ln(1 + exp(x)), a ReLU without a kink",
+        output: "as its input",
+        example: &["Softplus()"],
+    },
+    Function {
+        name: "Softsign",
+        kind: ACTIVATIONS,
+        parameters: &[],
+        meaning: "computes x / (1 + |x|)",
+        output: "as its input",
+        example: &["Softsign()"],
+    },
+    Function {
         name: "Softmax",
         kind: ACTIVATIONS,
         parameters: &[with_default(
@@ -308,9 +350,7 @@ const MISSING: &[(&str, &[&str])] = &[
         ACTIVATIONS,
         &[
             "GELU",
-            "ELU",
             "CELU",
-            "SELU",
             "SiLU",
             "Swish",
             "Mish",
@@ -321,8 +361,6 @@ const MISSING: &[(&str, &[&str])] = &[
             "Hardsigmoid",
             "Hardswish",
             "Hardshrink",
-            "Softplus",
-            "Softsign",
             "Softshrink",
             "Softmin",
             "Softmax2d",
@@ -450,8 +488,7 @@ mod tests {
 
     #[test]
     fn only_what_is_of_the_same_kind_is_suggested() {
-        const ACTIVATIONS: &str =
-            "of activations there are ReLU, ReLU6, LeakyReLU, Sigmoid, Tanh, Softmax";
+        const ACTIVATIONS: &str = "of activations there are ReLU, ReLU6, LeakyReLU, Sigmoid, Tanh, ELU, SELU, Softplus, Softsign, Softmax";
         for (name, expected) in [
             ("GELU", format!("kinglet does not have it; {ACTIVATIONS}")),
             ("gelu", format!("kinglet does not have it; {ACTIVATIONS}")),

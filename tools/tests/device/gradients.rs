@@ -260,6 +260,13 @@ fn functions_small() {
         Unary::LeakyRelu { slope: 0.1 },
         Unary::Sigmoid,
         Unary::Tanh,
+        Unary::Elu { alpha: 0.75 },
+        Unary::Selu {
+            alpha: 1.673_263_2,
+            gamma: 1.050_701,
+        },
+        Unary::Softplus,
+        Unary::Softsign,
     ] {
         let mut random = Random::new(9);
         let mut output: Vec<f32> = random.values(70).iter().map(|x| x * 8.0).collect();

@@ -3,7 +3,8 @@
 use super::memory::{dot, each, each_with};
 use super::{Vector, exp};
 use crate::lengths;
-use crate::params::{SIXTH, Unary};
+use crate::params::{GELU_TANH, SIXTH, Unary};
+use crate::portable;
 
 /// Applies `function` to each element.
 #[inline(always)]
@@ -91,7 +92,97 @@ pub(crate) fn unary<V: Vector>(isa: V::Isa, function: Unary, data: &mut [f32]) {
                 |x| hard_sigmoid(isa, x, sixth, half).mul(x),
             );
         }
+        Unary::Selu { alpha, gamma } => {
+            let (alpha, gamma) = (V::splat(isa, alpha), V::splat(isa, gamma));
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| {
+                    let negative = exp::expm1_of_negative(isa, x).mul(alpha);
+                    V::select(x.greater(zero), x, negative).mul(gamma)
+                },
+            );
+        }
+        Unary::Swish { alpha } => {
+            let (alpha, one) = (V::splat(isa, alpha), V::splat(isa, 1.0));
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| x.div(one.add(exp::exp(isa, zero.sub(x.mul(alpha))))),
+            );
+        }
+        Unary::Softsign => {
+            let one = V::splat(isa, 1.0);
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| x.div(one.add(magnitude(isa, x))),
+            );
+        }
+        Unary::Mish => {
+            // With w = e^x: tanh(ln(1 + w)) = n / (n + 2) where n = w * (w + 2). From 20 on it is 1.
+            let (low, high) = (V::splat(isa, f32::NEG_INFINITY), V::splat(isa, 20.0));
+            let two = V::splat(isa, 2.0);
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| {
+                    let w = exp::exp(isa, x.clamp(low, high));
+                    let n = w.mul(w.add(two));
+                    n.div(n.add(two)).mul(x)
+                },
+            );
+        }
+        Unary::Gelu => {
+            let (one, half) = (V::splat(isa, 1.0), V::splat(isa, 0.5));
+            let scale = V::splat(isa, core::f32::consts::FRAC_1_SQRT_2);
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| one.add(exp::erf(isa, x.mul(scale))).mul(x.mul(half)),
+            );
+        }
+        Unary::GeluTanh => {
+            let (one, half) = (V::splat(isa, 1.0), V::splat(isa, 0.5));
+            let [linear, cubic] = GELU_TANH.map(|factor| V::splat(isa, factor));
+            each::<V>(
+                isa,
+                data,
+                #[inline(always)]
+                |x| {
+                    let argument = x.mul(x).mul(cubic).add(linear).mul(x);
+                    one.add(exp::tanh(isa, argument)).mul(x.mul(half))
+                },
+            );
+        }
+        Unary::Erf => each::<V>(
+            isa,
+            data,
+            #[inline(always)]
+            |x| exp::erf(isa, x),
+        ),
+        Unary::Exp => each::<V>(
+            isa,
+            data,
+            #[inline(always)]
+            |x| exp::exp(isa, x),
+        ),
+        Unary::Softplus | Unary::Abs | Unary::Log | Unary::Sqrt | Unary::Power { .. } => {
+            portable::unary_f32(function, data);
+        }
     }
+}
+
+/// `x` where it is not below 0, `-x` elsewhere: -0 stays.
+#[inline(always)]
+fn magnitude<V: Vector>(isa: V::Isa, x: V) -> V {
+    let zero = V::splat(isa, 0.0);
+    V::select(zero.greater(x), zero.sub(x), x)
 }
 
 /// `alpha * x + beta`, the product rounded before the sum, limited to 0 to 1.
@@ -161,7 +252,56 @@ pub(crate) fn unary_backward<V: Vector>(
             #[inline(always)]
             |d, [y]| d.mul(one.sub(y.mul(y))),
         ),
-        Unary::Clip { .. } | Unary::Elu { .. } | Unary::HardSigmoid { .. } | Unary::HardSwish => {}
+        Unary::Elu { alpha } => {
+            let alpha = V::splat(isa, alpha);
+            each_with::<V, 1>(
+                isa,
+                [output],
+                d,
+                #[inline(always)]
+                |d, [y]| V::select(y.greater(zero), d, d.mul(y.add(alpha))),
+            );
+        }
+        Unary::Selu { alpha, gamma } => {
+            let (low, gamma) = (V::splat(isa, alpha * gamma), V::splat(isa, gamma));
+            each_with::<V, 1>(
+                isa,
+                [output],
+                d,
+                #[inline(always)]
+                |d, [y]| V::select(y.greater(zero), d.mul(gamma), d.mul(y.add(low))),
+            );
+        }
+        Unary::Softplus => each_with::<V, 1>(
+            isa,
+            [output],
+            d,
+            #[inline(always)]
+            |d, [y]| d.mul(zero.sub(exp::expm1_of_negative(isa, zero.sub(y)))),
+        ),
+        Unary::Softsign => each_with::<V, 1>(
+            isa,
+            [output],
+            d,
+            #[inline(always)]
+            |d, [y]| {
+                let distance = one.sub(magnitude(isa, y));
+                d.mul(distance).mul(distance)
+            },
+        ),
+        Unary::Clip { .. }
+        | Unary::HardSigmoid { .. }
+        | Unary::HardSwish
+        | Unary::Swish { .. }
+        | Unary::Mish
+        | Unary::Gelu
+        | Unary::GeluTanh
+        | Unary::Erf
+        | Unary::Abs
+        | Unary::Exp
+        | Unary::Log
+        | Unary::Sqrt
+        | Unary::Power { .. } => {}
     }
 }
 

@@ -39,6 +39,19 @@ pub(super) fn unary(function: Unary) -> (usize, [f32; 2]) {
         Unary::Elu { alpha } => (7, [alpha, 0.0]),
         Unary::HardSigmoid { alpha, beta } => (8, [alpha, beta]),
         Unary::HardSwish => (9, [0.0; 2]),
+        Unary::Selu { alpha, gamma } => (10, [alpha, gamma]),
+        Unary::Swish { alpha } => (11, [alpha, 0.0]),
+        Unary::Softplus => (12, [0.0; 2]),
+        Unary::Softsign => (13, [0.0; 2]),
+        Unary::Mish => (14, [0.0; 2]),
+        Unary::Gelu => (15, [0.0; 2]),
+        Unary::GeluTanh => (16, [0.0; 2]),
+        Unary::Erf => (17, [0.0; 2]),
+        Unary::Abs => (18, [0.0; 2]),
+        Unary::Exp => (19, [0.0; 2]),
+        Unary::Log => (20, [0.0; 2]),
+        Unary::Sqrt => (21, [0.0; 2]),
+        Unary::Power { exponent } => (22, [exponent, 0.0]),
     }
 }
 

@@ -22,13 +22,14 @@ impl Recording {
     ) -> Result<(), OpenClError> {
         expect(Element::F32, &[output, d])?;
         at_least("unary_f32_backward: output", output, d.len())?;
-        let (number, [slope, _]) = unary(function);
+        let (number, [a, b]) = unary(function);
         let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
             .slice(output)
             .slice(d)
             .int(d.len())
             .int(number)
-            .float(slope)
+            .float(a)
+            .float(b)
             .global([d.len(), 1, 1])
             .local([64, 1, 1]);
         // SAFETY: both slices have every element, as was checked; each work-item reads and writes one of its own.

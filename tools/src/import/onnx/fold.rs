@@ -143,7 +143,7 @@ pub(super) fn concat(axis: usize, operands: &[Operand]) -> Result<Tensor, NodePr
 }
 
 /// A function of each element of a constant.
-pub(super) fn unary(tensor: &Tensor, function: fn(f32) -> f32) -> Result<Tensor, NodeProblem> {
+pub(super) fn unary(tensor: &Tensor, function: impl Fn(f32) -> f32) -> Result<Tensor, NodeProblem> {
     match &tensor.values {
         Values::Floats(array) => {
             Ok(tensor.with(Values::Floats(array.mapv(function).into_shared())))

@@ -109,6 +109,11 @@ tables! {
         0 alpha: f32 = 0.0,
     }
 
+    /// Those of a GELU.
+    GeluOptions {
+        0 approximate: bool = false,
+    }
+
     /// Those of a mean.
     ReducerOptions {
         0 keep_dims: bool = false,
@@ -163,4 +168,5 @@ union! {
     35 SplitOptions,
     74 ResizeNearestNeighborOptions,
     75 LeakyReluOptions,
+    116 GeluOptions,
 }

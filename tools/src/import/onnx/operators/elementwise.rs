@@ -1,6 +1,6 @@
 //! Functions of each element, and of pairs of elements.
 
-use kinglet_kernels::{BinaryFunction, Unary};
+use kinglet_kernels::{BinaryFunction, Unary, portable};
 
 use crate::graph::Operation;
 use crate::import::NodeProblem;
@@ -67,9 +67,80 @@ pub(super) fn clip(node: &mut Node<'_>) -> Outputs {
     unary(node, function)
 }
 
+/// The numbers that are the defaults of the standard.
+pub(super) fn selu(node: &mut Node<'_>) -> Outputs {
+    let alpha = node.float("alpha", 1.673_263_2);
+    let gamma = node.float("gamma", 1.050_701);
+    unary(node, Unary::Selu { alpha, gamma })
+}
+
+/// `max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))`: an ELU of what is scaled before and back behind it.
+pub(super) fn celu(node: &mut Node<'_>) -> Outputs {
+    let alpha = node.float("alpha", 1.0);
+    if !alpha.is_normal() {
+        return Err(NodeProblem::Attribute {
+            name: "alpha",
+            found: alpha.to_string(),
+            right: "a number other than 0".into(),
+        });
+    }
+    let factor = |factor| Operand::Constant(fold::filled(&[], factor));
+    let input = node.input(0, "input")?;
+    node.inputs[0] = Some(node.binary(BinaryFunction::Divide, &input, &factor(alpha))?);
+    let elu = unary(node, Unary::Elu { alpha: 1.0 })?;
+    Ok(vec![node.binary(
+        BinaryFunction::Multiply,
+        &elu[0],
+        &factor(alpha),
+    )?])
+}
+
+pub(super) fn swish(node: &mut Node<'_>) -> Outputs {
+    let alpha = node.float("alpha", 1.0);
+    unary(node, Unary::Swish { alpha })
+}
+
+pub(super) fn softplus(node: &mut Node<'_>) -> Outputs {
+    unary(node, Unary::Softplus)
+}
+
+pub(super) fn softsign(node: &mut Node<'_>) -> Outputs {
+    unary(node, Unary::Softsign)
+}
+
+pub(super) fn mish(node: &mut Node<'_>) -> Outputs {
+    unary(node, Unary::Mish)
+}
+
+pub(super) fn gelu(node: &mut Node<'_>) -> Outputs {
+    match node.text("approximate", "none").as_str() {
+        "none" => unary(node, Unary::Gelu),
+        "tanh" => unary(node, Unary::GeluTanh),
+        other => Err(NodeProblem::Attribute {
+            name: "approximate",
+            found: other.to_owned(),
+            right: "none or tanh".into(),
+        }),
+    }
+}
+
+pub(super) fn erf(node: &mut Node<'_>) -> Outputs {
+    unary(node, Unary::Erf)
+}
+
+/// A function of what depends on the input, or of a constant here and now.
 fn unary(node: &mut Node<'_>, function: Unary) -> Outputs {
-    let value = node.value(0, "input")?;
     function.check()?;
+    if let Some(Operand::Constant(tensor)) = node.optional(0).cloned() {
+        node.budget.take(tensor.dims())?;
+        let result = fold::unary(&tensor, |x| {
+            let mut result = [x];
+            portable::unary_f32(function, &mut result);
+            result[0]
+        })?;
+        return Ok(vec![Operand::Constant(result)]);
+    }
+    let value = node.value(0, "input")?;
     let number = node
         .builder
         .push(node.name, Operation::Unary(function), &[value.number])?;
@@ -97,29 +168,51 @@ fn with_scalar(node: &mut Node<'_>, function: BinaryFunction, operand: f32) -> O
 }
 
 pub(super) fn abs(node: &mut Node<'_>) -> Outputs {
-    if matches!(node.optional(0), Some(Operand::Constant(_))) {
-        return constant(node, f32::abs);
-    }
-    let input = node.input(0, "input")?;
-    let zero = Operand::Constant(fold::filled(&[], 0.0));
-    let negated = node.binary(BinaryFunction::ReverseSubtract, &input, &zero)?;
-    Ok(vec![node.binary(
-        BinaryFunction::Maximum,
-        &input,
-        &negated,
-    )?])
+    unary(node, Unary::Abs)
 }
 
 pub(super) fn sqrt(node: &mut Node<'_>) -> Outputs {
-    constant(node, f32::sqrt)
+    unary(node, Unary::Sqrt)
 }
 
 pub(super) fn exp(node: &mut Node<'_>) -> Outputs {
-    constant(node, f32::exp)
+    unary(node, Unary::Exp)
 }
 
 pub(super) fn log(node: &mut Node<'_>) -> Outputs {
-    constant(node, f32::ln)
+    unary(node, Unary::Log)
+}
+
+/// To the power of a constant: what is a product or a root is computed as one.
+pub(super) fn pow(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "base")?;
+    let (dims, exponents) = node.float_constant(1, "exponent")?;
+    let one = exponents.first().copied();
+    let exponent = one.filter(|one| exponents.iter().all(|e| e == one));
+    let exponent = exponent
+        .filter(|_| fold::broadcast(input.dims(), &dims).is_ok_and(|joint| joint == input.dims()));
+    let exponent = exponent.ok_or_else(|| NodeProblem::Constant {
+        what: "exponent",
+        found: format!("of shape {dims:?} with several numbers"),
+        right: "one number for all of the base".into(),
+    })?;
+    node.inputs.truncate(1);
+    let square = |node: &mut Node<'_>| node.binary(BinaryFunction::Multiply, &input, &input);
+    match exponent {
+        1.0 => Ok(vec![input]),
+        2.0 => Ok(vec![square(node)?]),
+        3.0 => {
+            let square = square(node)?;
+            Ok(vec![node.binary(
+                BinaryFunction::Multiply,
+                &square,
+                &input,
+            )?])
+        }
+        0.5 => sqrt(node),
+        -1.0 => reciprocal(node),
+        exponent => unary(node, Unary::Power { exponent }),
+    }
 }
 
 pub(super) fn floor(node: &mut Node<'_>) -> Outputs {

@@ -5,7 +5,7 @@ use kinglet_kernels::{BinaryFunction, Shape, Unary};
 use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::tflite::node::{Node, RELU_N1_TO_1};
-use crate::import::tflite::options::{LeakyReluOptions, SoftmaxOptions};
+use crate::import::tflite::options::{GeluOptions, LeakyReluOptions, SoftmaxOptions};
 use crate::import::{NodeProblem, Value};
 
 fn unary(node: &mut Node<'_, '_>, function: Unary) -> Translated {
@@ -25,6 +25,98 @@ pub(super) fn relu6(node: &mut Node<'_, '_>) -> Translated {
 
 pub(super) fn relu_n1_to_1(node: &mut Node<'_, '_>) -> Translated {
     unary(node, RELU_N1_TO_1)
+}
+
+pub(super) fn relu_0_to_1(node: &mut Node<'_, '_>) -> Translated {
+    let (low, high) = (0.0, 1.0);
+    unary(node, Unary::Clip { low, high })
+}
+
+pub(super) fn gelu(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.options::<GeluOptions<'_>>();
+    match options.is_some_and(|options| options.approximate()) {
+        true => unary(node, Unary::GeluTanh),
+        false => unary(node, Unary::Gelu),
+    }
+}
+
+pub(super) fn abs(node: &mut Node<'_, '_>) -> Translated {
+    unary(node, Unary::Abs)
+}
+
+pub(super) fn exp(node: &mut Node<'_, '_>) -> Translated {
+    unary(node, Unary::Exp)
+}
+
+pub(super) fn log(node: &mut Node<'_, '_>) -> Translated {
+    unary(node, Unary::Log)
+}
+
+pub(super) fn sqrt(node: &mut Node<'_, '_>) -> Translated {
+    unary(node, Unary::Sqrt)
+}
+
+/// `1 / sqrt(x)`.
+pub(super) fn rsqrt(node: &mut Node<'_, '_>) -> Translated {
+    let value = node.value(0)?;
+    let number = node.push(Operation::Unary(Unary::Sqrt), &[value.number])?;
+    with_scalar(
+        node,
+        &Value { number, ..value },
+        BinaryFunction::ReverseDivide,
+        1.0,
+    )
+}
+
+pub(super) fn neg(node: &mut Node<'_, '_>) -> Translated {
+    let value = node.value(0)?;
+    with_scalar(node, &value, BinaryFunction::ReverseSubtract, 0.0)
+}
+
+pub(super) fn square(node: &mut Node<'_, '_>) -> Translated {
+    let value = node.value(0)?;
+    one(squared(node, &value)?)
+}
+
+fn squared(node: &mut Node<'_, '_>, value: &Value) -> Result<Value, NodeProblem> {
+    let multiply = BinaryFunction::Multiply;
+    Ok(node.builder.binary(node.name, multiply, value, value)?)
+}
+
+/// To the power of a constant: what is a product or a root is computed as one.
+pub(super) fn pow(node: &mut Node<'_, '_>) -> Translated {
+    let value = node.value(0)?;
+    let exponents = node.floats(1, "exponent")?;
+    let first = exponents.values.first().copied();
+    let exponent = first.filter(|first| exponents.values.iter().all(|e| e == first));
+    let exponent = exponent.ok_or_else(|| NodeProblem::Constant {
+        what: "exponent",
+        found: format!("of shape {:?} with several numbers", exponents.dims),
+        right: "one number".into(),
+    })?;
+    match exponent {
+        1.0 => one(value),
+        2.0 => one(squared(node, &value)?),
+        3.0 => {
+            let (square, multiply) = (squared(node, &value)?, BinaryFunction::Multiply);
+            one(node.builder.binary(node.name, multiply, &square, &value)?)
+        }
+        0.5 => unary(node, Unary::Sqrt),
+        -0.5 => rsqrt(node),
+        -1.0 => with_scalar(node, &value, BinaryFunction::ReverseDivide, 1.0),
+        exponent => unary(node, Unary::Power { exponent }),
+    }
+}
+
+fn with_scalar(
+    node: &mut Node<'_, '_>,
+    value: &Value,
+    function: BinaryFunction,
+    operand: f32,
+) -> Translated {
+    one(node
+        .builder
+        .binary_constant(node.name, function, value, &[], vec![operand])?)
 }
 
 pub(super) fn leaky_relu(node: &mut Node<'_, '_>) -> Translated {

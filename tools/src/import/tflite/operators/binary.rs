@@ -6,7 +6,7 @@ use super::{Translated, one};
 use crate::import::NodeProblem;
 use crate::import::builder::exchanged;
 use crate::import::tflite::names::ActivationFunctionType;
-use crate::import::tflite::node::{Node, Operand};
+use crate::import::tflite::node::{Node, Operand, Source};
 use crate::import::tflite::options::{AddOptions, DivOptions, MulOptions, SubOptions};
 
 fn binary(
@@ -65,6 +65,16 @@ pub(super) fn maximum(node: &mut Node<'_, '_>) -> Translated {
 
 pub(super) fn minimum(node: &mut Node<'_, '_>) -> Translated {
     binary(node, BinaryFunction::Minimum, None)
+}
+
+/// `(x - o)^2`.
+pub(super) fn squared_difference(node: &mut Node<'_, '_>) -> Translated {
+    let difference = binary(node, BinaryFunction::Subtract, None)?;
+    let [Source::Value(value)] = difference.as_slice() else {
+        return Ok(difference);
+    };
+    let multiply = BinaryFunction::Multiply;
+    one(node.builder.binary(node.name, multiply, value, value)?)
 }
 
 /// A leaky ReLU whose slopes are a constant.
