@@ -10,7 +10,9 @@ use kinglet_tools::optimize::optimize;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(mut graph) = tflite::parse(data, Path::new("fuzz.tflite"), &[]) else {
+    let Ok(tflite::Imported { mut graph, .. }) =
+        tflite::parse(data, Path::new("fuzz.tflite"), &[])
+    else {
         return;
     };
     let weights = graph.nodes.iter().map(|node| match &node.operation {

@@ -9,6 +9,7 @@ usage: make.py [OUT_DIR]        (pip install ai-edge-litert==2.3.0 flatbuffers n
   expected.npz           `NAME/input`, `NAME/output`: float32 as its own kernels compute it, without delegates;
                          `two_NAME/inputs/0`, `two_NAME/outputs/1`, ... of several
 """
+import functools
 import pathlib
 import sys
 
@@ -171,7 +172,7 @@ def net(function):
 
 def build(function):
     """The model's bytes, an input and the output. The interpreter fills in the shapes that are left out."""
-    net = Net(function.__name__)
+    net = Net(getattr(function, "__name__", "dynamic_range"))
     output = function(net)
     for detail in net.interpreter(output).get_tensor_details():
         if detail["index"] < len(net.tensors) and not net.tensors[detail["index"]].shape:
@@ -497,6 +498,23 @@ def uint8_network(n):
     return n.linear(flat, weights(3, 16), bias(3, 0.02), **uint8(0.07, 100))
 
 
+def dynamic_range(n, real=False):
+    """8-bit weights for real inputs. A runtime that quantizes those too computes something else than `real` ones."""
+    def weights(axis, *shape):
+        scale = n.random.uniform(0.005, 0.02, shape[axis] if axis is not None else 1).astype(np.float32)
+        numbers = n.random.integers(-127, 128, shape)
+        if real:
+            spread = scale if axis is None else scale.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+            return n.constant(numbers.astype(np.float32) * spread)
+        return n.constant(numbers, np.int8, quantization=(scale, 0, axis or 0))
+
+    x = n.input(1, 6, 5, 2)
+    conv = n.conv(x, weights(0, 3, 3, 3, 2), n.weights(3), fused=Activation.RELU)
+    depthwise = n.depthwise(conv, weights(3, 1, 3, 3, 3), n.weights(3), 1)
+    flat = n.reshape(depthwise, [-1, 90])
+    return n.linear(flat, weights(None, 4, 90), n.weights(4))
+
+
 SEVERAL = []
 
 
@@ -638,9 +656,16 @@ def int16_activations(n):
 
 
 @refused
-def hybrid(n):
-    weights = n.constant(np.ones((2, 3)), np.int8, quantization=(0.1, 0, 0))
-    return n.linear(n.input(1, 3), weights, shape=(1, 2))
+def lstm(n):
+    options = dict(fusedActivationFunction=Activation.TANH)
+    kind = "UnidirectionalSequenceLSTMOptions"
+    return n.op(Op.UNIDIRECTIONAL_SEQUENCE_LSTM, [n.input(1, 5, 3)], options, kind, shape=(1, 5, 2))
+
+
+@refused
+def loop(n):
+    n.subgraphs = 3
+    return n.op(Op.WHILE, [n.input(1, 3)], dict(condSubgraphIndex=1, bodySubgraphIndex=2), "WhileOptions", shape=(1, 3))
 
 
 @refused
@@ -687,6 +712,9 @@ def main():
         content, expected[f"{name}/input"], expected[f"{name}/output"] = build(function)
         (folder / f"{name}.tflite").write_bytes(content)
         print(f"{name:24}{len(content):7} bytes, output {expected[f'{name}/output'].shape}")
+    _, *arrays = build(functools.partial(dynamic_range, real=True))
+    expected |= dict(zip(["dynamic_range/input", "dynamic_range/output"], arrays))
+    (folder / "dynamic_range.tflite").write_bytes(build(dynamic_range)[0])
     for function in SEVERAL:
         name = function.__name__
         content, arrays = build_several(function)

@@ -60,6 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         &bytes,
         arguments.replace,
         arguments.json.then_some("export"),
+        &[],
     )
 }
 
@@ -67,23 +68,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 #[derive(Debug, Serialize)]
 struct Written<'a> {
     path: &'a Path,
+    /// What the user should know of how it was made.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     #[serde(flatten)]
     report: Report,
 }
 
-/// Writes an exported model and says what it is: as the document of a command, if one is named.
+/// Writes an exported model and says what it is: as the document of a command, if one is named, which then has `notes` as
+/// well.
 pub(super) fn write_model(
     path: &Path,
     bytes: &[u8],
     replace: ReplaceArguments,
     json: Option<&'static str>,
+    notes: &[String],
 ) -> Result<(), Failure> {
     replace.check_same(path, bytes)?;
     write_atomic(path, bytes)?;
     let file = ModelFile::from_bytes(bytes)?;
     let report = Report::of_model(&file.model(), bytes.len());
     if let Some(command) = json {
-        document::print(command, &Written { path, report })?;
+        document::print(
+            command,
+            &Written {
+                path,
+                notes,
+                report,
+            },
+        )?;
     } else {
         println!(
             "wrote {} ({} bytes), id {}",

@@ -72,13 +72,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let notes;
     let (graph, normalize, mut labels) = match &arguments.recipe {
         Some(recipe) => {
             let recipe = Recipe::load(recipe)?;
             let poured = weights::read(&arguments.file, recipe.architecture)?;
-            if !arguments.json {
-                print!("{}", matched(&poured));
-            }
+            notes = matched(&poured);
             let graph = Graph::from_network(&recipe.name, &poured.network);
             (graph, recipe.data.normalize, recipe.classes)
         }
@@ -90,7 +89,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             .into());
         }
         None => {
-            let graph = network(arguments)?;
+            let graph;
+            (graph, notes) = network(arguments)?;
             let normalize = match &arguments.normalize {
                 Some(text) => Normalize::parse(text, graph.inputs[0].shape.channels)
                     .map_err(|problem| format!("--normalize: {problem}"))?,
@@ -99,6 +99,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             (graph, normalize, Vec::new())
         }
     };
+    if !arguments.json {
+        for note in &notes {
+            println!("{note}");
+        }
+    }
     if let Some(path) = &arguments.labels {
         labels = read_labels(path)?;
     }
@@ -115,6 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         &bytes,
         arguments.replace,
         arguments.json.then_some("import"),
+        &notes,
     )
 }
 
@@ -126,31 +132,32 @@ fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(labels.collect())
 }
 
-/// The network of an ONNX or TensorFlow Lite file.
-fn network(arguments: &Arguments) -> Result<Graph, Failure> {
+/// The network of an ONNX or TensorFlow Lite file, and what there is to say of how it was taken.
+fn network(arguments: &Arguments) -> Result<(Graph, Vec<String>), Failure> {
     let options = onnx::Options {
         input_shapes: arguments.input_shape.clone(),
         outputs: arguments.output_name.clone(),
     };
     if tflite::is_tflite(&arguments.file) {
         return match options.input_shapes.is_empty() {
-            true => Ok(tflite::read(&arguments.file, &options.outputs)?),
+            true => {
+                let imported = tflite::read(&arguments.file, &options.outputs)?;
+                Ok((imported.graph, imported.notes))
+            }
             false => Err("--input-shape is for ONNX files".into()),
         };
     }
     let imported = onnx::read(&arguments.file, &options)?;
-    if !arguments.json {
-        print!("{}", doors(&imported));
-    }
-    Ok(imported.graph)
+    let notes = doors(&imported);
+    Ok((imported.graph, notes))
 }
 
-/// How the file's inputs and outputs lie in the model.
-fn doors(imported: &Imported) -> String {
+/// How the file's inputs and outputs lie in the model, and what else there is to say.
+fn doors(imported: &Imported) -> Vec<String> {
     let line = |what: &str, door: &Door| {
         let order = match door.layout {
             Layout::ChannelsFirst => "channels last",
-            Layout::AsInFile => "in the same order",
+            Layout::AsInFile | Layout::Gray => "in the same order",
         };
         let numbers = match door.numbers {
             Some(numbers) => format!(
@@ -160,7 +167,7 @@ fn doors(imported: &Imported) -> String {
             None => String::new(),
         };
         format!(
-            "{what} {} {:?} is {} (height x width x channels) here, {order}{numbers}\n",
+            "{what} {} {:?} is {} (height x width x channels) here, {order}{numbers}",
             door.name,
             door.dims,
             door.shape()
@@ -168,34 +175,38 @@ fn doors(imported: &Imported) -> String {
     };
     let labels = imported.labels.iter().map(|labels| {
         format!(
-            "the file's output {} is the place of the largest of the scores {} (ArgMax), which the model leaves to its reader, as `kinglet run` does\n",
+            "the file's output {} is the place of the largest of the scores {} (ArgMax), which the model leaves to its reader, as `kinglet run` does",
             labels.name, labels.scores
         )
     });
     let inputs = imported.inputs.iter().map(|door| line("input", door));
     let outputs = imported.outputs.iter().map(|door| line("output", door));
-    inputs.chain(outputs).chain(labels).collect()
+    let notes = imported.notes.iter().cloned();
+    inputs.chain(outputs).chain(labels).chain(notes).collect()
 }
 
 /// Which tensors went where.
-fn matched(poured: &Poured) -> String {
-    let mut text = String::new();
+fn matched(poured: &Poured) -> Vec<String> {
+    let mut lines = Vec::new();
     if !poured.wrapper.is_empty() {
-        text += &format!(
-            "every name starts with {}, which was left out\n",
+        lines.push(format!(
+            "every name starts with {}, which was left out",
             poured.wrapper
-        );
+        ));
     }
     match &poured.matching {
-        Matching::ByName => text += "each layer has the tensors of its name\n",
+        Matching::ByName => lines.push("each layer has the tensors of its name".to_owned()),
         Matching::ByShape(pairs) => {
-            text +=
-                "the names are not the recipe's; by their shapes the layers have these tensors:\n";
+            lines.push(
+                "the names are not the recipe's; by their shapes the layers have these tensors:"
+                    .to_owned(),
+            );
             let layers = &poured.network.architecture().layers;
             for (layer, module) in pairs {
-                text += &format!("{layer:>4}  {}  <- {module}.*\n", layers[*layer].text);
+                let text = &layers[*layer].text;
+                lines.push(format!("{layer:>4}  {text}  <- {module}.*"));
             }
         }
     }
-    text
+    lines
 }

@@ -17,13 +17,13 @@ use crate::import::tflite;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::picture::Fit;
-use crate::verify::{Comparison, Sources, compare, random_inputs};
+use crate::verify::{Comparison, F32_TOLERANCE, INT8_TOLERANCE, Sources, compare, random_inputs};
 
 /// Compare an imported model with its ONNX file, layer by layer
 ///
 /// tract computes the ONNX file and kinglet's runtime the model, on the same inputs. The first layer where they part by
 /// more than --tolerance times its largest output is named, and the exit code is not 0. Where outputs are 8-bit
-/// numbers, one step is allowed, or 5 % of the largest output: steps of earlier layers add up.
+/// numbers, one step is always allowed: steps of earlier layers add up.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet verify net.onnx net.kgl
@@ -44,9 +44,10 @@ pub(super) struct Arguments {
     /// How many random inputs
     #[arg(long, default_value_t = 4, conflicts_with = "data", value_parser = clap::value_parser!(u16).range(1..))]
     samples: u16,
-    /// The largest difference that is allowed, as a part of a layer's largest output
-    #[arg(long, default_value_t = 1e-4, value_parser = at_least_zero)]
-    tolerance: f32,
+    /// The largest difference that is allowed, as a part of a layer's largest output; if absent 1e-4, and 0.05 where
+    /// outputs are 8-bit numbers
+    #[arg(long, value_parser = at_least_zero)]
+    tolerance: Option<f32>,
     /// Dimensions of the inputs, where the import was given them
     #[arg(long, value_name = "[NAME=]N,N,...", allow_hyphen_values = true)]
     input_shape: Vec<InputShape>,
@@ -113,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     })
 }
 
-fn table(comparison: &Comparison, tolerance: f32) -> String {
+fn table(comparison: &Comparison, tolerance: Option<f32>) -> String {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('-').junction('-');
     table.load_style(TableStyle::new().header_separator(rule));
@@ -147,7 +148,7 @@ fn table(comparison: &Comparison, tolerance: f32) -> String {
     format!("{table}\n")
 }
 
-fn verdict(comparison: &Comparison, parted: Option<usize>, tolerance: f32) -> String {
+fn verdict(comparison: &Comparison, parted: Option<usize>, tolerance: Option<f32>) -> String {
     let layers = &comparison.layers;
     let compared = layers
         .iter()
@@ -156,10 +157,12 @@ fn verdict(comparison: &Comparison, parted: Option<usize>, tolerance: f32) -> St
     let samples = comparison.samples;
     match parted {
         None => {
-            let int8 = match layers.iter().any(|layer| layer.step.is_some()) {
-                true => " (8-bit numbers within a step, or 5 %)",
-                false => "",
+            let int8 = match (layers.iter().any(|layer| layer.step.is_some()), tolerance) {
+                (true, None) => format!(" (8-bit numbers within a step, or {INT8_TOLERANCE:e})"),
+                (true, Some(_)) => " (8-bit numbers within that or a step)".to_owned(),
+                (false, _) => String::new(),
             };
+            let tolerance = tolerance.unwrap_or(F32_TOLERANCE);
             format!(
                 "tract and the runtime agree within {tolerance:e} of each layer's largest output{int8}: {compared} of {} layers compared, {samples} samples",
                 layers.len()

@@ -191,6 +191,48 @@ impl Builder {
         Ok(Value { number, dims })
     }
 
+    /// `value` repeated along its axes of 1 to `dims`, to which its shape is broadcast.
+    ///
+    /// # Errors
+    /// [`BuildError`] if it is not, or not within three axes.
+    pub(crate) fn expand(
+        &mut self,
+        name: &str,
+        value: &Value,
+        dims: &[usize],
+    ) -> Result<Value, BuildError> {
+        let broadcast = Broadcast::of(&value.dims, dims)?;
+        let number = self.view(name, value.number, broadcast.first)?;
+        let number = self.repeat(name, number, broadcast.output)?;
+        let dims = broadcast.dims;
+        Ok(Value { number, dims })
+    }
+
+    /// A value repeated along its axes of 1 to the shape `output`.
+    fn repeat(&mut self, name: &str, number: usize, output: Shape) -> Result<usize, ParamsError> {
+        let input = self.shapes[number];
+        let factor = |from: usize, to: usize| if from == to { 1 } else { to };
+        let mut repeated = number;
+        let [factor_h, factor_w] = [
+            factor(input.height, output.height),
+            factor(input.width, output.width),
+        ];
+        if [factor_h, factor_w] != [1; 2] {
+            let operation = Operation::Upsample { factor_h, factor_w };
+            repeated = self.push(name, operation, &[repeated])?;
+        }
+        if input.channels != output.channels {
+            // Columns of one channel, each repeated, are that many channels.
+            let operation = Operation::Upsample {
+                factor_h: 1,
+                factor_w: output.channels,
+            };
+            repeated = self.push(name, operation, &[repeated])?;
+            repeated = self.view(name, repeated, output)?;
+        }
+        Ok(repeated)
+    }
+
     /// A function of two tensors of the graph, broadcast to each other.
     ///
     /// # Errors
@@ -210,15 +252,14 @@ impl Builder {
         let activation = Activation::Identity;
         let mut function = function;
         // The first input has the shape of the output.
-        if broadcast.first.len() < broadcast.output.len() {
-            if broadcast.second != broadcast.output {
-                return Err(BuildError::Broadcast {
-                    first: first.dims.clone(),
-                    second: second.dims.clone(),
-                });
+        if broadcast.first != broadcast.output {
+            match exchanged(function) {
+                Some(exchanged) if broadcast.second == broadcast.output => {
+                    inputs.reverse();
+                    function = exchanged;
+                }
+                _ => inputs[0] = self.repeat(name, inputs[0], broadcast.output)?,
             }
-            inputs.reverse();
-            function = exchanged(function);
         }
         let operation = Operation::Binary {
             function,
@@ -234,7 +275,7 @@ impl Builder {
     /// A function of a tensor of the graph and a constant of the shape `dims`.
     ///
     /// # Errors
-    /// [`BuildError`] if their shapes do not go together, or the constant is the larger one.
+    /// [`BuildError`] if their shapes do not go together, or not within three axes.
     pub(crate) fn binary_constant(
         &mut self,
         name: &str,
@@ -244,13 +285,8 @@ impl Builder {
         operand: Vec<f32>,
     ) -> Result<Value, BuildError> {
         let broadcast = Broadcast::of(&value.dims, dims)?;
-        if broadcast.first != broadcast.output {
-            return Err(BuildError::Broadcast {
-                first: value.dims.clone(),
-                second: dims.to_vec(),
-            });
-        }
         let input = self.view(name, value.number, broadcast.first)?;
+        let input = self.repeat(name, input, broadcast.output)?;
         let operation = Operation::BinaryConstant {
             function,
             activation: Activation::Identity,
@@ -265,15 +301,16 @@ impl Builder {
     }
 }
 
-/// The function with its arguments exchanged. What commutes stays.
-pub(crate) fn exchanged(function: BinaryFunction) -> BinaryFunction {
-    match function {
+/// The function with its arguments exchanged, if there is one. What commutes stays.
+pub(crate) fn exchanged(function: BinaryFunction) -> Option<BinaryFunction> {
+    Some(match function {
         BinaryFunction::Subtract => BinaryFunction::ReverseSubtract,
         BinaryFunction::ReverseSubtract => BinaryFunction::Subtract,
         BinaryFunction::Divide => BinaryFunction::ReverseDivide,
         BinaryFunction::ReverseDivide => BinaryFunction::Divide,
-        other => other,
-    }
+        BinaryFunction::PRelu => return None,
+        commutes => commutes,
+    })
 }
 
 /// True if `axis` is the next one behind `last` that is not of extent 1.
@@ -372,6 +409,28 @@ mod tests {
             Broadcast::of(&[1, 3], &[1, 4]),
             Err(BuildError::Broadcast { .. })
         ));
+    }
+
+    #[test]
+    fn tensors_that_repeat_each_other_are_repeated() {
+        let inputs = vec![
+            Input::new("a", Shape::new(3, 4, 1)),
+            Input::new("b", Shape::new(1, 1, 5)),
+        ];
+        let mut builder = Builder::new("outer", inputs);
+        let value = |number, dims: &[usize]| Value {
+            number,
+            dims: dims.to_vec(),
+        };
+        let (a, b) = (value(0, &[3, 4, 1]), value(1, &[1, 1, 5]));
+        let sum = builder.binary("sum", BinaryFunction::PRelu, &a, &b);
+        let sum = sum.unwrap();
+        assert_eq!(sum.dims, [3, 4, 5]);
+        assert_eq!(builder.shape(sum.number), Shape::new(3, 4, 5));
+        let constant = vec![1.0; 8];
+        let add = BinaryFunction::Add;
+        let larger = builder.binary_constant("larger", add, &a, &[2, 1, 1, 4], constant);
+        assert_eq!(larger.unwrap().dims, [2, 3, 4, 4]);
     }
 
     #[test]

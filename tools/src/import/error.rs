@@ -194,6 +194,14 @@ pub enum GraphProblem {
         /// How many there may be.
         most: usize,
     },
+    /// Nodes that wait for each other.
+    #[error(
+        "these nodes read each other's outputs in a circle: {nodes}; an order in which each could be computed is right"
+    )]
+    Cycle {
+        /// Their names, in the order in which one reads the next.
+        nodes: String,
+    },
     /// Two nodes compute the same value.
     #[error("two nodes compute {value}; one is right")]
     Duplicate {
@@ -238,6 +246,14 @@ pub enum NodeProblem {
     Operator {
         /// Those that can and have a similar name.
         similar: Vec<&'static str>,
+    },
+    /// An operator that remembers earlier inputs, or repeats a part of the network.
+    #[error(
+        "{layer} cannot be imported: what kinglet runs has no loops and remembers nothing of earlier inputs; 1-D convolutions over the whole sequence in its place are right, or the part of the network before it (--output-name names where it ends)"
+    )]
+    Recurrent {
+        /// What it is, in words.
+        layer: &'static str,
     },
     /// An operator that makes labels of scores.
     #[error(

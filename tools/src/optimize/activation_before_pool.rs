@@ -18,11 +18,15 @@ pub(super) fn run(graph: &mut Graph) {
             matches!(graph.nodes[before].operation, Operation::Conv2d { .. })
         });
         if matches!(graph.nodes[pool].operation, Operation::MaxPool2d(_)) && convolved {
-            // Same places in the chain, operations exchanged: the values' numbers stay as they are, and the second is
-            // still what its name says.
+            // Same places in the chain, operations exchanged: the values' numbers stay as they are, and the second
+            // is still what its name says. What the first computes now is no value of the source.
             let (first, second) = graph.nodes.split_at_mut(index);
             let (pool, relu) = (&mut first[pool], &mut second[0]);
             std::mem::swap(&mut pool.operation, &mut relu.operation);
+            let of_both = format!("{} + {}", pool.name, relu.name);
+            pool.name = format!("{} before {}", relu.name, pool.name);
+            pool.view = None;
+            relu.name = of_both;
         }
     }
 }

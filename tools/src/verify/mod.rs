@@ -42,6 +42,18 @@ pub enum VerifyError {
     /// The samples are of another shape.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// No layer has a counterpart.
+    #[error(
+        "{file}: nothing was compared, of {samples} samples and {layers} layers: none of them has a value of the file's size and name beside it"
+    )]
+    Nothing {
+        /// The ONNX file.
+        file: String,
+        /// How many inputs there were.
+        samples: usize,
+        /// How many layers there were.
+        layers: usize,
+    },
     /// The model is not what the file imports to.
     #[error(
         "the model is not an import of {file} with these options: {difference}; was it imported with another --input-shape or --output-name?"
@@ -78,11 +90,11 @@ fn shape_as_text<S: serde::Serializer>(shape: &Shape, serializer: S) -> Result<S
 
 impl Layer {
     /// True if the outputs differ by more than `tolerance` times the largest magnitude, and by more than
-    /// [`F32_ROUNDING`]. Of 8-bit numbers one step is allowed, and [`INT8_TOLERANCE`].
-    pub fn parts(&self, tolerance: f32) -> bool {
+    /// [`F32_ROUNDING`], or one step of 8-bit numbers. Without one it is [`F32_TOLERANCE`] or [`INT8_TOLERANCE`].
+    pub fn parts(&self, tolerance: Option<f32>) -> bool {
         let allowed = match self.step {
-            None => (tolerance * self.largest).max(F32_ROUNDING),
-            Some(step) => (1.01 * step).max(tolerance.max(INT8_TOLERANCE) * self.largest),
+            None => (tolerance.unwrap_or(F32_TOLERANCE) * self.largest).max(F32_ROUNDING),
+            Some(step) => (1.01 * step).max(tolerance.unwrap_or(INT8_TOLERANCE) * self.largest),
         };
         self.difference
             .is_some_and(|difference| difference > allowed || difference.is_nan())
@@ -91,6 +103,9 @@ impl Layer {
 
 /// What the rounding of numbers near 1 may leave where they cancel out.
 pub const F32_ROUNDING: f32 = 1e-6;
+
+/// How much of a layer's largest output two runtimes may differ by for the order of their sums.
+pub const F32_TOLERANCE: f32 = 1e-4;
 
 /// How much of a layer's largest output two runtimes may differ by where numbers are of 8 bits. tract dequantizes,
 /// computes in `f32` and quantizes: what is close to a tie may fall to the other side, and the steps of earlier layers add
@@ -218,6 +233,13 @@ pub fn compare(
                 layers[*node].compare(&ours[*node], &values, None, door.numbers);
             }
         }
+    }
+    if layers.iter().all(|layer| layer.difference.is_none()) {
+        return Err(VerifyError::Nothing {
+            file: onnx.display().to_string(),
+            samples: count,
+            layers: layers.len(),
+        });
     }
     Ok(Comparison {
         samples: count,
@@ -406,11 +428,15 @@ mod tests {
             difference: Some(difference),
             step,
         };
-        assert!(!layer(1.9e-4, None).parts(1e-4));
-        assert!(layer(2.1e-4, None).parts(1e-4));
-        assert!(layer(f32::NAN, None).parts(1e-4));
-        assert!(!layer(0.5, Some(0.5)).parts(1e-4));
-        assert!(!layer(0.09, Some(0.01)).parts(1e-4));
-        assert!(layer(0.11, Some(0.01)).parts(1e-4));
+        assert!(!layer(1.9e-4, None).parts(None));
+        assert!(layer(2.1e-4, None).parts(None));
+        assert!(layer(f32::NAN, None).parts(None));
+        assert!(!layer(0.5, Some(0.5)).parts(None));
+        assert!(!layer(0.09, Some(0.01)).parts(None));
+        assert!(layer(0.11, Some(0.01)).parts(None));
+        // What was asked for is for both.
+        assert!(layer(1.9e-4, None).parts(Some(1e-5)));
+        assert!(layer(0.09, Some(0.01)).parts(Some(1e-3)));
+        assert!(!layer(0.01, Some(0.01)).parts(Some(0.0)));
     }
 }

@@ -56,8 +56,8 @@ pub(super) struct Tract {
 }
 
 impl Tract {
-    /// The file in `bytes` with these inputs, and the first outputs of those nodes that `wants` names, by the node's name
-    /// and the output's.
+    /// The file in `bytes` with these inputs, and those outputs of its nodes that `wants` names, by what computes them here
+    /// and by their own name.
     pub(super) fn new(
         bytes: &[u8],
         path: &Path,
@@ -90,18 +90,18 @@ impl Tract {
         }
         let (mut nodes, mut outlets) = (Vec::new(), Vec::new());
         for node in proto.graph.iter().flat_map(|graph| &graph.node) {
-            let Some(output) = node.output.first() else {
-                continue;
-            };
-            let name = match node.name.as_str() {
-                "" => output,
-                name => name,
-            };
-            if let Some(outlet) = parsed.outlets_by_name.get(output)
-                && wants(name, output)
-            {
-                nodes.push((name.to_owned(), output.to_owned()));
-                outlets.push(*outlet);
+            for (place, output) in node.output.iter().enumerate() {
+                // As the importer calls what computes it: by the node, but for its further outputs.
+                let name = match node.name.as_str() {
+                    name if !name.is_empty() && place == 0 => name,
+                    _ => output,
+                };
+                if let Some(outlet) = parsed.outlets_by_name.get(output)
+                    && wants(name, output)
+                {
+                    nodes.push((name.to_owned(), output.to_owned()));
+                    outlets.push(*outlet);
+                }
             }
         }
         model.select_output_outlets(&outlets).map_err(refused)?;

@@ -11,6 +11,8 @@ pub enum Layout {
     ChannelsFirst,
     /// Element by element in the file's order.
     AsInFile,
+    /// The same, rows and columns of a picture that the file has no axis of channels for: `[1, 28, 28]`.
+    Gray,
 }
 
 /// What the 8-bit numbers of a tensor of the file mean: `scale * (number - zero_point)`.
@@ -53,6 +55,11 @@ impl Door {
         }
     }
 
+    /// Whether a tensor of these dimensions may be a gray picture.
+    pub(super) fn may_be_gray(dims: &[usize]) -> bool {
+        matches!(dims, [1, height, width] if *height > 1 && *width > 1)
+    }
+
     /// Shape of the model's tensor (NHWC).
     pub fn shape(&self) -> Shape {
         match (self.layout, self.dims.as_slice()) {
@@ -60,6 +67,7 @@ impl Door {
                 Shape::new(height, width, channels)
             }
             (Layout::ChannelsFirst, &[_, channels, length]) => Shape::new(1, length, channels),
+            (Layout::Gray, &[_, height, width]) => Shape::new(height, width, 1),
             (_, dims) => in_order(dims),
         }
     }
@@ -69,7 +77,7 @@ impl Door {
         let (shape, sample) = (self.shape(), sample(&self.dims));
         match self.layout {
             Layout::ChannelsFirst => ArrayLayout::channels_first_as(shape, sample),
-            Layout::AsInFile => ArrayLayout::in_order(shape, sample),
+            Layout::AsInFile | Layout::Gray => ArrayLayout::in_order(shape, sample),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! NHWC pictures and does not say which: each input and output is taken the way that leaves fewer transpositions, and
 //! [`Door`] tells which way that is.
 
+mod batch;
 mod door;
 mod external;
 mod fold;
@@ -78,6 +79,8 @@ pub struct Imported {
     pub outputs: Vec<Door>,
     /// The file's own outputs that are not computed here.
     pub labels: Vec<Labels>,
+    /// What else its user should know of how it was taken.
+    pub notes: Vec<String>,
 }
 
 /// An output of the file that is made by an ArgMax at the end: the graph ends before it, with the scores.
@@ -115,45 +118,67 @@ pub fn parse(bytes: &[u8], path: &Path, options: &Options) -> Result<Imported, I
         path: path.to_owned(),
         problem,
     })?;
-    let reader = Reader {
+    let mut reader = Reader {
         path,
         name: model.graph.as_ref().map_or("", |graph| &graph.name),
         selection,
         file_len: bytes.len(),
     };
-    let inputs = &reader.selection.inputs;
-    let usual = |dims: &[usize]| Door::layouts(dims)[0];
-    let mut ends = Ends {
-        inputs: inputs.iter().map(|input| usual(&input.dims)).collect(),
-        outputs: None,
-    };
-    let mut best = reader.build(&ends)?;
-    let mut least = transpositions(&best.graph);
-    // One end after the other in each of its other layouts: what an end costs hardly depends on the rest.
-    let outputs: Vec<Layout> = best.outputs.iter().map(|output| output.layout).collect();
-    for end in 0..inputs.len() + outputs.len() {
-        if least == 0 {
-            break;
-        }
-        let door = best.inputs.iter().chain(&best.outputs).nth(end);
-        let others = door.map_or(&[][..], |door| &Door::layouts(&door.dims)[1..]);
-        for layout in others {
-            let mut changed = ends.clone();
-            let own = changed.outputs.get_or_insert(outputs.clone());
-            *changed
-                .inputs
-                .iter_mut()
-                .chain(own)
-                .nth(end)
-                .expect("it is an end") = *layout;
-            let candidate = reader.build(&changed)?;
-            let cost = transpositions(&candidate.graph);
-            if cost < least {
-                (best, least, ends) = (candidate, cost, changed);
+    if !options.input_shapes.is_empty() {
+        return reader.read();
+    }
+    batch::read(&mut reader)
+}
+
+impl Reader<'_> {
+    /// The network, with each end in the layout that leaves the fewest transpositions.
+    fn read(&self) -> Result<Imported, ImportError> {
+        let reader = self;
+        let inputs = &reader.selection.inputs;
+        let usual = |dims: &[usize]| Door::layouts(dims)[0];
+        let mut ends = Ends {
+            inputs: inputs.iter().map(|input| usual(&input.dims)).collect(),
+            outputs: None,
+        };
+        let mut best = reader.build(&ends)?;
+        let mut least = transpositions(&best.graph);
+        // One end after the other in each of its other layouts: what an end costs hardly depends on the rest.
+        let outputs: Vec<Layout> = best.outputs.iter().map(|output| output.layout).collect();
+        for end in 0..inputs.len() + outputs.len() {
+            if least == 0 {
+                break;
+            }
+            let door = best.inputs.iter().chain(&best.outputs).nth(end);
+            let others = door.map_or(&[][..], |door| &Door::layouts(&door.dims)[1..]);
+            for layout in others {
+                let mut changed = ends.clone();
+                let own = changed.outputs.get_or_insert(outputs.clone());
+                *changed
+                    .inputs
+                    .iter_mut()
+                    .chain(own)
+                    .nth(end)
+                    .expect("it is an end") = *layout;
+                let candidate = reader.build(&changed)?;
+                let cost = transpositions(&candidate.graph);
+                if cost < least {
+                    (best, least, ends) = (candidate, cost, changed);
+                }
             }
         }
+        // Rows and columns are a picture, unless they are read as something else.
+        for (input, selected) in inputs.iter().enumerate() {
+            if Door::may_be_gray(&selected.dims) {
+                let mut changed = ends.clone();
+                changed.inputs[input] = Layout::Gray;
+                let candidate = reader.build(&changed)?;
+                if moves(&candidate.graph) <= moves(&best.graph) {
+                    (best, ends) = (candidate, changed);
+                }
+            }
+        }
+        Ok(best)
     }
-    Ok(best)
 }
 
 /// The operators that can be imported, in alphabetical order.
@@ -163,14 +188,21 @@ pub fn operators() -> impl Iterator<Item = &'static str> {
 
 /// How many transpositions are left of a graph.
 fn transpositions(graph: &Graph) -> usize {
+    moves(graph).0
+}
+
+/// How many transpositions are left of a graph, and how many changes of shape.
+fn moves(graph: &Graph) -> (usize, usize) {
     let mut graph = graph.clone();
     simplify(&mut graph);
-    let is_transposition = |operation: &Operation| matches!(operation, Operation::Transpose { .. });
-    graph
-        .nodes
-        .iter()
-        .filter(|node| is_transposition(&node.operation))
-        .count()
+    let count = |is: fn(&Operation) -> bool| {
+        let nodes = graph.nodes.iter();
+        nodes.filter(|node| is(&node.operation)).count()
+    };
+    (
+        count(|operation| matches!(operation, Operation::Transpose { .. })),
+        count(|operation| matches!(operation, Operation::Reshape { .. })),
+    )
 }
 
 /// What brings an output into the model's order. Its name is that of no node of the file.
@@ -238,14 +270,17 @@ impl Reader<'_> {
                 Layout::ChannelsFirst => builder
                     .channels_first(&door.name, number, door.dims.len())
                     .map_err(|error| self.at_door("input", &door.name, error.into()))?,
-                Layout::AsInFile => Value {
+                Layout::AsInFile | Layout::Gray => Value {
                     number,
                     dims: door.dims.clone(),
                 },
             };
-            let operand = match input.is_quantized {
-                true => Operand::Quantized(value, Meaning::OfInput(number)),
-                false => Operand::Value(value),
+            let operand = match input.signed {
+                Some(signed) => {
+                    let input = number;
+                    Operand::Quantized(value, Meaning::OfInput { input, signed })
+                }
+                None => Operand::Value(value),
             };
             values.insert(input.name, operand);
         }
@@ -264,7 +299,7 @@ impl Reader<'_> {
             };
             let number = match door.layout {
                 Layout::ChannelsFirst => builder.channels_last(OUTPUT, &value),
-                Layout::AsInFile => builder
+                Layout::AsInFile | Layout::Gray => builder
                     .view(OUTPUT, value.number, door.shape())
                     .map_err(Into::into),
             };
@@ -283,6 +318,7 @@ impl Reader<'_> {
             inputs,
             outputs,
             labels: selection.labels.clone(),
+            notes: Vec::new(),
         })
     }
 
@@ -300,7 +336,7 @@ impl Reader<'_> {
             Some(Operand::Quantized(value, Meaning::Known(numbers))) => {
                 return Ok((value.clone(), Some(*numbers)));
             }
-            Some(Operand::Quantized(value, Meaning::OfInput(input))) => {
+            Some(Operand::Quantized(value, Meaning::OfInput { input, .. })) => {
                 return Ok((value.clone(), numbers[*input]));
             }
             Some(Operand::Constant(_)) => GraphProblem::ConstantOutput { name },

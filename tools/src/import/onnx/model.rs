@@ -6,7 +6,7 @@ use super::messages::{
     DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue,
     ValueInfoProto,
 };
-use super::{InputShape, Labels, Options, is_standard, tensor};
+use super::{InputShape, Labels, Options, is_standard, name_of, tensor};
 use crate::import::GraphProblem;
 
 /// The operator sets whose operators are known: from the one that PyTorch 0.4 wrote to that of ONNX 1.16.
@@ -24,7 +24,7 @@ pub(super) struct Selection<'a> {
     pub(super) outputs: Vec<String>,
     /// The file's own outputs that an ArgMax makes of `outputs`.
     pub(super) labels: Vec<Labels>,
-    /// The nodes that lead to the outputs, in the order of the file.
+    /// The nodes that lead to the outputs, each behind those that it reads.
     pub(super) nodes: Vec<&'a NodeProto>,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Selection<'a> {
 pub(super) struct SelectedInput<'a> {
     pub(super) name: &'a str,
     pub(super) dims: Vec<usize>,
-    /// Whether its elements are 8-bit numbers.
-    pub(super) is_quantized: bool,
+    /// Where its elements are 8-bit numbers, whether they are int8, or else uint8.
+    pub(super) signed: Option<bool>,
 }
 
 /// Chooses inputs, outputs and nodes.
@@ -88,7 +88,7 @@ pub(super) fn select<'a>(
     for (info, wanted) in used.iter().zip(input_shapes(&used, options)?) {
         inputs.push(SelectedInput {
             name: &info.name,
-            is_quantized: is_quantized(info)?,
+            signed: signed(info)?,
             dims: input_dims(info, wanted)?,
         });
     }
@@ -186,7 +186,7 @@ fn outputs(
     Ok((outputs, labels))
 }
 
-/// The nodes that `outputs` need, in the order of the file.
+/// The nodes that `outputs` need, each behind those that it reads; otherwise in the order of the file.
 fn live<'a>(graph: &'a GraphProto, outputs: &[String]) -> Result<Vec<&'a NodeProto>, GraphProblem> {
     let mut producers = HashMap::new();
     for (index, node) in graph.node.iter().enumerate() {
@@ -207,20 +207,57 @@ fn live<'a>(graph: &'a GraphProto, outputs: &[String]) -> Result<Vec<&'a NodePro
         }
         open.extend(graph.node[index].input.iter().filter_map(producer));
     }
-    let nodes = graph.node.iter().zip(&needed);
-    Ok(nodes
-        .filter(|(_, needed)| **needed)
-        .map(|(node, _)| node)
-        .collect())
+    // Depth first: a node is placed once all that it reads are. A file in order stays as it is.
+    let mut places = vec![Place::Open; graph.node.len()];
+    let mut sorted = Vec::new();
+    // The nodes on the way, each read by the one before it, with how many of their inputs have been followed.
+    let mut way: Vec<(usize, usize)> = Vec::new();
+    for index in (0..graph.node.len()).filter(|index| needed[*index]) {
+        if places[index] == Place::Open {
+            way.push((index, 0));
+        }
+        while let Some((index, followed)) = way.last_mut() {
+            let index = *index;
+            places[index] = Place::OnTheWay;
+            let node = &graph.node[index];
+            let Some(input) = node.input.get(*followed) else {
+                places[index] = Place::Sorted;
+                sorted.push(node);
+                way.pop();
+                continue;
+            };
+            *followed += 1;
+            match producer(input).map(|before| (before, places[before])) {
+                Some((before, Place::Open)) => way.push((before, 0)),
+                Some((before, Place::OnTheWay)) => {
+                    let circle = way.iter().skip_while(|(index, _)| *index != before);
+                    let names = circle.map(|(index, _)| name_of(&graph.node[*index]));
+                    let nodes = names.collect::<Vec<&str>>().join(", ");
+                    return Err(GraphProblem::Cycle { nodes });
+                }
+                Some((_, Place::Sorted)) | None => {}
+            }
+        }
+    }
+    Ok(sorted)
 }
 
-/// Whether an input is of 8-bit numbers; real ones are the other type there is.
-fn is_quantized(input: &ValueInfoProto) -> Result<bool, GraphProblem> {
+/// How far a node has come on its way into the order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Open,
+    OnTheWay,
+    Sorted,
+}
+
+/// Whether an input of 8-bit numbers is of signed ones; real numbers are the other type there is.
+fn signed(input: &ValueInfoProto) -> Result<Option<bool>, GraphProblem> {
     let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
     let data_type = tensor.map_or(0, |TypeValue::TensorType(tensor)| tensor.elem_type);
     match DataType::try_from(data_type) {
-        Ok(DataType::Float) => Ok(false),
-        Ok(DataType::Int8 | DataType::Uint8) => Ok(true),
+        Ok(DataType::Float) => Ok(None),
+        Ok(DataType::Int8) => Ok(Some(true)),
+        Ok(DataType::Uint8) => Ok(Some(false)),
         found => Err(GraphProblem::InputType {
             name: input.name.clone(),
             found: match found {

@@ -18,8 +18,13 @@ use crate::import::builder::{Value, exchanged};
 pub(super) enum Meaning {
     /// This.
     Known(Numbers),
-    /// They are those of the network's input of this number, of which only its first reader tells.
-    OfInput(usize),
+    /// They are those of an input of the network, of which only its first reader tells.
+    OfInput {
+        /// The input's number.
+        input: usize,
+        /// Whether they are int8, or else uint8.
+        signed: bool,
+    },
 }
 
 /// What a node reads or writes.
@@ -348,9 +353,13 @@ impl Node<'_> {
             }
             (Operand::Constant(a), Operand::Value(b)) => {
                 let operand = floats(a)?;
-                let function = exchanged(function);
-                self.builder
-                    .binary_constant(self.name, function, b, a.dims(), operand)?
+                match exchanged(function) {
+                    Some(function) => {
+                        self.builder
+                            .binary_constant(self.name, function, b, a.dims(), operand)?
+                    }
+                    None => self.prelu_of_constant((a.dims(), operand), b)?,
+                }
             }
             _ => {
                 return Err(NodeProblem::Refused {
@@ -360,6 +369,24 @@ impl Node<'_> {
             }
         };
         Ok(Operand::Value(value))
+    }
+
+    /// A leaky ReLU of a constant with `slopes` that are computed: the negative part of it times these, and the rest.
+    fn prelu_of_constant(
+        &mut self,
+        (dims, constant): (&[usize], Vec<f32>),
+        slopes: &Value,
+    ) -> Result<Value, NodeProblem> {
+        let negative = constant.iter().map(|x| x.min(0.0)).collect();
+        let positive = constant.iter().map(|x| x.max(0.0)).collect();
+        let (multiply, add) = (BinaryFunction::Multiply, BinaryFunction::Add);
+        let name = self.name;
+        let scaled = self
+            .builder
+            .binary_constant(name, multiply, slopes, dims, negative)?;
+        Ok(self
+            .builder
+            .binary_constant(name, add, &scaled, dims, positive)?)
     }
 
     /// `value` as the graph's value whose channels are its axis `axis`, and the axes of that one.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kinglet::model::schema::Source;
 use kinglet::{AlignedBytes, Model, SessionMemory};
-use kinglet_kernels::{Axis, Portable};
+use kinglet_kernels::{Axis, Portable, Shape};
 use prost::Message;
 
 use super::messages::{
@@ -435,7 +435,20 @@ fn what_cannot_be_imported_is_named() {
                 node("Sigmoid", &["add"], vec![]),
             ],
             vec![],
-            "the Add (Add): it reads \"sigmoid\", which is neither the input nor ",
+            "these nodes read each other's outputs in a circle: the Add, the Sigmoid; ",
+        ),
+        (
+            vec![
+                node("Relu", &["x"], vec![]),
+                node("GRU", &["relu", "w", "w"], vec![]),
+            ],
+            vec![w()],
+            "the GRU (GRU): a GRU layer cannot be imported: what kinglet runs has no loops",
+        ),
+        (
+            vec![node("Loop", &["x"], vec![])],
+            vec![],
+            "the Loop (Loop): a loop, as recurrent layers become one, cannot be imported",
         ),
         (
             vec![node("MaxPool", &["x"], vec![])],
@@ -462,6 +475,158 @@ fn what_cannot_be_imported_is_named() {
             .to_string();
         assert!(error.starts_with("test.onnx: "), "{error}");
         assert!(error.contains(expected), "{error}\nexpected: {expected}");
+    }
+}
+
+#[test]
+fn nodes_may_stand_in_any_order() {
+    let nodes = |turned: bool| {
+        let mut nodes = vec![
+            node("Relu", &["x"], vec![]),
+            node("Sigmoid", &["x"], vec![]),
+            node("Mul", &["relu", "sigmoid"], vec![]),
+        ];
+        if turned {
+            nodes.reverse();
+        }
+        nodes
+    };
+    let mut turned = model(&[1, 2, 3, 4], nodes(true), vec![]);
+    turned.graph.as_mut().unwrap().output = vec![value("mul", &[])];
+    let (there, back) = (
+        import(&model(&[1, 2, 3, 4], nodes(false), vec![])).unwrap(),
+        import(&turned).unwrap(),
+    );
+    let names = |imported: &Imported| -> Vec<String> {
+        let nodes = imported.graph.nodes.iter();
+        nodes.map(|node| node.name.clone()).collect()
+    };
+    for imported in [there, back] {
+        let names = names(&imported);
+        let place = |name: &str| names.iter().position(|own| own == name).unwrap();
+        assert!(place("the Mul") > place("the Relu").max(place("the Sigmoid")));
+    }
+}
+
+/// The layout of the only input, and the shape it has in the model.
+fn door_of(dims: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> (Layout, Shape) {
+    let imported = import(&model(dims, nodes, constants)).unwrap();
+    let [door] = imported.inputs.as_slice() else {
+        panic!("{:?}", imported.inputs);
+    };
+    assert_eq!(imported.graph.inputs[0].shape, door.shape());
+    (door.layout, door.shape())
+}
+
+#[test]
+fn rows_and_columns_are_a_gray_picture_unless_they_are_read_as_a_sequence() {
+    let picture = (Layout::Gray, Shape::new(6, 5, 1));
+    let w = || tensor("w", &[2, 1, 3, 3], &eighths(18, 1));
+    let unsqueeze = || node("Unsqueeze", &["x", "axes"], vec![]);
+    let conv = node("Conv", &["unsqueeze", "w"], vec![]);
+    let axes = || shape_of("axes", &[1]);
+    let found = door_of(&[1, 6, 5], vec![unsqueeze(), conv], vec![w(), axes()]);
+    assert_eq!(found, picture);
+    // As Keras has handwritten digits.
+    let m = tensor("m", &[30, 2], &eighths(60, 1));
+    let nodes = vec![
+        node("Flatten", &["x"], vec![]),
+        node("Gemm", &["flatten", "m"], vec![]),
+    ];
+    assert_eq!(door_of(&[1, 6, 5], nodes, vec![m]), picture);
+    // A convolution over one axis reads 6 channels.
+    let w = tensor("w", &[2, 6, 3], &eighths(36, 1));
+    let nodes = vec![node("Conv", &["x", "w"], vec![])];
+    let found = door_of(&[1, 6, 5], nodes, vec![w]);
+    assert_eq!(found, (Layout::ChannelsFirst, Shape::new(1, 5, 6)));
+    // A product with the last axis reads 6 rows of 5 features.
+    let m = tensor("m", &[5, 2], &eighths(10, 1));
+    let nodes = vec![node("MatMul", &["x", "m"], vec![])];
+    let found = door_of(&[1, 6, 5], nodes, vec![m]);
+    assert_eq!(found, (Layout::AsInFile, Shape::new(1, 6, 5)));
+}
+
+#[test]
+fn a_fixed_batch_is_one_where_samples_are_apart() {
+    let m = || tensor("m", &[3, 2], &eighths(6, 5));
+    let gemm = || node("Gemm", &["x", "m"], vec![]);
+    let batched = import(&model(&[32, 3], vec![gemm()], vec![m()])).unwrap();
+    assert_eq!(batched.inputs[0].dims, [1, 3]);
+    assert_eq!(batched.outputs[0].dims, [1, 2]);
+    assert!(
+        batched.notes[0].contains("a fixed batch of 32"),
+        "{:?}",
+        batched.notes
+    );
+    // Pictures, which are refused several at once.
+    let w = tensor("w", &[2, 1, 2, 2], &eighths(8, 1));
+    let conv = vec![node("Conv", &["x", "w"], vec![])];
+    let pictures = import(&model(&[8, 1, 3, 3], conv, vec![w])).unwrap();
+    assert_eq!(pictures.inputs[0].dims, [1, 1, 3, 3]);
+    // Rows that are put together are no batch.
+    let mean = node("ReduceMean", &["gemm"], vec![ints("axes", &[0])]);
+    let added = node("Sub", &["gemm", "reducemean"], vec![]);
+    let rows = import(&model(&[4, 3], vec![gemm(), mean, added], vec![m()])).unwrap();
+    assert_eq!(rows.inputs[0].dims, [4, 3]);
+    assert!(rows.notes.is_empty());
+    // Whoever says how many rows there are gets them.
+    let options = Options {
+        input_shapes: vec!["32,3".parse().unwrap()],
+        ..Options::default()
+    };
+    let literal = import_with(&model(&[32, 3], vec![gemm()], vec![m()]), &options).unwrap();
+    assert_eq!(literal.inputs[0].dims, [32, 3]);
+}
+
+#[test]
+fn the_parts_of_a_split_are_called_by_what_they_are() {
+    let mut split = node("Split", &["x"], vec![int("axis", 1)]);
+    split.output = vec!["first".into(), "second".into()];
+    let sub = node("Sub", &["second", "first"], vec![]);
+    let imported = import(&model(&[1, 4, 3, 3], vec![split, sub], vec![])).unwrap();
+    let slices = imported.graph.nodes.iter();
+    let slices = slices.filter(|node| matches!(node.operation, Operation::Slice { .. }));
+    let names: Vec<&str> = slices.map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["the Split", "second"]);
+}
+
+#[test]
+fn quantized_numbers_without_a_zero_point_are_of_the_type_at_their_other_end() {
+    let scale = || tensor("s", &[], &[0.5]);
+    let quantize = |attributes| node("QuantizeLinear", &["x", "s"], attributes);
+    let dequantize = || node("DequantizeLinear", &["quantizelinear", "s"], vec![]);
+    let zero_point = |attributes| {
+        let nodes = vec![quantize(attributes), dequantize()];
+        let mut model = model(&[1, 4], nodes, vec![scale()]);
+        model.opset_import[0].version = 21;
+        let imported = import(&model).unwrap();
+        let first = imported
+            .graph
+            .nodes
+            .iter()
+            .find_map(|node| match node.operation {
+                Operation::Quantize(quantization) => Some(quantization.zero_point),
+                _ => None,
+            });
+        first.unwrap()
+    };
+    assert_eq!(zero_point(vec![]), -128);
+    assert_eq!(zero_point(vec![int("output_dtype", 3)]), 0);
+    // An input of 8-bit numbers.
+    let mut direct = model(
+        &[1, 4],
+        vec![node("DequantizeLinear", &["x", "s"], vec![])],
+        vec![scale()],
+    );
+    let shape = |info: ValueInfoProto| {
+        let TypeValue::TensorType(tensor) = info.r#type?.value?;
+        tensor.shape
+    };
+    let of = |data_type| typed("x", data_type, shape(value("x", &[1, 4])));
+    for (data_type, signed) in [(DataType::Int8, true), (DataType::Uint8, false)] {
+        direct.graph.as_mut().unwrap().input = vec![of(data_type)];
+        let numbers = import(&direct).unwrap().inputs[0].numbers.unwrap();
+        assert_eq!((numbers.signed, numbers.zero_point), (signed, 0));
     }
 }
 

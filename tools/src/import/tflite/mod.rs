@@ -39,12 +39,21 @@ pub fn is_tflite(path: &Path) -> bool {
     read.is_ok() && first.ends_with(b"TFL3")
 }
 
+/// An imported network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// What it computes.
+    pub graph: Graph,
+    /// What its user should know of how it was taken.
+    pub notes: Vec<String>,
+}
+
 /// Reads the network in the TensorFlow Lite file at `path`, up to the tensors `outputs`, or to the file's own if there are
 /// none.
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn read(path: &Path, outputs: &[String]) -> Result<Graph, ImportError> {
+pub fn read(path: &Path, outputs: &[String]) -> Result<Imported, ImportError> {
     let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
         path: path.to_owned(),
         source,
@@ -56,7 +65,7 @@ pub fn read(path: &Path, outputs: &[String]) -> Result<Graph, ImportError> {
 ///
 /// # Errors
 /// [`ImportError`] names the operator that cannot be imported.
-pub fn parse(bytes: &[u8], path: &Path, outputs: &[String]) -> Result<Graph, ImportError> {
+pub fn parse(bytes: &[u8], path: &Path, outputs: &[String]) -> Result<Imported, ImportError> {
     let model = root_as_model(bytes).map_err(|source| ImportError::Flatbuffer {
         path: path.to_owned(),
         source,
@@ -65,12 +74,27 @@ pub fn parse(bytes: &[u8], path: &Path, outputs: &[String]) -> Result<Graph, Imp
         path: path.to_owned(),
         problem,
     };
-    let subgraph = only_subgraph(model).map_err(of_graph)?;
+    let subgraph = first_subgraph(model).map_err(of_graph)?;
     let mut tensors = Tensors::new(model, subgraph, bytes.len());
     let outputs = choose_outputs(subgraph, &tensors, outputs).map_err(of_graph)?;
     let codes: Vec<OperatorCode<'_>> = model.operator_codes().iter().flatten().collect();
     let operators: Vec<Operator<'_>> = subgraph.operators().iter().flatten().collect();
     let (needed, read) = needed(&operators, &codes, &outputs);
+    // A loop has its body in a graph of its own: which operator that is says more than how many graphs there are.
+    let code_of = |operator: &Operator<'_>| codes.get(operator.opcode_index() as usize).copied();
+    let loops = operators.iter().enumerate().filter(|(n, _)| needed[*n]);
+    for (index, operator) in loops {
+        if let Some(problem) = operators::remembers(code_of(operator).map(builtin)) {
+            return Err(ImportError::Operator {
+                path: path.to_owned(),
+                index,
+                operator: operator_name(code_of(operator)),
+                output: tensors.name(first_output(*operator).unwrap_or(usize::MAX)),
+                problem: Box::new(problem),
+            });
+        }
+    }
+    check_subgraphs(model).map_err(of_graph)?;
     let inputs = inputs(subgraph, &tensors, &read).map_err(of_graph)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut names = Names::default();
@@ -125,7 +149,10 @@ pub fn parse(bytes: &[u8], path: &Path, outputs: &[String]) -> Result<Graph, Imp
             ..graph::Output::new(&names.of(&tensors, output), value)
         });
     }
-    Ok(builder.finish(graph_outputs))
+    Ok(Imported {
+        graph: builder.finish(graph_outputs),
+        notes: tensors.hybrid_note().into_iter().collect(),
+    })
 }
 
 /// The value of the graph that is an output, and how arrays of it lie there. What has one axis is a vector.
@@ -163,13 +190,17 @@ fn each(builder: &mut Builder, name: &str, operation: Operation, value: usize) -
     number.expect("it takes tensors of any shape")
 }
 
-/// The graph of the model. Further ones are the branches of control flow, or other signatures.
-fn only_subgraph(model: Model<'_>) -> Result<SubGraph<'_>, GraphProblem> {
-    let subgraphs = model.subgraphs();
-    let found = subgraphs.map_or(0, |subgraphs| subgraphs.len());
-    match subgraphs.iter().flatten().next() {
-        Some(subgraph) if found == 1 => Ok(subgraph),
-        _ => Err(GraphProblem::Subgraphs { found }),
+/// The graph of the model.
+fn first_subgraph(model: Model<'_>) -> Result<SubGraph<'_>, GraphProblem> {
+    let first = model.subgraphs().iter().flatten().next();
+    first.ok_or(GraphProblem::Subgraphs { found: 0 })
+}
+
+/// Refuses further graphs: they are the branches of control flow, or other signatures.
+fn check_subgraphs(model: Model<'_>) -> Result<(), GraphProblem> {
+    match model.subgraphs().map_or(0, |subgraphs| subgraphs.len()) {
+        1 => Ok(()),
+        found => Err(GraphProblem::Subgraphs { found }),
     }
 }
 

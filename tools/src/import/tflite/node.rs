@@ -112,23 +112,19 @@ impl Node<'_, '_> {
         }
     }
 
-    /// The weights that are input number 1. 8-bit ones are for 8-bit inputs: with real ones a runtime would quantize
-    /// those as well, each time.
+    /// The weights that are input number 1. Where they are 8-bit numbers and the input is real ("dynamic range"), they
+    /// are what they mean.
     pub(super) fn weights(&mut self) -> Result<Floats, NodeProblem> {
         let weights = self.required(1, "weights")?;
-        let is_quantized =
-            |tensor: Option<usize>| tensor.is_some_and(|t| self.tensors.is_quantized(t));
-        if is_quantized(Some(weights)) && !is_quantized(self.input(0)) {
-            return Err(wrong(
-                "weights",
-                format!(
-                    "{} for an input of real numbers",
-                    self.tensors.describe(weights)
-                ),
-                "float32 for both, or int8 for both,".into(),
-            ));
+        let input = self.input(0);
+        let is_quantized = |tensor: usize| self.tensors.is_quantized(tensor);
+        let is_hybrid = is_quantized(weights) && !input.is_some_and(is_quantized);
+        let mut floats = self.floats(1, "weights")?;
+        if is_hybrid {
+            floats.scales = None;
+            self.tensors.hybrid_layers += 1;
         }
-        self.floats(1, "weights")
+        Ok(floats)
     }
 
     /// The bias that is input number `index`, one value for each of `channels`; None if there is none.

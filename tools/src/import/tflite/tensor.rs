@@ -20,6 +20,8 @@ pub(super) struct Tensors<'a> {
     buffers: Option<List<'a, Buffer<'a>>>,
     /// How many values may still be read: see [`VALUES_PER_BYTE`].
     pub(super) values_left: usize,
+    /// Layers with 8-bit weights whose input is real.
+    pub(super) hybrid_layers: usize,
 }
 
 /// What the integers of a tensor mean: `scale * (q - zero_point)`.
@@ -40,7 +42,20 @@ impl<'a> Tensors<'a> {
             tensors: subgraph.tensors().iter().flatten().collect(),
             buffers: model.buffers(),
             values_left: file_bytes.saturating_mul(VALUES_PER_BYTE),
+            hybrid_layers: 0,
         }
+    }
+
+    /// What to say of layers with 8-bit weights whose input is real, if there are any.
+    pub(super) fn hybrid_note(&self) -> Option<String> {
+        let layers = match self.hybrid_layers {
+            0 => return None,
+            1 => "1 layer has".to_owned(),
+            layers => format!("{layers} layers have"),
+        };
+        Some(format!(
+            "{layers} 8-bit weights for inputs of real numbers (dynamic range quantization): the model computes in float32 with what the weights mean, which takes four times their space; TensorFlow Lite would round those inputs, too, each time it runs"
+        ))
     }
 
     /// Tensor number `index` as an operator names it.

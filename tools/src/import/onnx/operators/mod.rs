@@ -204,12 +204,26 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     OPERATORS.iter().map(|row| row.name)
 }
 
+/// What an operator is that remembers earlier inputs or repeats a part of the network, if it is one.
+fn recurrent(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "LSTM" | "DynamicQuantizeLSTM" => "an LSTM layer",
+        "GRU" => "a GRU layer",
+        "RNN" => "a recurrent layer",
+        "Loop" | "Scan" => "a loop, as recurrent layers become one,",
+        _ => return None,
+    })
+}
+
 /// The operator of a node.
 pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
     if matches!(node.op_type.as_str(), "ArgMax" | "TopK" | "Hardmax") {
         return Err(NodeProblem::Labels {
             scores: node.input.first().cloned().unwrap_or_default(),
         });
+    }
+    if let Some(layer) = recurrent(&node.op_type) {
+        return Err(NodeProblem::Recurrent { layer });
     }
     let found = OPERATORS.iter().find(|row| row.name == node.op_type);
     // ONNX Runtime keeps some of the operators on quantized numbers in a domain of its own.

@@ -129,6 +129,10 @@ pub(super) fn split(node: &mut Node<'_>) -> Outputs {
             parts.push(input.clone());
             continue;
         }
+        // Nodes are called by what they compute, where the first output has the node's own name.
+        if !parts.is_empty() {
+            node.name = name;
+        }
         parts.push(node.slice(&input, &[part])?);
     }
     Ok(parts)

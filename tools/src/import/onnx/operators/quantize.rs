@@ -19,8 +19,15 @@ use crate::import::onnx::tensor::{Tensor, Values, WeightScale, range};
 
 pub(super) fn quantize(node: &mut Node<'_>) -> Outputs {
     node.require_int("block_size", 0)?;
-    node.require_int("output_dtype", 0)?;
-    let numbers = numbers(node, 1)?;
+    // Without a zero point its attribute says what it writes, unsigned numbers if there is none.
+    let output_type = match node.int("output_dtype", 0) {
+        0 => DataType::Uint8,
+        found => match i32::try_from(found).map(DataType::try_from) {
+            Ok(Ok(data_type)) => data_type,
+            _ => DataType::Undefined,
+        },
+    };
+    let numbers = numbers(node, 1, output_type)?;
     match node.input(0, "input")? {
         Operand::Value(value) => Ok(vec![quantized(node, &value, numbers)?]),
         Operand::Constant(tensor) => {
@@ -68,7 +75,16 @@ fn dequantized(node: &mut Node<'_>, index: usize, axis: i64) -> Result<Operand, 
             right: "quantized ones",
         }),
         Operand::Quantized(value, known) => {
-            let numbers = numbers(node, index + 1)?;
+            // Without a zero point it reads what was written.
+            let signed = match known {
+                Meaning::Known(known) => known.signed,
+                Meaning::OfInput { signed, .. } => signed,
+            };
+            let data_type = match signed {
+                true => DataType::Int8,
+                false => DataType::Uint8,
+            };
+            let numbers = numbers(node, index + 1, data_type)?;
             let input = match known {
                 Meaning::Known(known) if known == numbers => return Ok(Operand::Value(value)),
                 Meaning::Known(_) => {
@@ -78,7 +94,7 @@ fn dequantized(node: &mut Node<'_>, index: usize, axis: i64) -> Result<Operand, 
                                 .into(),
                     });
                 }
-                Meaning::OfInput(input) => input,
+                Meaning::OfInput { input, .. } => input,
             };
             // An input's numbers mean what is read from them first.
             node.input_numbers[input] = Some(numbers);
@@ -155,11 +171,12 @@ fn dequantized_constant(
     Ok(tensor)
 }
 
-/// Scale and zero point of a whole tensor: inputs `index` and the one behind it.
-fn numbers(node: &Node<'_>, index: usize) -> Result<Numbers, NodeProblem> {
+/// Scale and zero point of a whole tensor: inputs `index` and the one behind it. Where there is no zero point, the numbers
+/// are of `data_type`.
+fn numbers(node: &Node<'_>, index: usize, data_type: DataType) -> Result<Numbers, NodeProblem> {
     let scale = node.scalar(index, "scale")?;
     let (data_type, zero_point) = match node.optional(index + 1) {
-        None => (DataType::Uint8, 0),
+        None => (data_type, 0),
         Some(_) => {
             let tensor = node.constant(index + 1, "zero point")?;
             match tensor.to_integers().as_deref() {
@@ -216,7 +233,7 @@ fn quantized(node: &mut Node<'_>, value: &Value, numbers: Numbers) -> Result<Ope
 
 /// Quantizes what an operator on real numbers has computed.
 fn quantize_outputs(node: &mut Node<'_>, outputs: Outputs, index: usize) -> Outputs {
-    let numbers = numbers(node, index)?;
+    let numbers = numbers(node, index, DataType::Uint8)?;
     let outputs = outputs?.into_iter().map(|output| match output {
         Operand::Value(value) => quantized(node, &value, numbers),
         other => Ok(other),

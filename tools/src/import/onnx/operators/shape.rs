@@ -147,7 +147,7 @@ pub(super) fn transpose(node: &mut Node<'_>) -> Outputs {
     Ok(vec![node.transpose(&input, &order)?])
 }
 
-/// Repeats what has an extent of 1: a constant, or nothing at all of a value.
+/// Repeats what has an extent of 1.
 pub(super) fn expand(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let wanted = node.integers(1, "shape")?;
@@ -167,11 +167,12 @@ pub(super) fn expand(node: &mut Node<'_>) -> Outputs {
         Operand::Value(_) if elements(input.dims()) == elements(&dims) => {
             Ok(vec![node.reshape(input, dims)?])
         }
-        Operand::Value(_) | Operand::Quantized(..) => Err(NodeProblem::Refused {
-            reason: format!(
-                "it repeats {:?} to {dims:?}; only a constant is repeated",
-                input.dims()
-            ),
+        Operand::Value(value) => {
+            let expanded = node.builder.expand(node.name, value, &dims)?;
+            Ok(vec![Operand::Value(expanded)])
+        }
+        Operand::Quantized(..) => Err(NodeProblem::Refused {
+            reason: "it repeats quantized numbers; a DequantizeLinear before it is right".into(),
         }),
     }
 }

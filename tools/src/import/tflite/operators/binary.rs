@@ -22,7 +22,10 @@ fn binary(
             .builder
             .binary_constant(name, function, &x, &o.dims, o.values)?,
         (Operand::Constant(x), Operand::Value(o)) => {
-            let function = exchanged(function);
+            let function = exchanged(function).ok_or_else(|| NodeProblem::Refused {
+                reason: "its first operand is a constant; what depends on the input is right"
+                    .into(),
+            })?;
             node.builder
                 .binary_constant(name, function, &o, &x.dims, x.values)?
         }

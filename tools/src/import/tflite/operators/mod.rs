@@ -77,6 +77,22 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::TRANSPOSE, shape::transpose),
 ];
 
+/// What is wrong with an operator that remembers what it has seen, or repeats a part of the network: a recurrent layer.
+pub(super) fn remembers(operator: Option<BuiltinOperator>) -> Option<NodeProblem> {
+    let layer = match operator? {
+        BuiltinOperator::WHILE => "a loop, as LSTM and GRU layers become one,",
+        BuiltinOperator::LSTM
+        | BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM
+        | BuiltinOperator::BIDIRECTIONAL_SEQUENCE_LSTM => "an LSTM layer",
+        BuiltinOperator::RNN
+        | BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_RNN
+        | BuiltinOperator::BIDIRECTIONAL_SEQUENCE_RNN => "a recurrent layer",
+        BuiltinOperator::SVDF => "a layer that remembers earlier inputs",
+        _ => return None,
+    };
+    Some(NodeProblem::Recurrent { layer })
+}
+
 /// How to translate an operator.
 pub(super) fn find(operator: Option<BuiltinOperator>) -> Result<Translate, NodeProblem> {
     let found = OPERATORS.iter().find(|(known, _)| Some(*known) == operator);
