@@ -33,6 +33,14 @@ mod x86_64 {
     pub(super) fn avx2() -> Option<&'static crate::Portable> {
         None
     }
+
+    pub(super) fn avx512vnni() -> Option<&'static crate::Portable> {
+        None
+    }
+
+    pub(super) fn avxvnni() -> Option<&'static crate::Portable> {
+        None
+    }
 }
 
 #[cfg(any(test, feature = "std"))]
@@ -105,7 +113,11 @@ macro_rules! list {
 
 list! {
     #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
+    avx512vnni: x86_64::avx512vnni, Within;
+    #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
     avx512: x86_64::avx512, Within;
+    #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
+    avxvnni: x86_64::avxvnni, Within;
     #[cfg(all(target_arch = "x86_64", not(fuzzing)))]
     avx2: x86_64::avx2, Within;
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]

@@ -15,11 +15,36 @@ struct Set {
     needs: &'static str,
 }
 
+/// Whether this machine has a feature of x86-64.
+#[cfg(target_arch = "x86_64")]
+macro_rules! cpu_has {
+    ($feature:tt) => {
+        std::is_x86_feature_detected!($feature)
+    };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! cpu_has {
+    ($feature:tt) => {
+        false
+    };
+}
+
 const SETS: &[Set] = &[
+    Set {
+        name: "avx512vnni",
+        here: || has_avx512() && cpu_has!("avx512vnni"),
+        needs: "a CPU with AVX-512 VNNI",
+    },
     Set {
         name: "avx512",
         here: has_avx512,
-        needs: "a CPU with AVX-512F and DQ",
+        needs: "a CPU with AVX-512F, DQ and BW",
+    },
+    Set {
+        name: "avxvnni",
+        here: || cpu_has!("avxvnni"),
+        needs: "a CPU with AVX-VNNI",
     },
     Set {
         // On every x86-64 machine, though there are some without: they would test too little.
@@ -49,14 +74,8 @@ const SETS: &[Set] = &[
     },
 ];
 
-#[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
-    std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512dq")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx512() -> bool {
-    false
+    cpu_has!("avx512f") && cpu_has!("avx512dq") && cpu_has!("avx512bw")
 }
 
 /// Makes tests that `command` starts fail if they leave out a set that this machine must run, and says

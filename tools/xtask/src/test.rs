@@ -44,7 +44,7 @@ Options:
 ";
 
 /// The instructions that the sets of x86-64 need.
-const X86_SETS: &str = "-C target-feature=+avx2,+fma,+avx512f,+avx512dq";
+const X86_SETS: &str = "-C target-feature=+avx2,+fma,+avx512f,+avx512dq,+avx512bw";
 
 /// Workspaces beside the main one.
 const OTHER_WORKSPACES: &[&str] = &["boards/mps2-an386", "tests/fuzz"];

@@ -2,8 +2,13 @@
 
 use core::arch::aarch64::*;
 
+use crate::arch::generic::int8::{Pair, Sums};
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
+};
+use crate::quant::Quantization;
 
 /// The kernel set for 64-bit Arm.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +31,75 @@ impl Neon {
     }
 }
 
-simd_set!(Neon, "neon", F32x4, "neon");
+simd_set!(Neon, |_| "neon", F32x4, "neon", int8: [Pairs, "neon"]);
+
+/// Four sums of `i32`, of words of two `i16`.
+#[derive(Clone, Copy)]
+struct Pairs(int32x4_t);
+
+impl Sums for Pairs {
+    type Isa = Neon;
+    type Real = F32x4;
+    type Word = Pair;
+
+    const LANES: usize = 4;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    fn splat(_: Neon, x: i32) -> Self {
+        // SAFETY: there is a set, so the CPU has NEON.
+        Self(unsafe { vdupq_n_s32(x) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(_: Neon, p: *const u8) -> Self {
+        // SAFETY: there is a set, so the CPU has NEON; the caller vouches for sixteen bytes.
+        Self(unsafe { vreinterpretq_s32_u8(vld1q_u8(p)) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
+        Self(unsafe { vaddq_s32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
+        Self(unsafe {
+            let (terms, weights) = (
+                vreinterpretq_s16_s32(terms.0),
+                vreinterpretq_s16_s32(weights.0),
+            );
+            let low = vmull_s16(vget_low_s16(terms), vget_low_s16(weights));
+            let high = vmull_high_s16(terms, weights);
+            vaddq_s32(self.0, vpaddq_s32(low, high))
+        })
+    }
+
+    #[inline(always)]
+    fn to_real(self) -> F32x4 {
+        // SAFETY: there is a vector, so the CPU has NEON.
+        F32x4(unsafe { vcvtq_f32_s32(self.0) })
+    }
+
+    #[inline(always)]
+    fn from_real(x: F32x4) -> Self {
+        // SAFETY: there is a vector, so the CPU has NEON.
+        Self(unsafe { vcvtnq_s32_f32(x.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut i8, count: usize) {
+        // SAFETY: there is a vector, so the CPU has NEON; the caller vouches for `count` bytes, at most four.
+        unsafe {
+            let words = vmovn_s32(self.0);
+            let bytes = vmovn_s16(vcombine_s16(words, words));
+            let bytes = vget_lane_u32::<0>(vreinterpret_u32_s8(bytes)).to_le_bytes();
+            core::ptr::copy_nonoverlapping(bytes.as_ptr().cast(), p, count);
+        }
+    }
+}
 
 /// Four values of f32.
 #[derive(Clone, Copy)]

@@ -23,6 +23,7 @@ pub(crate) mod conv2d_backward;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 mod exp;
+pub(crate) mod int8;
 pub(crate) mod linear;
 mod memory;
 mod microkernel;

@@ -3,13 +3,21 @@
 /// Implements [`Kernels`](crate::Kernels) and [`BackwardKernels`](crate::BackwardKernels) for `$set`,
 /// named `$name`, with vectors of type `$vector` in functions compiled for `$features`.
 ///
+/// `$name` says its name.
+///
+/// `int8` are the sums of 8-bit numbers: of `$best` in functions compiled for `$best_features` where the method `$token` of the
+/// set has a token for them, of `$other` elsewhere.
+///
 /// `$set` is the vector's token: its values must exist only where the CPU has these features.
 macro_rules! simd_set {
-    ($set:ty, $name:literal, $vector:ty, $features:literal) => {
+    ($set:ty, $name:expr, $vector:ty, $features:literal, int8: $int8:tt) => {
         impl $crate::Kernels for $set {
             fn name(&self) -> &'static str {
-                $name
+                let name: fn(&$set) -> &'static str = $name;
+                name(self)
             }
+
+            simd_set! { @int8 $set, $int8 }
 
             fn conv2d_f32_packed_len(&self, params: &Conv2d) -> usize {
                 generic::conv2d::packed_len::<$vector>(params)
@@ -83,6 +91,27 @@ macro_rules! simd_set {
                     input: &[f32],
                     output: &mut [f32],
                 ) = generic::strided_copy::strided_copy::<$vector>;
+
+                fn quantize_i8(to: Quantization, input: &[f32], output: &mut [i8]) =
+                    generic::int8::elementwise::quantize;
+
+                fn dequantize_i8(from: Quantization, input: &[i8], output: &mut [f32]) =
+                    generic::int8::elementwise::dequantize;
+
+                fn max_pool2d_i8(params: &Pool2d, input: &[i8], output: &mut [i8]) =
+                    generic::int8::pool2d::max;
+
+                fn avg_pool2d_i8(params: &AvgPool2dI8, input: &[i8], output: &mut [i8]) =
+                    generic::int8::pool2d::average;
+
+                fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) =
+                    generic::int8::elementwise::add;
+
+                fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) =
+                    generic::int8::elementwise::requantize;
+
+                fn strided_copy_i8(params: &StridedCopy, input: &[i8], output: &mut [i8]) =
+                    generic::int8::elementwise::strided_copy;
             }
         }
 
@@ -145,6 +174,142 @@ macro_rules! simd_set {
 
                 fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) =
                     generic::elementwise::softmax_backward::<$vector>;
+            }
+        }
+    };
+
+    (@int8 $set:ty, [$best:ty, $best_features:literal, $token:ident; $other:ty, $other_features:literal]) => {
+        fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
+            match self.$token() {
+                Some(_) => generic::int8::conv2d::packed_len::<$best>(params),
+                None => generic::int8::conv2d::packed_len::<$other>(params),
+            }
+        }
+
+        fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
+            match self.$token() {
+                Some(_) => generic::int8::conv2d::pack::<$best>(params, weights, packed),
+                None => generic::int8::conv2d::pack::<$other>(params, weights, packed),
+            }
+        }
+
+        fn conv2d_i8_scratch_len(&self, params: &Conv2dI8) -> usize {
+            match self.$token() {
+                Some(_) => generic::int8::conv2d::scratch_len::<$best>(params),
+                None => generic::int8::conv2d::scratch_len::<$other>(params),
+            }
+        }
+
+        fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
+            match self.$token() {
+                Some(_) => generic::int8::linear::packed_len::<$best>(params),
+                None => generic::int8::linear::packed_len::<$other>(params),
+            }
+        }
+
+        fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
+            match self.$token() {
+                Some(_) => generic::int8::linear::pack::<$best>(params, weights, packed),
+                None => generic::int8::linear::pack::<$other>(params, weights, packed),
+            }
+        }
+
+        fn linear_i8_scratch_len(&self, params: &LinearI8) -> usize {
+            match self.$token() {
+                Some(_) => generic::int8::linear::scratch_len::<$best>(params),
+                None => generic::int8::linear::scratch_len::<$other>(params),
+            }
+        }
+
+        simd_set! { @either $set, [$best, $best_features, $token; $other, $other_features];
+            fn conv2d_i8(
+                params: &Conv2dI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                scratch: &mut [u8],
+                output: &mut [i8],
+            ) = generic::int8::conv2d::forward;
+
+            fn linear_i8(
+                params: &LinearI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                scratch: &mut [u8],
+                output: &mut [i8],
+            ) = generic::int8::linear::forward;
+        }
+    };
+
+    (@int8 $set:ty, [$sums:ty, $features:literal]) => {
+        fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
+            generic::int8::conv2d::packed_len::<$sums>(params)
+        }
+
+        fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
+            generic::int8::conv2d::pack::<$sums>(params, weights, packed);
+        }
+
+        fn conv2d_i8_scratch_len(&self, params: &Conv2dI8) -> usize {
+            generic::int8::conv2d::scratch_len::<$sums>(params)
+        }
+
+        fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
+            generic::int8::linear::packed_len::<$sums>(params)
+        }
+
+        fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
+            generic::int8::linear::pack::<$sums>(params, weights, packed);
+        }
+
+        fn linear_i8_scratch_len(&self, params: &LinearI8) -> usize {
+            generic::int8::linear::scratch_len::<$sums>(params)
+        }
+
+        simd_set! { @compiled $set, $features;
+            fn conv2d_i8(
+                params: &Conv2dI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                scratch: &mut [u8],
+                output: &mut [i8],
+            ) = generic::int8::conv2d::forward::<$sums>;
+
+            fn linear_i8(
+                params: &LinearI8,
+                input: &[i8],
+                weights: WeightsI8<'_>,
+                scratch: &mut [u8],
+                output: &mut [i8],
+            ) = generic::int8::linear::forward::<$sums>;
+        }
+    };
+
+    (@either $set:ty, $int8:tt; $(
+        fn $method:ident($($argument:ident: $type:ty),* $(,)?) = $($body:ident)::+;
+    )*) => {$(
+        simd_set! { @one $set, $int8, $method($($argument: $type),*), $($body)::+ }
+    )*};
+
+    (
+        @one $set:ty,
+        [$best:ty, $best_features:literal, $token:ident; $other:ty, $other_features:literal],
+        $method:ident($($argument:ident: $type:ty),*),
+        $($body:ident)::+
+    ) => {
+        fn $method(&self, $($argument: $type),*) {
+            #[target_feature(enable = $best_features)]
+            fn best(isa: <$best as Sums>::Isa, $($argument: $type),*) {
+                $($body)::+::<$best>(isa, $($argument),*)
+            }
+            #[target_feature(enable = $other_features)]
+            fn other(isa: <$other as Sums>::Isa, $($argument: $type),*) {
+                $($body)::+::<$other>(isa, $($argument),*)
+            }
+            match self.$token() {
+                // SAFETY: there is a token for it, so the CPU has the features.
+                Some(isa) => unsafe { best(isa, $($argument),*) },
+                // SAFETY: there is a value of this type, so the CPU has the features.
+                None => unsafe { other(*self, $($argument),*) },
             }
         }
     };

@@ -3,8 +3,13 @@
 
 use core::arch::wasm32::*;
 
+use crate::arch::generic::int8::{Pair, Sums};
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
+};
+use crate::quant::Quantization;
 
 /// The kernel set for WebAssembly with 128-bit vectors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,7 +32,60 @@ impl Simd128 {
     }
 }
 
-simd_set!(Simd128, "simd128", F32x4, "simd128");
+simd_set!(Simd128, |_| "simd128", F32x4, "simd128", int8: [Pairs, "simd128"]);
+
+/// Four sums of `i32`, of words of two `i16`.
+#[derive(Clone, Copy)]
+struct Pairs(v128);
+
+impl Sums for Pairs {
+    type Isa = Simd128;
+    type Real = F32x4;
+    type Word = Pair;
+
+    const LANES: usize = 4;
+    // Engines run on CPUs with sixteen registers as well as thirty-two.
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    fn splat(_: Simd128, x: i32) -> Self {
+        Self(i32x4_splat(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(_: Simd128, p: *const u8) -> Self {
+        // SAFETY: the caller vouches for sixteen bytes.
+        Self(unsafe { v128_load(p.cast()) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(i32x4_add(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        Self(i32x4_add(self.0, i32x4_dot_i16x8(terms.0, weights.0)))
+    }
+
+    #[inline(always)]
+    fn to_real(self) -> F32x4 {
+        F32x4(f32x4_convert_i32x4(self.0))
+    }
+
+    #[inline(always)]
+    fn from_real(x: F32x4) -> Self {
+        Self(i32x4_trunc_sat_f32x4(f32x4_nearest(x.0)))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut i8, count: usize) {
+        let words = i16x8_narrow_i32x4(self.0, self.0);
+        let bytes = i32x4_extract_lane::<0>(i8x16_narrow_i16x8(words, words)).to_le_bytes();
+        // SAFETY: the caller vouches for `count` bytes, at most four.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr().cast(), p, count) }
+    }
+}
 
 /// Four values of f32.
 #[derive(Clone, Copy)]

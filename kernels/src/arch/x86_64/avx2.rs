@@ -2,40 +2,186 @@
 
 use core::arch::x86_64::*;
 
+use crate::arch::generic::int8::{Pair, Quad, Sums};
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
+};
+use crate::quant::Quantization;
 
-/// The kernel set for CPUs with AVX2 and FMA.
+/// The kernel set for CPUs with AVX2 and FMA, which computes with 8-bit numbers by AVX-VNNI where there is that.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(all(target_feature = "avx2", target_feature = "fma"), derive(Default))]
-pub struct Avx2(());
+pub struct Avx2 {
+    vnni: bool,
+}
 
-/// The one value that there is a reference to.
+/// The values that there are references to.
 #[cfg(any(test, feature = "std"))]
-static AVX2: Avx2 = Avx2(());
+static AVX2: Avx2 = Avx2 { vnni: false };
+#[cfg(any(test, feature = "std"))]
+static AVX_VNNI: Avx2 = Avx2 { vnni: true };
 
+/// The set without VNNI.
 #[cfg(any(test, feature = "std"))]
 pub(super) fn detected() -> Option<&'static Avx2> {
     let can = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
     can.then_some(&AVX2)
 }
 
+/// The set with VNNI.
+#[cfg(any(test, feature = "std"))]
+pub(super) fn detected_vnni() -> Option<&'static Avx2> {
+    let can = std::is_x86_feature_detected!("avxvnni");
+    detected().filter(|_| can).map(|_| &AVX_VNNI)
+}
+
+#[cfg(all(target_feature = "avx2", target_feature = "fma"))]
+impl Default for Avx2 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Avx2 {
     /// The set, without detection, and so without the standard library: where the build has the instructions
-    /// (`-C target-feature=+avx2,+fma`), every CPU that runs it does.
+    /// (`-C target-feature=+avx2,+fma`, and perhaps `+avxvnni`), every CPU that runs it does.
     #[cfg(all(target_feature = "avx2", target_feature = "fma"))]
     pub const fn new() -> Self {
-        Self(())
+        Self {
+            vnni: cfg!(target_feature = "avxvnni"),
+        }
     }
 
     /// The set, if this CPU can run it.
     #[cfg(any(test, feature = "std"))]
     pub fn detect() -> Option<Self> {
-        detected().copied()
+        detected_vnni().or_else(detected).copied()
+    }
+
+    /// The proof that there is VNNI, too.
+    fn vnni(self) -> Option<Vnni> {
+        self.vnni.then_some(Vnni(self))
+    }
+
+    fn name(&self) -> &'static str {
+        match self.vnni {
+            true => "avxvnni",
+            false => "avx2",
+        }
     }
 }
 
-simd_set!(Avx2, "avx2", F32x8, "avx2,fma");
+/// The token of AVX2 with VNNI.
+#[derive(Debug, Clone, Copy)]
+struct Vnni(Avx2);
+
+impl From<Vnni> for Avx2 {
+    fn from(Vnni(set): Vnni) -> Self {
+        set
+    }
+}
+
+simd_set!(
+    Avx2,
+    Avx2::name,
+    F32x8,
+    "avx2,fma",
+    int8: [Quads, "avx2,fma,avxvnni", vnni; Pairs, "avx2,fma"]
+);
+
+/// Eight sums of `i32`, of words of four bytes: `vpdpbusd` multiplies unsigned ones with signed weights.
+#[derive(Clone, Copy)]
+struct Quads(__m256i);
+
+/// Eight sums of `i32`, of words of two `i16`.
+#[derive(Clone, Copy)]
+struct Pairs(__m256i);
+
+/// What sums have in common, whatever their words.
+macro_rules! sums {
+    ($sums:ty, $isa:ty) => {
+        type Isa = $isa;
+        type Real = F32x8;
+
+        const LANES: usize = 8;
+        const REGISTERS: usize = 16;
+
+        #[inline(always)]
+        fn splat(_: $isa, x: i32) -> Self {
+            // SAFETY: there is a set, so the CPU has AVX2.
+            Self(unsafe { _mm256_set1_epi32(x) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(_: $isa, p: *const u8) -> Self {
+            // SAFETY: there is a set, so the CPU has AVX2; the caller vouches for 32 bytes.
+            Self(unsafe { _mm256_loadu_si256(p.cast()) })
+        }
+
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: there is a vector, so the CPU has AVX2.
+            Self(unsafe { _mm256_add_epi32(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn to_real(self) -> F32x8 {
+            // SAFETY: there is a vector, so the CPU has AVX2.
+            F32x8(unsafe { _mm256_cvtepi32_ps(self.0) })
+        }
+
+        #[inline(always)]
+        fn from_real(x: F32x8) -> Self {
+            // SAFETY: there is a vector, so the CPU has AVX2.
+            Self(unsafe { _mm256_cvtps_epi32(x.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn store_bytes(self, p: *mut i8, count: usize) {
+            // SAFETY: there is a vector, so the CPU has AVX2; the caller vouches for `count` bytes, others are not
+            // touched.
+            unsafe {
+                let (low, high) = (
+                    _mm256_castsi256_si128(self.0),
+                    _mm256_extracti128_si256::<1>(self.0),
+                );
+                let words = _mm_packs_epi32(low, high);
+                let bytes = _mm_packs_epi16(words, words);
+                if count == 8 {
+                    _mm_storel_epi64(p.cast(), bytes);
+                } else {
+                    let bytes = _mm_cvtsi128_si64(bytes).to_le_bytes();
+                    core::ptr::copy_nonoverlapping(bytes.as_ptr().cast(), p, count);
+                }
+            }
+        }
+    };
+}
+
+impl Sums for Quads {
+    sums!(Quads, Vnni);
+
+    type Word = Quad;
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2 and AVX-VNNI.
+        Self(unsafe { _mm256_dpbusd_avx_epi32(self.0, terms.0, weights.0) })
+    }
+}
+
+impl Sums for Pairs {
+    sums!(Pairs, Avx2);
+
+    type Word = Pair;
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX2. Two products of 9 and 8 bits fit.
+        Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(terms.0, weights.0)) })
+    }
+}
 
 /// Eight values of f32.
 #[derive(Clone, Copy)]

@@ -2,43 +2,186 @@
 
 use core::arch::x86_64::*;
 
+use crate::arch::generic::int8::{Pair, Quad, Sums};
 use crate::arch::generic::{self, Vector, simd_set};
-use crate::params::{Activation, Binary, Conv2d, Linear, Pool2d, PooledConv2d, StridedCopy, Unary};
+use crate::params::{
+    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
+};
+use crate::quant::Quantization;
 
-/// The kernel set for CPUs with AVX-512F and DQ.
+/// The kernel set for CPUs with AVX-512F, DQ and BW, which computes with 8-bit numbers by VNNI where there is that.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    all(target_feature = "avx512f", target_feature = "avx512dq"),
-    derive(Default)
-)]
-pub struct Avx512(());
+pub struct Avx512 {
+    vnni: bool,
+}
 
-/// The one value that there is a reference to.
+/// The values that there are references to.
 #[cfg(any(test, feature = "std"))]
-static AVX512: Avx512 = Avx512(());
+static AVX512: Avx512 = Avx512 { vnni: false };
+#[cfg(any(test, feature = "std"))]
+static AVX512_VNNI: Avx512 = Avx512 { vnni: true };
 
+/// The set without VNNI.
 #[cfg(any(test, feature = "std"))]
 pub(super) fn detected() -> Option<&'static Avx512> {
-    let can = std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512dq");
+    let can = std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512dq")
+        && std::is_x86_feature_detected!("avx512bw");
     can.then_some(&AVX512)
+}
+
+/// The set with VNNI.
+#[cfg(any(test, feature = "std"))]
+pub(super) fn detected_vnni() -> Option<&'static Avx512> {
+    let can = std::is_x86_feature_detected!("avx512vnni");
+    detected().filter(|_| can).map(|_| &AVX512_VNNI)
+}
+
+#[cfg(all(
+    target_feature = "avx512f",
+    target_feature = "avx512dq",
+    target_feature = "avx512bw"
+))]
+impl Default for Avx512 {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Avx512 {
     /// The set, without detection, and so without the standard library: where the build has the instructions
-    /// (`-C target-feature=+avx512f,+avx512dq`), every CPU that runs it does.
-    #[cfg(all(target_feature = "avx512f", target_feature = "avx512dq"))]
+    /// (`-C target-feature=+avx512f,+avx512dq,+avx512bw`, and perhaps `+avx512vnni`), every CPU that runs it does.
+    #[cfg(all(
+        target_feature = "avx512f",
+        target_feature = "avx512dq",
+        target_feature = "avx512bw"
+    ))]
     pub const fn new() -> Self {
-        Self(())
+        Self {
+            vnni: cfg!(target_feature = "avx512vnni"),
+        }
     }
 
     /// The set, if this CPU can run it.
     #[cfg(any(test, feature = "std"))]
     pub fn detect() -> Option<Self> {
-        detected().copied()
+        detected_vnni().or_else(detected).copied()
+    }
+
+    /// The proof that there is VNNI, too.
+    fn vnni(self) -> Option<Vnni> {
+        self.vnni.then_some(Vnni(self))
+    }
+
+    fn name(&self) -> &'static str {
+        match self.vnni {
+            true => "avx512vnni",
+            false => "avx512",
+        }
     }
 }
 
-simd_set!(Avx512, "avx512", F32x16, "avx512f,avx512dq");
+/// The token of AVX-512 with VNNI.
+#[derive(Debug, Clone, Copy)]
+struct Vnni(Avx512);
+
+impl From<Vnni> for Avx512 {
+    fn from(Vnni(set): Vnni) -> Self {
+        set
+    }
+}
+
+simd_set!(
+    Avx512,
+    Avx512::name,
+    F32x16,
+    "avx512f,avx512dq,avx512bw",
+    int8: [
+        Quads, "avx512f,avx512dq,avx512bw,avx512vnni", vnni;
+        Pairs, "avx512f,avx512dq,avx512bw"
+    ]
+);
+
+/// Sixteen sums of `i32`, of words of four bytes: `vpdpbusd` multiplies unsigned ones with signed weights.
+#[derive(Clone, Copy)]
+struct Quads(__m512i);
+
+/// Sixteen sums of `i32`, of words of two `i16`.
+#[derive(Clone, Copy)]
+struct Pairs(__m512i);
+
+/// What sums have in common, whatever their words.
+macro_rules! sums {
+    ($sums:ty, $isa:ty) => {
+        type Isa = $isa;
+        type Real = F32x16;
+
+        const LANES: usize = 16;
+        const REGISTERS: usize = 32;
+
+        #[inline(always)]
+        fn splat(_: $isa, x: i32) -> Self {
+            // SAFETY: there is a set, so the CPU has AVX-512F.
+            Self(unsafe { _mm512_set1_epi32(x) })
+        }
+
+        #[inline(always)]
+        unsafe fn load(_: $isa, p: *const u8) -> Self {
+            // SAFETY: there is a set, so the CPU has AVX-512F; the caller vouches for 64 bytes.
+            Self(unsafe { _mm512_loadu_si512(p.cast()) })
+        }
+
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: there is a vector, so the CPU has AVX-512F.
+            Self(unsafe { _mm512_add_epi32(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn to_real(self) -> F32x16 {
+            // SAFETY: there is a vector, so the CPU has AVX-512F.
+            F32x16(unsafe { _mm512_cvtepi32_ps(self.0) })
+        }
+
+        #[inline(always)]
+        fn from_real(x: F32x16) -> Self {
+            // SAFETY: there is a vector, so the CPU has AVX-512F.
+            Self(unsafe { _mm512_cvtps_epi32(x.0) })
+        }
+
+        #[inline(always)]
+        unsafe fn store_bytes(self, p: *mut i8, count: usize) {
+            // SAFETY: there is a vector, so the CPU has AVX-512F; the caller vouches for `count` bytes, others are not
+            // touched.
+            unsafe { _mm512_mask_cvtepi32_storeu_epi8(p, mask(count), self.0) }
+        }
+    };
+}
+
+impl Sums for Quads {
+    sums!(Quads, Vnni);
+
+    type Word = Quad;
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and VNNI.
+        Self(unsafe { _mm512_dpbusd_epi32(self.0, terms.0, weights.0) })
+    }
+}
+
+impl Sums for Pairs {
+    sums!(Pairs, Avx512);
+
+    type Word = Pair;
+
+    #[inline(always)]
+    fn add_products(self, terms: Self, weights: Self) -> Self {
+        // SAFETY: there is a vector, so the CPU has AVX-512F and BW. Two products of 9 and 8 bits fit.
+        Self(unsafe { _mm512_add_epi32(self.0, _mm512_madd_epi16(terms.0, weights.0)) })
+    }
+}
 
 /// Sixteen values of f32.
 #[derive(Clone, Copy)]

@@ -17,3 +17,15 @@ pub(super) fn avx2() -> Option<&'static Avx2> {
 pub(super) fn avx512() -> Option<&'static Avx512> {
     avx512::detected()
 }
+
+/// The AVX2 set with AVX-VNNI, if this machine can run it.
+#[cfg(any(test, feature = "std"))]
+pub(super) fn avxvnni() -> Option<&'static Avx2> {
+    avx2::detected_vnni()
+}
+
+/// The AVX-512 set with VNNI, if this machine can run it.
+#[cfg(any(test, feature = "std"))]
+pub(super) fn avx512vnni() -> Option<&'static Avx512> {
+    avx512::detected_vnni()
+}
