@@ -309,6 +309,66 @@ def functions(n):
 
 
 @net
+def transposed_conv(n):
+    def transposed(x, weights, shape, padding, stride, bias=()):
+        options = dict(padding=padding, strideH=stride[0], strideW=stride[1])
+        inputs = [n.constant(shape, np.int32), weights, x, *bias]
+        return n.op(Op.TRANSPOSE_CONV, inputs, options, "TransposeConvOptions")
+
+    x = n.input(1, 3, 4, 2)
+    same = transposed(x, n.weights(3, 3, 3, 2), [1, 6, 8, 3], SAME, (2, 2), [n.weights(3)])
+    apart = transposed(same, n.weights(2, 2, 3, 3), [1, 12, 24, 2], VALID, (2, 3))
+    return transposed(apart, n.weights(1, 3, 2, 2), [1, 14, 25, 1], VALID, (1, 1))
+
+
+@net
+def blocks(n):
+    x = n.input(1, 2, 3, 8)
+    wide = n.op(Op.DEPTH_TO_SPACE, [x], dict(blockSize=2), "DepthToSpaceOptions")
+    conv = n.conv(wide, n.weights(2, 3, 3, 2), n.weights(2))
+    return n.op(Op.SPACE_TO_DEPTH, [conv], dict(blockSize=2), "SpaceToDepthOptions")
+
+
+@net
+def mirror_pads(n):
+    def padded(x, mode, *amounts):
+        return n.op(Op.MIRROR_PAD, [x, n.constant(amounts, np.int32)], dict(mode=mode), "MirrorPadOptions")
+
+    reflected = padded(n.input(1, 4, 5, 2), schema.MirrorPadMode.REFLECT, [0, 0], [3, 1], [0, 2], [0, 0])
+    return padded(reflected, schema.MirrorPadMode.SYMMETRIC, [0, 0], [1, 2], [2, 0], [0, 2])
+
+
+@net
+def resize_bilinear(n):
+    def resized(x, size, **options):
+        return n.op(Op.RESIZE_BILINEAR, [x, n.constant(size, np.int32)], options, "ResizeBilinearOptions")
+
+    x = resized(n.input(1, 3, 4, 2), [6, 12], halfPixelCenters=True)
+    x = resized(x, [11, 7], alignCorners=True)
+    return resized(x, [5, 14])
+
+
+@net
+def resize_nearest_any(n):
+    size = n.constant([7, 6], np.int32)
+    return n.op(Op.RESIZE_NEAREST_NEIGHBOR, [n.input(1, 3, 4, 2), size], {}, "ResizeNearestNeighborOptions")
+
+
+@net
+def reductions(n):
+    def reduced(code, x, axes, keep):
+        return n.op(code, [x, n.constant(axes, np.int32)], dict(keepDims=keep), "ReducerOptions")
+
+    x = n.input(1, 3, 4, 5)
+    largest = reduced(Op.REDUCE_MAX, x, [1, 2], True)
+    smallest = reduced(Op.REDUCE_MIN, x, [1], True)
+    total = reduced(Op.SUM, x, [1, 3], True)
+    mean = reduced(Op.MEAN, x, [2, 3], True)
+    joined = n.add(n.add(largest, smallest), n.add(total, mean))
+    return reduced(Op.SUM, joined, [3], False)
+
+
+@net
 def softmax_beta(n):
     x = n.input(1, 6)
     return n.op(Op.SOFTMAX, [x], dict(beta=0.5), "SoftmaxOptions")
@@ -681,12 +741,6 @@ def fused_tanh(n):
 @refused
 def stride_of_zero(n):
     return n.pool(Op.MAX_POOL_2D, n.input(1, 4, 4, 1), (2, 2), (0, 1), SAME, shape=(1, 4, 4, 1))
-
-
-@refused
-def broken_resize(n):
-    size = n.constant([7, 6], np.int32)
-    return n.op(Op.RESIZE_NEAREST_NEIGHBOR, [n.input(1, 3, 3, 1), size], {}, "ResizeNearestNeighborOptions", shape=(1, 7, 6, 1))
 
 
 @refused

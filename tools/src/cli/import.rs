@@ -16,7 +16,7 @@ use crate::recipe::{Normalize, Recipe};
 
 /// Write the network of an ONNX or TensorFlow Lite file, or PyTorch's weights with their recipe, as a model file
 ///
-/// Of ONNX (operator sets 6 to 21) it takes small CNNs of any form: fixed sizes, float32 or 8-bit numbers, several inputs
+/// Of ONNX (operator sets 1 to 28) it takes small CNNs of any form: fixed sizes, float32 or 8-bit numbers, several inputs
 /// and outputs. Pictures may be NCHW or NHWC in the file; the model is NHWC, and arrays that it is given stay as they lie
 /// in the file. What cannot be computed is refused by the name of the node.
 ///

@@ -31,6 +31,16 @@ pub(crate) enum BuildError {
         /// Of the other.
         second: Vec<usize>,
     },
+    /// More elements chosen one by one, or a larger matrix to choose them, than any network has.
+    #[error(
+        "it takes {found} elements of an axis of {extent}, in no order that a few copies make; fewer are right"
+    )]
+    Choice {
+        /// How many are chosen.
+        found: usize,
+        /// Of how many.
+        extent: usize,
+    },
     /// More axes than three behave differently.
     #[error("{what} needs {found} axes that cannot be joined; up to 3 are right")]
     Axes {
@@ -101,7 +111,7 @@ impl Builder {
     /// The axes of `value` in the order `order`, which names each of its axes once.
     ///
     /// # Errors
-    /// [`BuildError::Axes`] if more than three groups of axes change places.
+    /// [`BuildError`] if it is empty or too large.
     pub(crate) fn transpose(
         &mut self,
         name: &str,
@@ -121,10 +131,7 @@ impl Builder {
             }
         }
         if groups.len() > 3 {
-            return Err(BuildError::Axes {
-                what: format!("a transposition of {:?} to the order {order:?}", value.dims),
-                found: groups.len(),
-            });
+            return self.transpose_in_steps(name, value, order);
         }
         let extent = |group: &Vec<usize>| group.iter().map(|axis| value.dims[*axis]).product();
         let mut before: Vec<usize> = (0..groups.len()).collect();
@@ -142,6 +149,32 @@ impl Builder {
             number = self.push(name, Operation::Transpose { order: axes }, &[number])?;
         }
         Ok(Value { number, dims })
+    }
+
+    /// A transposition of more than three groups of axes: those that are not at the front already go to the end, one after
+    /// the other.
+    fn transpose_in_steps(
+        &mut self,
+        name: &str,
+        value: &Value,
+        order: &[usize],
+    ) -> Result<Value, BuildError> {
+        let ascending = order
+            .windows(2)
+            .take_while(|pair| pair[0] < pair[1])
+            .count();
+        let (_, moved) = order.split_at((ascending + 1).min(order.len()));
+        let mut value = value.clone();
+        // The axes of the original that are where now.
+        let mut axes: Vec<usize> = (0..order.len()).collect();
+        for axis in moved {
+            let place = axes.iter().position(|own| own == axis).unwrap_or_default();
+            let others = (0..axes.len()).filter(|other| *other != place);
+            let step: Vec<usize> = others.chain([place]).collect();
+            value = self.transpose(name, &value, &step)?;
+            axes = step.iter().map(|place| axes[*place]).collect();
+        }
+        Ok(value)
     }
 
     /// A feature map `[1, channels, height, width]`, `[1, channels, length]` or `[1, channels]` in NHWC; the shape
@@ -443,8 +476,8 @@ mod tests {
         let shuffled = builder.transpose("t", &value, &[0, 2, 1, 3, 4]).unwrap();
         assert_eq!(shuffled.dims, [1, 3, 2, 4, 5]);
         assert_eq!(builder.shape(shuffled.number), Shape::new(3, 2, 20));
-        let reversed = builder.transpose("t", &value, &[0, 4, 3, 2, 1]);
-        assert!(matches!(reversed, Err(BuildError::Axes { found: 4, .. })));
+        let reversed = builder.transpose("t", &value, &[0, 4, 3, 2, 1]).unwrap();
+        assert_eq!(reversed.dims, [1, 5, 4, 3, 2]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod builder;
 mod error;
+mod lower;
 pub mod onnx;
 pub mod tflite;
 pub mod weights;

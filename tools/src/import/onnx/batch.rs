@@ -14,8 +14,8 @@ use crate::optimize::optimize;
 use crate::random::{Purpose, for_purpose, uniform_between};
 use crate::recipe::Normalize;
 
-/// Multiply-accumulates up to which a network is run to see what its first axis is.
-const MOST_MACS: u64 = 1 << 28;
+/// Multiply-accumulates, and elements of all tensors, up to which a network is run to see what its first axis is.
+const MOST_MACS: u64 = 1 << 26;
 
 /// Samples may differ by this, times the largest output: sums are in another order.
 const ROUNDING: f32 = 1e-5;
@@ -79,7 +79,10 @@ fn reads_batch(error: &ImportError) -> bool {
 
 /// True if what all samples give at once is what each gives alone, one after the other.
 fn samples_are_apart(literal: &Imported, single: &Imported, batch: usize) -> bool {
-    if literal.graph.macs().max(single.graph.macs()) > MOST_MACS {
+    let shapes = literal.graph.shapes();
+    let elements = shapes.iter().map(|shape| shape.len() as u64);
+    let elements = elements.fold(0, u64::saturating_add);
+    if literal.graph.macs().max(single.graph.macs()).max(elements) > MOST_MACS {
         return false;
     }
     let mut rng = for_purpose(1, Purpose::Initialize, 0, 0);

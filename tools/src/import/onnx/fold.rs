@@ -156,6 +156,24 @@ pub(super) fn unary(tensor: &Tensor, function: impl Fn(f32) -> f32) -> Result<Te
     }
 }
 
+/// A constant broadcast to `dims`, 0 where `factors` are.
+pub(super) fn masked(
+    tensor: &Tensor,
+    factors: &Tensor,
+    dims: &[usize],
+) -> Result<Tensor, NodeProblem> {
+    let (Values::Floats(values), Values::Floats(factors)) = (&tensor.values, &factors.values)
+    else {
+        return Err(NodeProblem::Constant {
+            what: "choice",
+            found: tensor.describe(),
+            right: "float32".into(),
+        });
+    };
+    let chosen = |x: f32, factor: f32| if factor == 0.0 { 0.0 } else { x };
+    Ok(tensor.with(Values::Floats(zip(values, factors, dims, chosen))))
+}
+
 /// A constant times a number.
 pub(super) fn scaled(tensor: &Tensor, factor: f32) -> Result<Tensor, NodeProblem> {
     with_scalar(tensor, BinaryFunction::Multiply, factor)

@@ -318,7 +318,11 @@ impl Reader<'_> {
             inputs,
             outputs,
             labels: selection.labels.clone(),
-            notes: Vec::new(),
+            notes: selection
+                .inputs
+                .iter()
+                .filter_map(|input| input.note.clone())
+                .collect(),
         })
     }
 

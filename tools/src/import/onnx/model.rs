@@ -9,8 +9,9 @@ use super::messages::{
 use super::{InputShape, Labels, Options, is_standard, name_of, tensor};
 use crate::import::GraphProblem;
 
-/// The operator sets whose operators are known: from the one that PyTorch 0.4 wrote to that of ONNX 1.16.
-const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 6..=21;
+/// The operator sets whose operators are known: of the first five what the sixth has as well, since attributes that are not
+/// known are refused.
+const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// Nodes that may lead to the outputs, those that compute constants among them.
 const MAX_NODES: usize = 1 << 13;
@@ -34,6 +35,8 @@ pub(super) struct SelectedInput<'a> {
     pub(super) dims: Vec<usize>,
     /// Where its elements are 8-bit numbers, whether they are int8, or else uint8.
     pub(super) signed: Option<bool>,
+    /// What else there is to say of it.
+    pub(super) note: Option<String>,
 }
 
 /// Chooses inputs, outputs and nodes.
@@ -89,6 +92,7 @@ pub(super) fn select<'a>(
         inputs.push(SelectedInput {
             name: &info.name,
             signed: signed(info)?,
+            note: width_note(info),
             dims: input_dims(info, wanted)?,
         });
     }
@@ -250,12 +254,30 @@ enum Place {
     Sorted,
 }
 
+fn data_type(input: &ValueInfoProto) -> i32 {
+    let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
+    tensor.map_or(0, |TypeValue::TensorType(tensor)| tensor.elem_type)
+}
+
+/// What to say of an input of real numbers that are not float32.
+fn width_note(input: &ValueInfoProto) -> Option<String> {
+    let found = DataType::try_from(data_type(input)).ok()?;
+    let is_other = tensor::is_float(found) && found != DataType::Float;
+    is_other.then(|| {
+        format!(
+            "input {} is {} in the file: the model takes float32, and computes with it",
+            input.name,
+            found.name().to_lowercase()
+        )
+    })
+}
+
 /// Whether an input of 8-bit numbers is of signed ones; real numbers are the other type there is.
 fn signed(input: &ValueInfoProto) -> Result<Option<bool>, GraphProblem> {
-    let tensor = input.r#type.as_ref().and_then(|t| t.value.as_ref());
-    let data_type = tensor.map_or(0, |TypeValue::TensorType(tensor)| tensor.elem_type);
+    let data_type = data_type(input);
     match DataType::try_from(data_type) {
-        Ok(DataType::Float) => Ok(None),
+        // Real numbers of another width are read as float32.
+        Ok(data_type) if tensor::is_float(data_type) => Ok(None),
         Ok(DataType::Int8) => Ok(Some(true)),
         Ok(DataType::Uint8) => Ok(Some(false)),
         found => Err(GraphProblem::InputType {

@@ -12,6 +12,7 @@ use super::tensor::{self, Tensor, each_type};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::builder::{Value, exchanged};
+use crate::import::lower::MOST_INDICES;
 
 /// What the 8-bit numbers of a value mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,6 +171,17 @@ impl Node<'_> {
     }
 
     fn slice_value(&mut self, value: &Value, parts: &[Part]) -> Result<Value, NodeProblem> {
+        // Backwards the elements are taken by themselves.
+        let is_backward = |part: &Part| part.step < 0 && part.count > 1;
+        if let Some(place) = parts.iter().position(is_backward) {
+            let part = parts[place];
+            let at = |i: usize| part.start.wrapping_add_signed(part.step * i as isize);
+            self.check_indices(part.count)?;
+            let indices: Vec<usize> = (0..part.count).map(at).collect();
+            let turned = self.builder.gather(self.name, value, part.axis, &indices)?;
+            let others = [&parts[..place], &parts[place + 1..]].concat();
+            return self.slice_value(&turned, &others);
+        }
         let whole = |p: &Part| p.start == 0 && p.step == 1 && p.count == value.dims[p.axis];
         let parts: Vec<Part> = parts.iter().filter(|p| !whole(p)).copied().collect();
         let axes: Vec<usize> = parts.iter().map(|part| part.axis).collect();
@@ -181,11 +193,11 @@ impl Node<'_> {
         let mut dims = value.dims.clone();
         let (mut start, mut step, mut output) = ([0; 3], [1; 3], joined.extents);
         for part in &parts {
-            if part.count == 0 || (part.step < 0 && part.count > 1) {
+            if part.count == 0 {
                 return Err(NodeProblem::Refused {
                     reason: format!(
-                        "axis {} is cut to {} elements in steps of {}; at least one, and steps forward, are right",
-                        part.axis, part.count, part.step
+                        "axis {} is cut to no element; at least one is right",
+                        part.axis
                     ),
                 });
             }
@@ -419,6 +431,17 @@ impl Node<'_> {
         let order: Vec<usize> = (0..axis).chain([last]).chain(axis..last).collect();
         let value = Value { number, dims };
         Ok(self.builder.transpose(self.name, &value, &order)?)
+    }
+
+    /// Refuses more elements than are named one by one.
+    pub(super) fn check_indices(&self, found: usize) -> Result<(), NodeProblem> {
+        match found {
+            ..=MOST_INDICES => Ok(()),
+            _ => Err(NodeProblem::TooLarge {
+                found: format!("of {found} elements that are named one by one"),
+                right: format!("at most {MOST_INDICES} of them"),
+            }),
+        }
     }
 
     /// Refuses a tensor that no model may have.

@@ -56,6 +56,9 @@ names! {
     /// How a window is padded.
     Padding: i8 { SAME = 0, VALID = 1, }
 
+    /// What stands around a tensor: its elements there and back again, the ends once, or twice.
+    MirrorPadMode: i8 { REFLECT = 0, SYMMETRIC = 1, }
+
     /// The function that an operator applies to its output.
     ActivationFunctionType: i8 {
         NONE = 0, RELU = 1, RELU_N1_TO_1 = 2, RELU6 = 3, TANH = 4, SIGN_BIT = 5,

@@ -2,7 +2,7 @@
 
 use flatbuffers::{InvalidFlatbuffer, Verifier};
 
-use super::names::{ActivationFunctionType, Padding, WeightsFormat};
+use super::names::{ActivationFunctionType, MirrorPadMode, Padding, WeightsFormat};
 use super::table::{Field, List, tables};
 
 /// Options of an operator.
@@ -119,6 +119,35 @@ tables! {
         0 keep_dims: bool = false,
     }
 
+    /// Those of channels as blocks of rows and columns.
+    DepthToSpaceOptions {
+        0 block_size: i32 = 0,
+    }
+
+    /// Those of blocks of rows and columns as channels.
+    SpaceToDepthOptions {
+        0 block_size: i32 = 0,
+    }
+
+    /// Those of a transposed convolution.
+    TransposeConvOptions {
+        0 padding: Padding = Padding::SAME,
+        1 stride_w: i32 = 0,
+        2 stride_h: i32 = 0,
+        3 fused_activation_function: ActivationFunctionType = ActivationFunctionType::NONE,
+    }
+
+    /// Those of a mirrored padding.
+    MirrorPadOptions {
+        0 mode: MirrorPadMode = MirrorPadMode::REFLECT,
+    }
+
+    /// Those of resizing between two.
+    ResizeBilinearOptions {
+        2 align_corners: bool = false,
+        3 half_pixel_centers: bool = false,
+    }
+
     /// Those of resizing to the nearest.
     ResizeNearestNeighborOptions {
         0 align_corners: bool = false,
@@ -158,7 +187,9 @@ union! {
     9 SoftmaxOptions,
     10 ConcatenationOptions,
     11 AddOptions,
+    15 ResizeBilinearOptions,
     17 ReshapeOptions,
+    19 SpaceToDepthOptions,
     21 MulOptions,
     27 ReducerOptions,
     28 SubOptions,
@@ -166,7 +197,10 @@ union! {
     30 SqueezeOptions,
     32 StridedSliceOptions,
     35 SplitOptions,
+    49 TransposeConvOptions,
     74 ResizeNearestNeighborOptions,
     75 LeakyReluOptions,
+    77 MirrorPadOptions,
+    94 DepthToSpaceOptions,
     116 GeluOptions,
 }

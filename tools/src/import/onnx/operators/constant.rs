@@ -1,5 +1,6 @@
 //! Constants that are nodes, and what is computed from shapes.
 
+use kinglet_kernels::BinaryFunction;
 use ndarray::ArrayD;
 
 use crate::import::NodeProblem;
@@ -29,6 +30,48 @@ pub(super) fn constant(node: &mut Node<'_>) -> Outputs {
         return Err(NodeProblem::Missing { what: "value" });
     };
     Ok(vec![Operand::Constant(tensor)])
+}
+
+/// How many elements the input has.
+pub(super) fn size(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "input")?;
+    let len = input.dims().iter().product::<usize>() as i64;
+    Ok(vec![Operand::Constant(Tensor::int64(&[], &[len]))])
+}
+
+/// To the type of another tensor; real numbers stay what they are.
+pub(super) fn cast_like(node: &mut Node<'_>) -> Outputs {
+    let to = match node.input(1, "target type")? {
+        Operand::Value(_) => DataType::Float,
+        Operand::Constant(tensor) => tensor.data_type,
+        Operand::Quantized(..) => {
+            return Err(NodeProblem::Refused {
+                reason: "it casts to quantized numbers; a QuantizeLinear is right".into(),
+            });
+        }
+    };
+    cast_to(node, Some(to))
+}
+
+/// Whether elements of constants are equal.
+pub(super) fn equal(node: &mut Node<'_>) -> Outputs {
+    let (first, second) = (
+        node.constant(0, "first operand")?,
+        node.constant(1, "second operand")?,
+    );
+    let dims = fold::broadcast(first.dims(), second.dims())?;
+    node.budget.take(&dims)?;
+    let difference = fold::binary(BinaryFunction::Subtract, &first, &second, &dims)?;
+    let zeros: Vec<i64> = match &difference.values {
+        Values::Floats(array) => array.iter().map(|x| i64::from(*x == 0.0)).collect(),
+        Values::Integers(array) => array.iter().map(|x| i64::from(*x == 0)).collect(),
+    };
+    let values = Values::Integers(tensor::array(&dims, zeros.into_iter()));
+    let equal = Tensor {
+        data_type: DataType::Bool,
+        ..difference.with(values)
+    };
+    Ok(vec![Operand::Constant(equal)])
 }
 
 /// The dimensions of the input from `start` to before `end`.
@@ -110,10 +153,14 @@ pub(super) fn range(node: &mut Node<'_>) -> Outputs {
 
 /// From one type to another; what depends on the input is float32 and stays so.
 pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
-    let input = node.input(0, "input")?;
     let to = i32::try_from(node.int("to", 0))
         .ok()
         .and_then(|to| DataType::try_from(to).ok());
+    cast_to(node, to)
+}
+
+fn cast_to(node: &mut Node<'_>, to: Option<DataType>) -> Outputs {
+    let input = node.input(0, "input")?;
     let refused = |right: &str| NodeProblem::Attribute {
         name: "to",
         found: to.map_or("no type".to_owned(), DataType::name),
@@ -123,8 +170,11 @@ pub(super) fn cast(node: &mut Node<'_>) -> Outputs {
         return Err(refused("a type of the ONNX standard"));
     };
     let tensor = match input {
-        Operand::Value(_) if to == DataType::Float => return Ok(vec![input]),
-        Operand::Value(_) | Operand::Quantized(..) => return Err(refused("FLOAT")),
+        // Numbers of 16 bits are computed with 32, and so are those of 64.
+        Operand::Value(_) if is_float(to) => return Ok(vec![input]),
+        Operand::Value(_) | Operand::Quantized(..) => {
+            return Err(refused("a type of real numbers"));
+        }
         Operand::Constant(tensor) => tensor,
     };
     node.budget.take(tensor.dims())?;

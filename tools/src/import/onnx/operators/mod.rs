@@ -3,6 +3,7 @@
 //! A row of the table says which attributes an operator may have: an attribute that is not known could change what
 //! a node computes, so it is refused.
 
+mod blocks;
 mod constant;
 mod conv;
 mod elementwise;
@@ -66,6 +67,17 @@ const RESIZE: &[&str] = &[
     "nearest_mode",
     "scales",
 ];
+const REDUCE: &[&str] = &["axes", "keepdims", "noop_with_empty_axes"];
+const CONV_TRANSPOSE: &[&str] = &[
+    "auto_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "output_padding",
+    "output_shape",
+    "pads",
+    "strides",
+];
 const QUANTIZE: &[&str] = &["axis", "block_size", "output_dtype", "saturate"];
 const CONSTANT: &[&str] = &[
     "value",
@@ -94,6 +106,7 @@ const OPERATORS: &[Operator] = &[
         normalize::batch_normalization,
     ),
     row("Cast", &["saturate", "to"], constant::cast),
+    row("CastLike", &["saturate"], constant::cast_like),
     row("Celu", &["alpha"], elementwise::celu),
     row(
         "Clip",
@@ -104,6 +117,12 @@ const OPERATORS: &[Operator] = &[
     row("Constant", CONSTANT, constant::constant),
     row("ConstantOfShape", &["value"], constant::constant_of_shape),
     row("Conv", WINDOW, conv::conv),
+    row("ConvTranspose", CONV_TRANSPOSE, blocks::conv_transpose),
+    row(
+        "DepthToSpace",
+        &["blocksize", "mode"],
+        blocks::depth_to_space,
+    ),
     row(
         "DequantizeLinear",
         &["axis", "block_size"],
@@ -112,6 +131,7 @@ const OPERATORS: &[Operator] = &[
     row("Div", LEGACY, elementwise::div),
     row("Dropout", &["is_test", "ratio", "seed"], shape::dropout),
     row("Elu", &["alpha", "consumed_inputs"], elementwise::elu),
+    row("Equal", LEGACY, constant::equal),
     row("Erf", &[], elementwise::erf),
     row("Exp", &["consumed_inputs"], elementwise::exp),
     row("Expand", &[], shape::expand),
@@ -127,12 +147,27 @@ const OPERATORS: &[Operator] = &[
     row("GlobalAveragePool", &[], pool::global_average),
     row("GlobalMaxPool", &[], pool::global_max),
     row(
+        "GroupNormalization",
+        &["epsilon", "num_groups", "stash_type"],
+        normalize::group,
+    ),
+    row(
         "HardSigmoid",
         &["alpha", "beta", "consumed_inputs"],
         elementwise::hard_sigmoid,
     ),
     row("HardSwish", &[], elementwise::hard_swish),
     row("Identity", &[], shape::identity),
+    row(
+        "InstanceNormalization",
+        &["consumed_inputs", "epsilon"],
+        normalize::instance,
+    ),
+    row(
+        "LayerNormalization",
+        &["axis", "epsilon", "stash_type"],
+        normalize::layer,
+    ),
     row(
         "LeakyRelu",
         &["alpha", "consumed_inputs"],
@@ -144,6 +179,11 @@ const OPERATORS: &[Operator] = &[
     row("Max", &["consumed_inputs"], elementwise::max),
     row("MaxPool", WINDOW, pool::max),
     row("Mean", &["consumed_inputs"], elementwise::mean),
+    row(
+        "MeanVarianceNormalization",
+        &["axes"],
+        normalize::mean_variance,
+    ),
     row("Min", &["consumed_inputs"], elementwise::min),
     row("Mish", &[], elementwise::mish),
     row("Mul", LEGACY, elementwise::mul),
@@ -161,18 +201,22 @@ const OPERATORS: &[Operator] = &[
     ),
     row("QLinearMatMul", &[], quantize::mat_mul),
     row("QuantizeLinear", QUANTIZE, quantize::quantize),
+    row(
+        "RMSNormalization",
+        &["axis", "epsilon", "stash_type"],
+        normalize::root_mean_square,
+    ),
     row("Range", &[], constant::range),
     row("Reciprocal", &["consumed_inputs"], elementwise::reciprocal),
-    row(
-        "ReduceMax",
-        &["axes", "keepdims", "noop_with_empty_axes"],
-        reduce::max,
-    ),
-    row(
-        "ReduceMean",
-        &["axes", "keepdims", "noop_with_empty_axes"],
-        reduce::mean,
-    ),
+    row("ReduceL1", REDUCE, reduce::l1),
+    row("ReduceL2", REDUCE, reduce::l2),
+    row("ReduceLogSum", REDUCE, reduce::log_sum),
+    row("ReduceLogSumExp", REDUCE, reduce::log_sum_exp),
+    row("ReduceMax", REDUCE, reduce::max),
+    row("ReduceMean", REDUCE, reduce::mean),
+    row("ReduceMin", REDUCE, reduce::min),
+    row("ReduceSum", REDUCE, reduce::sum),
+    row("ReduceSumSquare", REDUCE, reduce::sum_square),
     row("Relu", &["consumed_inputs"], elementwise::relu),
     row("Reshape", &["allowzero"], shape::reshape),
     row("Resize", RESIZE, resize::resize),
@@ -183,10 +227,12 @@ const OPERATORS: &[Operator] = &[
     ),
     row("Shape", &["end", "start"], constant::shape),
     row("Sigmoid", &["consumed_inputs"], elementwise::sigmoid),
+    row("Size", &[], constant::size),
     row("Slice", &["axes", "ends", "starts"], part::slice),
     row("Softmax", &["axis"], normalize::softmax),
     row("Softplus", &[], elementwise::softplus),
     row("Softsign", &[], elementwise::softsign),
+    row("SpaceToDepth", &["blocksize"], blocks::space_to_depth),
     row("Split", SPLIT, part::split),
     row("Sqrt", &["consumed_inputs"], elementwise::sqrt),
     row("Squeeze", &["axes"], shape::squeeze),
@@ -194,9 +240,11 @@ const OPERATORS: &[Operator] = &[
     row("Sum", &["consumed_inputs"], elementwise::sum),
     row("Swish", &["alpha"], elementwise::swish),
     row("Tanh", &["consumed_inputs"], elementwise::tanh),
+    row("Tile", &[], part::tile),
     row("Transpose", &["perm"], shape::transpose),
     row("Unsqueeze", &["axes"], shape::unsqueeze),
     row("Upsample", &["mode", "scales"], resize::upsample),
+    row("Where", &[], part::choose),
 ];
 
 /// The names of the table.

@@ -1,8 +1,12 @@
 //! Parts of tensors, and tensors of parts.
 
+use kinglet_kernels::BinaryFunction;
+
 use crate::import::NodeProblem;
+use crate::import::onnx::fold;
 use crate::import::onnx::node::{Node, Outputs};
 use crate::import::onnx::operand::{Operand, Part};
+use crate::import::onnx::tensor::{self, Tensor};
 
 /// `starts`, `ends` and `axes` are attributes up to operator set 9, inputs since then.
 pub(super) fn slice(node: &mut Node<'_>) -> Outputs {
@@ -176,7 +180,7 @@ pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
     }
 }
 
-/// Indices one apart, or equally far apart, are a slice; of a constant they may be any.
+/// The elements at indices that are constants.
 pub(super) fn gather(node: &mut Node<'_>) -> Outputs {
     let input = node.input(0, "input")?;
     let axis = node.axis(node.int("axis", 0), input.dims().len())?;
@@ -194,27 +198,7 @@ pub(super) fn gather(node: &mut Node<'_>) -> Outputs {
     let parts = match (&input, indices.as_slice()) {
         (Operand::Constant(tensor), _) => {
             node.budget.take(&dims)?;
-            Operand::Constant(crate::import::onnx::fold::select(tensor, axis, &indices))
-        }
-        (_, &[start, ref others @ ..]) => {
-            let step = others
-                .first()
-                .map_or(1, |next| next.wrapping_sub(start) as isize);
-            let at = |i: usize| start.wrapping_add_signed(step.wrapping_mul(i as isize));
-            if step == 0 || (0..indices.len()).any(|i| indices[i] != at(i)) {
-                return Err(NodeProblem::Constant {
-                    what: "indices",
-                    found: format!("{indices:?}"),
-                    right: "indices equally far apart".into(),
-                });
-            }
-            let part = Part {
-                axis,
-                start,
-                step,
-                count: indices.len(),
-            };
-            node.slice(&input, &[part])?
+            Operand::Constant(fold::select(tensor, axis, &indices))
         }
         (_, []) => {
             return Err(NodeProblem::Constant {
@@ -223,21 +207,101 @@ pub(super) fn gather(node: &mut Node<'_>) -> Outputs {
                 right: "at least one".into(),
             });
         }
+        (Operand::Value(value), indices) => {
+            Operand::Value(node.builder.gather(node.name, value, axis, indices)?)
+        }
+        (Operand::Quantized(value, numbers), indices) => {
+            let value = node.builder.gather(node.name, value, axis, indices)?;
+            Operand::Quantized(value, *numbers)
+        }
     };
     Ok(vec![node.reshape(parts, dims)?])
 }
 
-/// With a constant; negative amounts cut off. Amounts are an attribute up to operator set 10, an input since then.
+/// As often along each axis as a constant says.
+pub(super) fn tile(node: &mut Node<'_>) -> Outputs {
+    let input = node.input(0, "input")?;
+    let repeats = node.integers(1, "repeats")?;
+    let dims = input.dims().to_vec();
+    let counts: Option<Vec<usize>> = repeats.iter().map(|n| usize::try_from(*n).ok()).collect();
+    let counts = counts.filter(|counts| counts.len() == dims.len() && !counts.contains(&0));
+    let counts = counts.ok_or_else(|| NodeProblem::Constant {
+        what: "repeats",
+        found: format!("{repeats:?}"),
+        right: format!("{} numbers of at least 1", dims.len()),
+    })?;
+    let mut result = input;
+    for (axis, count) in counts
+        .into_iter()
+        .enumerate()
+        .filter(|(_, count)| *count > 1)
+    {
+        node.check_indices(count)?;
+        let mut larger = result.dims().to_vec();
+        larger[axis] = larger[axis].saturating_mul(count);
+        node.check(&larger)?;
+        result = node.concat(axis, &vec![result; count])?;
+    }
+    Ok(vec![result])
+}
+
+/// The elements of one or the other of two tensors, by a condition that does not depend on the input.
+pub(super) fn choose(node: &mut Node<'_>) -> Outputs {
+    let condition = node.constant(0, "condition")?;
+    let truths = node.integers(0, "condition")?;
+    let (yes, no) = (
+        node.input(1, "first choice")?,
+        node.input(2, "second choice")?,
+    );
+    let joint = fold::broadcast(condition.dims(), &fold::broadcast(yes.dims(), no.dims())?)?;
+    node.budget.take(&joint)?;
+    let truths: Vec<f32> = truths
+        .iter()
+        .map(|truth| f32::from(u8::from(*truth != 0)))
+        .collect();
+    let mask = Tensor::floats(tensor::array(condition.dims(), truths.into_iter()).into_owned());
+    // A choice times 1 where it is chosen and 0 elsewhere; what is a constant is 0 there whatever it was.
+    let mut parts = Vec::with_capacity(2);
+    for (choice, chosen) in [(yes, 1.0), (no, 0.0)] {
+        let factors = fold::unary(&mask, |x| f32::from(u8::from(x == chosen)))?;
+        parts.push(match &choice {
+            Operand::Constant(tensor) => Operand::Constant(fold::masked(tensor, &factors, &joint)?),
+            _ => {
+                let factors = Operand::Constant(factors);
+                node.binary(BinaryFunction::Multiply, &choice, &factors)?
+            }
+        });
+    }
+    Ok(vec![node.binary(
+        BinaryFunction::Add,
+        &parts[0],
+        &parts[1],
+    )?])
+}
+
+/// Which element of an axis of `extent` stands at place `at` of a padded one, which begins `before` it; None for modes that
+/// are not known.
+fn padded_from(mode: &str, at: i64, extent: i64) -> Option<usize> {
+    let found = match mode {
+        "edge" => at.clamp(0, extent - 1),
+        // There and back again, the ends once.
+        "reflect" if extent > 1 => {
+            let period = 2 * (extent - 1);
+            let within = at.rem_euclid(period);
+            within.min(period - within)
+        }
+        "reflect" => 0,
+        "wrap" => at.rem_euclid(extent),
+        _ => return None,
+    };
+    usize::try_from(found).ok()
+}
+
+/// With a constant, or with elements of the tensor; negative amounts cut off. Amounts are an attribute up to operator set 10,
+/// an input since then.
 pub(super) fn pad(node: &mut Node<'_>) -> Outputs {
     let value = node.value(0, "input")?;
     let mode = node.text("mode", "constant");
-    if mode != "constant" {
-        return Err(NodeProblem::Attribute {
-            name: "mode",
-            found: mode,
-            right: "constant".into(),
-        });
-    }
     let rank = value.dims.len();
     let pads = node.ints_or_input("pads", 1)?;
     let pads = pads.ok_or(NodeProblem::Missing { what: "pads" })?;
@@ -264,6 +328,34 @@ pub(super) fn pad(node: &mut Node<'_>) -> Outputs {
     let (mut before, mut after) = (vec![0i64; rank], vec![0i64; rank]);
     for (index, axis) in axes.iter().enumerate() {
         (before[*axis], after[*axis]) = (pads[index], pads[axes.len() + index]);
+    }
+    if mode != "constant" {
+        let mut padded = value;
+        for axis in 0..rank {
+            let extent = padded.dims[axis] as i64;
+            let places = before[axis].saturating_neg()..extent.saturating_add(after[axis]);
+            let len = usize::try_from(places.end.saturating_sub(places.start)).unwrap_or(0);
+            let mut dims = padded.dims.clone();
+            dims[axis] = len;
+            node.check(&dims)?;
+            node.check_indices(len)?;
+            let indices: Option<Vec<usize>> =
+                places.map(|at| padded_from(&mode, at, extent)).collect();
+            let indices = indices.ok_or_else(|| NodeProblem::Attribute {
+                name: "mode",
+                found: mode.clone(),
+                right: "constant, reflect, edge or wrap".into(),
+            })?;
+            if indices.is_empty() {
+                return Err(NodeProblem::Refused {
+                    reason: format!("it leaves nothing of axis {axis} of {:?}", padded.dims),
+                });
+            }
+            if !indices.iter().copied().eq(0..padded.dims[axis]) {
+                padded = node.builder.gather(node.name, &padded, axis, &indices)?;
+            }
+        }
+        return Ok(vec![Operand::Value(padded)]);
     }
     let grown = |amounts: &[i64]| -> Vec<usize> {
         amounts

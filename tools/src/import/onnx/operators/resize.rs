@@ -1,4 +1,5 @@
-//! Resizing by the nearest neighbor, where it comes down to repeating rows and columns or to leaving some out.
+//! Resizing: repeated rows and columns where that is what it comes down to, other choices of elements, and between two
+//! elements a product along the axis.
 
 use crate::graph::Operation;
 use crate::import::NodeProblem;
@@ -8,7 +9,7 @@ use crate::import::onnx::operand::{Operand, Part};
 
 /// Operator sets 7 to 9: scales, as an attribute or as an input.
 pub(super) fn upsample(node: &mut Node<'_>) -> Outputs {
-    nearest_only(node)?;
+    is_linear(node)?;
     let scales = match node.floats("scales") {
         Some(scales) => scales.to_vec(),
         None => node.float_constant(1, "scales")?.1,
@@ -18,7 +19,7 @@ pub(super) fn upsample(node: &mut Node<'_>) -> Outputs {
 
 /// Operator set 10 has scales only; since 11 there are sizes too, and modes.
 pub(super) fn resize(node: &mut Node<'_>) -> Outputs {
-    nearest_only(node)?;
+    is_linear(node)?;
     if node.opset < 11 {
         let scales = node.float_constant(1, "scales")?.1;
         return by_scales(node, &scales, "asymmetric", "floor");
@@ -74,13 +75,16 @@ pub(super) fn resize(node: &mut Node<'_>) -> Outputs {
     by_scales(node, &scales, &coordinates, &rounding)
 }
 
-fn nearest_only(node: &Node<'_>) -> Result<(), NodeProblem> {
-    match node.text("mode", "nearest") {
-        mode if mode == "nearest" => Ok(()),
+/// Whether elements are between two of the input, or else the nearest.
+fn is_linear(node: &Node<'_>) -> Result<bool, NodeProblem> {
+    match node.text("mode", "nearest").as_str() {
+        "nearest" => Ok(false),
+        // Operator set 7 and 8 call it so.
+        "linear" | "bilinear" => Ok(true),
         mode => Err(NodeProblem::Attribute {
             name: "mode",
-            found: mode,
-            right: "nearest".into(),
+            found: mode.to_owned(),
+            right: "nearest or linear".into(),
         }),
     }
 }
@@ -108,6 +112,14 @@ fn resized(
     rounding: &str,
 ) -> Outputs {
     node.check(sizes)?;
+    if sizes.contains(&0) {
+        return Err(NodeProblem::Refused {
+            reason: format!("it resizes {:?} to {sizes:?}, which is nothing", value.dims),
+        });
+    }
+    if is_linear(node)? {
+        return between(node, value, sizes, scales, coordinates);
+    }
     let mut factors = vec![1; sizes.len()];
     let mut parts = Vec::new();
     for axis in 0..sizes.len() {
@@ -115,9 +127,9 @@ fn resized(
         if from == to {
             continue;
         }
+        node.check_indices(to)?;
         let index = |i| source(i, from, to, scales[axis], coordinates, rounding);
-        // Beyond this no kernel reaches.
-        let indices: Option<Vec<usize>> = (0..to.min(1 << 16)).map(index).collect();
+        let indices: Option<Vec<usize>> = (0..to).map(index).collect();
         let indices = indices.ok_or_else(|| NodeProblem::Attribute {
             name: "coordinate_transformation_mode",
             found: format!("{coordinates} with {rounding}"),
@@ -141,11 +153,7 @@ fn resized(
                 count: to,
             });
         } else {
-            return Err(NodeProblem::Refused {
-                reason: format!(
-                    "axis {axis} goes from {from} to {to} ({coordinates}, {rounding}), which does not repeat each element as often; a whole factor is right"
-                ),
-            });
+            value = node.builder.gather(node.name, &value, axis, &indices)?;
         }
     }
     if let Operand::Value(sliced) = node.slice(&Operand::Value(value.clone()), &parts)? {
@@ -155,26 +163,76 @@ fn resized(
         return Ok(vec![Operand::Value(value)]);
     }
     let rank = value.dims.len();
-    let [1, 1, space @ ..] = factors.as_slice() else {
-        return Err(NodeProblem::Refused {
-            reason: format!("it resizes by {factors:?}; rows and columns alone are right"),
-        });
+    let space = match (value.dims.as_slice(), factors.as_slice()) {
+        ([1, _, _] | [1, _, _, _], [1, 1, space @ ..]) => space,
+        // Other axes than rows and columns.
+        _ => {
+            for (axis, factor) in factors
+                .iter()
+                .enumerate()
+                .filter(|(_, factor)| **factor > 1)
+            {
+                let indices: Vec<usize> =
+                    (0..value.dims[axis] * factor).map(|i| i / factor).collect();
+                value = node.builder.gather(node.name, &value, axis, &indices)?;
+            }
+            return Ok(vec![Operand::Value(value)]);
+        }
     };
     let (factor_h, factor_w) = match *space {
         [columns] => (1, columns),
-        [rows, columns] => (rows, columns),
-        _ => {
-            return Err(NodeProblem::Input {
-                found: format!("a tensor of the shape {:?}", value.dims),
-                right: "[1, channels, length] or [1, channels, height, width]",
-            });
-        }
+        _ => (space[0], space[1]),
     };
     let number = node.builder.channels_last(node.name, &value)?;
     let operation = Operation::Upsample { factor_h, factor_w };
     let number = node.builder.push(node.name, operation, &[number])?;
     let output = node.builder.channels_first(node.name, number, rank)?;
     Ok(vec![Operand::Value(output)])
+}
+
+/// Elements between two of the input, along each axis by itself.
+fn between(
+    node: &mut Node<'_>,
+    mut value: Value,
+    sizes: &[usize],
+    scales: &[f32],
+    coordinates: &str,
+) -> Outputs {
+    for (name, default) in [("antialias", 0), ("exclude_outside", 0)] {
+        node.require_int(name, default)?;
+    }
+    for axis in 0..sizes.len() {
+        let (from, to) = (value.dims[axis], sizes[axis]);
+        if from == to {
+            continue;
+        }
+        let exact = scales[axis] * from as f32;
+        if coordinates == "align_corners" && (exact - to as f32).abs() > 1e-3 {
+            return Err(NodeProblem::Refused {
+                reason: format!(
+                    "it resizes {from} by {} with align_corners, where the standard reckons with {exact} and runtimes with {to}; scales that make whole numbers, or sizes, are right",
+                    scales[axis]
+                ),
+            });
+        }
+        node.budget.take(&[from, to])?;
+        let mut matrix = vec![0.0; from * to];
+        for (i, row) in matrix.chunks_exact_mut(from).enumerate() {
+            let at = place(i, from, to, scales[axis], coordinates);
+            let at = at.ok_or_else(|| NodeProblem::Attribute {
+                name: "coordinate_transformation_mode",
+                found: coordinates.to_owned(),
+                right: "half_pixel, pytorch_half_pixel, align_corners or asymmetric".into(),
+            })?;
+            let at = at.clamp(0.0, from as f64 - 1.0);
+            let first = at.floor() as usize;
+            let part = (at - at.floor()) as f32;
+            row[first] += 1.0 - part;
+            row[(first + 1).min(from - 1)] += part;
+        }
+        value = node.builder.along_axis(node.name, &value, axis, matrix)?;
+    }
+    Ok(vec![Operand::Value(value)])
 }
 
 /// Which element of an axis goes to place `i`; None for modes that are not known.
@@ -186,22 +244,7 @@ fn source(
     coordinates: &str,
     rounding: &str,
 ) -> Option<usize> {
-    let (i, scale) = (i as f64, f64::from(scale));
-    let at = match coordinates {
-        "asymmetric" => i / scale,
-        "half_pixel" => (i + 0.5) / scale - 0.5,
-        "pytorch_half_pixel" if to > 1 => (i + 0.5) / scale - 0.5,
-        "pytorch_half_pixel" => 0.0,
-        "half_pixel_symmetric" => {
-            let adjustment = to as f64 / (scale * from as f64);
-            let center = from as f64 / 2.0;
-            center * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
-        }
-        "tf_half_pixel_for_nn" => (i + 0.5) / scale,
-        "align_corners" if to > 1 => i * (from as f64 - 1.0) / (to as f64 - 1.0),
-        "align_corners" => 0.0,
-        _ => return None,
-    };
+    let at = place(i, from, to, scale, coordinates)?;
     let at = match rounding {
         "floor" => at.floor(),
         "ceil" => at.ceil(),
@@ -210,4 +253,25 @@ fn source(
         _ => return None,
     };
     Some(at.clamp(0.0, from as f64 - 1.0) as usize)
+}
+
+/// Where place `i` of an axis lies among the elements it is made of; None for modes that are not known. In f32, as ONNX Runtime
+/// reckons: what lies on a whole number must not fall beside it.
+fn place(i: usize, from: usize, to: usize, scale: f32, coordinates: &str) -> Option<f64> {
+    let (i, from, to) = (i as f32, from as f32, to as f32);
+    Some(f64::from(match coordinates {
+        "asymmetric" => i / scale,
+        "half_pixel" => (i + 0.5) / scale - 0.5,
+        "pytorch_half_pixel" if to > 1.0 => (i + 0.5) / scale - 0.5,
+        "pytorch_half_pixel" => 0.0,
+        "half_pixel_symmetric" => {
+            let adjustment = to / (scale * from);
+            let center = from / 2.0;
+            center * (1.0 - adjustment) + (i + 0.5) / scale - 0.5
+        }
+        "tf_half_pixel_for_nn" => (i + 0.5) / scale,
+        "align_corners" if to > 1.0 => i * (from - 1.0) / (to - 1.0),
+        "align_corners" => 0.0,
+        _ => return None,
+    }))
 }

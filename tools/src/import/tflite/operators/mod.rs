@@ -2,6 +2,7 @@
 
 mod activation;
 mod binary;
+mod blocks;
 mod conv;
 mod linear;
 mod part;
@@ -28,6 +29,7 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::CONCATENATION, part::concatenation),
     (BuiltinOperator::CONV_2D, conv::conv2d),
     (BuiltinOperator::DEPTHWISE_CONV_2D, conv::depthwise_conv2d),
+    (BuiltinOperator::DEPTH_TO_SPACE, blocks::depth_to_space),
     (BuiltinOperator::DEQUANTIZE, shape::dequantize),
     (BuiltinOperator::DIV, binary::div),
     (BuiltinOperator::ELU, activation::elu),
@@ -44,6 +46,7 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::MAX_POOL_2D, pool::max),
     (BuiltinOperator::MEAN, pool::mean),
     (BuiltinOperator::MINIMUM, binary::minimum),
+    (BuiltinOperator::MIRROR_PAD, part::mirror_pad),
     (BuiltinOperator::MUL, binary::mul),
     (BuiltinOperator::NEG, activation::neg),
     (BuiltinOperator::PAD, part::pad),
@@ -51,11 +54,14 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::POW, activation::pow),
     (BuiltinOperator::PRELU, binary::prelu),
     (BuiltinOperator::QUANTIZE, shape::quantize),
+    (BuiltinOperator::REDUCE_MAX, pool::reduce_max),
+    (BuiltinOperator::REDUCE_MIN, pool::reduce_min),
     (BuiltinOperator::RELU, activation::relu),
     (BuiltinOperator::RELU6, activation::relu6),
     (BuiltinOperator::RELU_0_TO_1, activation::relu_0_to_1),
     (BuiltinOperator::RELU_N1_TO_1, activation::relu_n1_to_1),
     (BuiltinOperator::RESHAPE, shape::reshape),
+    (BuiltinOperator::RESIZE_BILINEAR, resize::bilinear),
     (
         BuiltinOperator::RESIZE_NEAREST_NEIGHBOR,
         resize::nearest_neighbor,
@@ -63,6 +69,7 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::RSQRT, activation::rsqrt),
     (BuiltinOperator::SLICE, part::slice),
     (BuiltinOperator::SOFTMAX, activation::softmax),
+    (BuiltinOperator::SPACE_TO_DEPTH, blocks::space_to_depth),
     (BuiltinOperator::SPLIT, part::split),
     (BuiltinOperator::SQRT, activation::sqrt),
     (BuiltinOperator::SQUARE, activation::square),
@@ -73,8 +80,10 @@ const OPERATORS: &[(BuiltinOperator, Translate)] = &[
     (BuiltinOperator::SQUEEZE, shape::squeeze),
     (BuiltinOperator::STRIDED_SLICE, part::strided_slice),
     (BuiltinOperator::SUB, binary::sub),
+    (BuiltinOperator::SUM, pool::sum),
     (BuiltinOperator::TANH, activation::tanh),
     (BuiltinOperator::TRANSPOSE, shape::transpose),
+    (BuiltinOperator::TRANSPOSE_CONV, blocks::transpose_conv),
 ];
 
 /// What is wrong with an operator that remembers what it has seen, or repeats a part of the network: a recurrent layer.

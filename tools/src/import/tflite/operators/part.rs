@@ -4,8 +4,12 @@ use kinglet_kernels::{Axis, PerAxis, Shape};
 
 use super::{Translated, one};
 use crate::graph::{AXES, Operation};
+use crate::import::lower::MOST_INDICES;
+use crate::import::tflite::names::MirrorPadMode;
 use crate::import::tflite::node::{Node, Source, axis};
-use crate::import::tflite::options::{ConcatenationOptions, SplitOptions, StridedSliceOptions};
+use crate::import::tflite::options::{
+    ConcatenationOptions, MirrorPadOptions, SplitOptions, StridedSliceOptions,
+};
 use crate::import::{NodeProblem, Value};
 
 /// The last three axes of a tensor; None if there is more than one sample of them.
@@ -278,18 +282,64 @@ pub(super) fn pad_with_value(node: &mut Node<'_, '_>) -> Translated {
     }
 }
 
-fn padded(node: &mut Node<'_, '_>, filling: f32) -> Translated {
-    let value = node.value(0)?;
+/// The input's own elements around it, there and back again.
+pub(super) fn mirror_pad(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.options::<MirrorPadOptions<'_>>();
+    let mode = options.map_or(MirrorPadMode::REFLECT, |options| options.mode());
+    // Whether the first element is mirrored as well.
+    let twice = match mode {
+        MirrorPadMode::REFLECT => 0,
+        MirrorPadMode::SYMMETRIC => 1,
+        other => {
+            return Err(NodeProblem::Attribute {
+                name: "mode",
+                found: format!("{other:?}"),
+                right: "REFLECT or SYMMETRIC".into(),
+            });
+        }
+    };
+    let mut value = node.value(0)?;
+    let sizes = paddings(node, &value)?;
+    for (axis, [before, after]) in sizes.as_chunks::<2>().0.iter().copied().enumerate() {
+        let extent = value.dims[axis];
+        if before.max(after).saturating_add(1) > extent + twice || extent > MOST_INDICES {
+            return Err(NodeProblem::Attribute {
+                name: "paddings",
+                found: format!("{before} and {after} of axis {axis}"),
+                right: format!(
+                    "at most {}, of at most {MOST_INDICES} elements",
+                    (extent + twice).saturating_sub(1)
+                ),
+            });
+        }
+        if before + after > 0 {
+            let first = (0..before).rev().map(|n| n + 1 - twice);
+            let last = (0..after).map(|n| extent - 2 + twice - n);
+            let indices: Vec<usize> = first.chain(0..extent).chain(last).collect();
+            value = node.builder.gather(node.name, &value, axis, &indices)?;
+        }
+    }
+    one(value)
+}
+
+/// Two numbers for each axis of `value`, one behind the other.
+fn paddings(node: &Node<'_, '_>, value: &Value) -> Result<Vec<usize>, NodeProblem> {
     let found = node.integers(1, "paddings")?;
     let sizes = found.iter().map(|size| usize::try_from(*size).ok());
     let sizes: Option<Vec<usize>> = sizes.collect();
     let rank = value.dims.len();
     let sizes = sizes.filter(|sizes| sizes.len() == 2 * rank);
-    let sizes = sizes.ok_or_else(|| NodeProblem::Attribute {
+    sizes.ok_or_else(|| NodeProblem::Attribute {
         name: "paddings",
         found: format!("{found:?}"),
         right: format!("two numbers of at least 0 for each of {rank} axes"),
-    })?;
+    })
+}
+
+fn padded(node: &mut Node<'_, '_>, filling: f32) -> Translated {
+    let value = node.value(0)?;
+    let rank = value.dims.len();
+    let sizes = paddings(node, &value)?;
     let pairs = sizes.as_chunks::<2>().0;
     let (leading, last) = pairs.split_at(rank.saturating_sub(3));
     let extents = last_three(&value.dims).filter(|_| leading.iter().all(|pair| *pair == [0, 0]));

@@ -1,6 +1,6 @@
-//! Pools, and means over axes.
+//! Pools, and reductions over axes.
 
-use kinglet_kernels::{CountPadding, Pool2d, Rounding, Shape, Window};
+use kinglet_kernels::{BinaryFunction, CountPadding, Pool2d, Rounding};
 
 use super::conv::{Sliding, maps_of};
 use super::{Translated, one};
@@ -38,10 +38,43 @@ fn pool2d(node: &mut Node<'_, '_>, operation: fn(Pool2d) -> Operation) -> Transl
     one(node.activated(maps_of(number, params.output()), Some(fused))?)
 }
 
-/// The mean over neighboring axes: a pool with one window.
 pub(super) fn mean(node: &mut Node<'_, '_>) -> Translated {
-    let options = node.operator.options::<ReducerOptions<'_>>();
-    let keep_dims = options.is_some_and(|options| options.keep_dims());
+    let (value, axes) = reduced(node)?;
+    let mean = node
+        .builder
+        .pool_axes(node.name, &value, &axes, Operation::AvgPool2d)?;
+    kept(node, mean, &axes)
+}
+
+pub(super) fn sum(node: &mut Node<'_, '_>) -> Translated {
+    let (value, axes) = reduced(node)?;
+    let (name, builder) = (node.name, &mut *node.builder);
+    let mean = builder.pool_axes(name, &value, &axes, Operation::AvgPool2d)?;
+    let count: usize = axes.iter().map(|axis| value.dims[*axis]).product();
+    let sum = builder.with_scalar(name, BinaryFunction::Multiply, &mean, count as f32)?;
+    kept(node, sum, &axes)
+}
+
+pub(super) fn reduce_max(node: &mut Node<'_, '_>) -> Translated {
+    let (value, axes) = reduced(node)?;
+    let largest = node
+        .builder
+        .pool_axes(node.name, &value, &axes, Operation::MaxPool2d)?;
+    kept(node, largest, &axes)
+}
+
+pub(super) fn reduce_min(node: &mut Node<'_, '_>) -> Translated {
+    let (value, axes) = reduced(node)?;
+    let (name, builder) = (node.name, &mut *node.builder);
+    let negate = BinaryFunction::ReverseSubtract;
+    let negated = builder.with_scalar(name, negate, &value, 0.0)?;
+    let largest = builder.pool_axes(name, &negated, &axes, Operation::MaxPool2d)?;
+    let smallest = builder.with_scalar(name, negate, &largest, 0.0)?;
+    kept(node, smallest, &axes)
+}
+
+/// What is reduced, and over which axes, each once.
+fn reduced(node: &mut Node<'_, '_>) -> Result<(Value, Vec<usize>), NodeProblem> {
     let value = node.value(0)?;
     let rank = value.dims.len();
     let found = node.integers(1, "axes")?;
@@ -49,63 +82,18 @@ pub(super) fn mean(node: &mut Node<'_, '_>) -> Translated {
     let mut axes = axes.collect::<Result<Vec<usize>, _>>()?;
     axes.sort_unstable();
     axes.dedup();
-    let (shape, window) = window(&value.dims, &axes).ok_or_else(|| NodeProblem::Attribute {
-        name: "axis",
-        found: format!("{found:?}"),
-        right: "axes that follow each other".into(),
-    })?;
-    let input = node.view(&value, shape)?;
-    let params = Pool2d::new(shape, window, Rounding::Floor, CountPadding::Exclude);
-    let params = params.map_err(|reason| refused(shape, reason))?;
-    let number = node.push(Operation::AvgPool2d(params), &[input])?;
-    let extents = value.dims.iter().enumerate();
-    let dims = extents.filter_map(|(axis, extent)| match axes.contains(&axis) {
-        true => keep_dims.then_some(1),
-        false => Some(*extent),
-    });
-    let dims = dims.collect();
-    one(Value { number, dims })
+    Ok((value, axes))
 }
 
-/// The shape of which a window takes in `axes` and nothing else; None if they do not follow each other.
-fn window(dims: &[usize], axes: &[usize]) -> Option<(Shape, Window)> {
-    if let (&[1, height, width, channels], [1, 2]) = (dims, axes) {
-        let shape = Shape::new(height, width, channels);
-        return Some((shape, Window::new(height, width)));
+/// A reduction, with its axes of 1 or without them.
+fn kept(node: &Node<'_, '_>, mut value: Value, axes: &[usize]) -> Translated {
+    let options = node.operator.options::<ReducerOptions<'_>>();
+    if !options.is_some_and(|options| options.keep_dims()) {
+        let mut axis = 0;
+        value.dims.retain(|_| {
+            axis += 1;
+            !axes.contains(&(axis - 1))
+        });
     }
-    let long: Vec<usize> = axes
-        .iter()
-        .copied()
-        .filter(|axis| dims[*axis] != 1)
-        .collect();
-    let (first, last) = match (long.first(), long.last()) {
-        (Some(first), Some(last)) => (*first, *last + 1),
-        _ => (0, 0),
-    };
-    let within: usize = dims[first..last].iter().product();
-    if within != long.iter().map(|axis| dims[*axis]).product::<usize>() {
-        return None;
-    }
-    let before = dims[..first].iter().product();
-    let behind = dims[last..].iter().product();
-    Some((Shape::new(before, within, behind), Window::new(1, within)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mean_is_over_axes_that_follow_each_other() {
-        let maps = window(&[1, 4, 5, 3], &[1, 2]);
-        assert_eq!(maps, Some((Shape::new(4, 5, 3), Window::new(4, 5))));
-        let channels = window(&[1, 4, 5, 3], &[3]);
-        assert_eq!(channels, Some((Shape::new(20, 3, 1), Window::new(1, 3))));
-        assert_eq!(window(&[1, 4, 5, 3], &[1, 3]), None);
-        // An axis of 1 is none.
-        let rows = window(&[1, 4, 1, 3], &[0, 1, 3]);
-        assert_eq!(rows, Some((Shape::new(1, 12, 1), Window::new(1, 12))));
-        let nothing = window(&[1, 1, 3], &[0]);
-        assert_eq!(nothing, Some((Shape::new(1, 1, 3), Window::new(1, 1))));
-    }
+    one(value)
 }

@@ -1,4 +1,4 @@
-//! Resizing where that repeats rows and columns.
+//! Resizing: to the nearest rows and columns, and between two of them.
 
 use kinglet_kernels::params::MAX_EXTENT;
 
@@ -7,7 +7,7 @@ use super::{Translated, one};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::tflite::node::Node;
-use crate::import::tflite::options::ResizeNearestNeighborOptions;
+use crate::import::tflite::options::{ResizeBilinearOptions, ResizeNearestNeighborOptions};
 
 /// Each row and column of the output is the nearest of the input.
 pub(super) fn nearest_neighbor(node: &mut Node<'_, '_>) -> Translated {
@@ -25,15 +25,71 @@ pub(super) fn nearest_neighbor(node: &mut Node<'_, '_>) -> Translated {
             .zip(mode.factor(shape.width, width)),
         _ => None,
     };
-    let (factor_h, factor_w) = factors.ok_or_else(|| NodeProblem::Refused {
-        reason: format!(
-            "it resizes {} rows and {} columns to {size:?} (align_corners {}, half_pixel_centers {}); \
-             where each is repeated equally often is right",
-            shape.height, shape.width, mode.align_corners, mode.half_pixel_centers
-        ),
-    })?;
-    let number = node.push(Operation::Upsample { factor_h, factor_w }, &[input])?;
-    one(maps_of(number, node.builder.shape(number)))
+    if let Some((factor_h, factor_w)) = factors {
+        let number = node.push(Operation::Upsample { factor_h, factor_w }, &[input])?;
+        return one(maps_of(number, node.builder.shape(number)));
+    }
+    let mut value = maps_of(input, shape);
+    for (place, size) in sizes(&size)?.into_iter().enumerate() {
+        let axis = place + 1;
+        let extent = value.dims[axis];
+        let indices: Vec<usize> = (0..size).map(|n| mode.nearest(n, extent, size)).collect();
+        value = node.builder.gather(node.name, &value, axis, &indices)?;
+    }
+    one(value)
+}
+
+/// Each row and column of the output lies between two of the input.
+pub(super) fn bilinear(node: &mut Node<'_, '_>) -> Translated {
+    let options = node.operator.options::<ResizeBilinearOptions<'_>>();
+    let mode = Mode {
+        align_corners: options.is_some_and(|options| options.align_corners()),
+        half_pixel_centers: options.is_some_and(|options| options.half_pixel_centers()),
+    };
+    let value = node.value(0)?;
+    let (input, shape) = node.maps(&value)?;
+    let mut value = maps_of(input, shape);
+    let wanted = node.integers(1, "size")?;
+    for (place, size) in sizes(&wanted)?.into_iter().enumerate() {
+        let axis = place + 1;
+        let extent = value.dims[axis];
+        if extent == size {
+            continue;
+        }
+        let values = extent.saturating_mul(size);
+        let left = node.tensors.values_left.checked_sub(values);
+        node.tensors.values_left = left.ok_or_else(|| NodeProblem::Refused {
+            reason: format!(
+                "it resizes {extent} to {size}, which takes more numbers than a file of this size has reason to"
+            ),
+        })?;
+        let mut matrix = vec![0.0; values];
+        for (n, row) in matrix.chunks_exact_mut(extent).enumerate() {
+            let at = mode.place(n, extent, size).clamp(0.0, (extent - 1) as f32);
+            let (first, part) = (at.floor() as usize, at - at.floor());
+            row[first] += 1.0 - part;
+            row[(first + 1).min(extent - 1)] += part;
+        }
+        value = node.builder.along_axis(node.name, &value, axis, matrix)?;
+    }
+    one(value)
+}
+
+/// Height and width of the output.
+fn sizes(found: &[i64]) -> Result<[usize; 2], NodeProblem> {
+    let size = |size: i64| {
+        let size = usize::try_from(size).ok();
+        size.filter(|size| (1..=MAX_EXTENT).contains(size))
+    };
+    match *found {
+        [height, width] => size(height).zip(size(width)).map(|(h, w)| [h, w]),
+        _ => None,
+    }
+    .ok_or_else(|| NodeProblem::Attribute {
+        name: "size",
+        found: format!("{found:?}"),
+        right: format!("two numbers from 1 to {MAX_EXTENT}"),
+    })
 }
 
 /// Where a row of the output lies in the input.
@@ -53,13 +109,26 @@ impl Mode {
         Some(factor).filter(|_| is_repetition && size.is_multiple_of(extent))
     }
 
-    /// The nearest of `extent` for number `n` of `size`, in the arithmetic of TensorFlow Lite.
-    fn nearest(&self, n: usize, extent: usize, size: usize) -> usize {
-        let scale = if self.align_corners && size > 1 {
+    /// Where number `n` of `size` lies among `extent`, in the arithmetic of TensorFlow Lite.
+    fn place(&self, n: usize, extent: usize, size: usize) -> f32 {
+        let scale = self.scale(extent, size);
+        match self.half_pixel_centers {
+            true => (n as f32 + 0.5) * scale - 0.5,
+            false => n as f32 * scale,
+        }
+    }
+
+    fn scale(&self, extent: usize, size: usize) -> f32 {
+        if self.align_corners && size > 1 {
             (extent - 1) as f32 / (size - 1) as f32
         } else {
             extent as f32 / size as f32
-        };
+        }
+    }
+
+    /// The nearest of `extent` for number `n` of `size`, in the arithmetic of TensorFlow Lite.
+    fn nearest(&self, n: usize, extent: usize, size: usize) -> usize {
+        let scale = self.scale(extent, size);
         let center = if self.half_pixel_centers { 0.5 } else { 0.0 };
         let position = (n as f32 + center) * scale;
         let nearest = if self.align_corners {
