@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const GOLDEN: &str = "tests/program/json.golden.txt";
-const ONNX: &str = "../tests/golden/onnx/r0000/model.onnx";
+const ONNX: &str = "../tests/golden/onnx/r0008/model.onnx";
 
 /// A place in a document, as `classes[].label`, and the types found there.
 type Schema = BTreeMap<String, BTreeSet<&'static str>>;

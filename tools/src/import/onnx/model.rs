@@ -49,7 +49,7 @@ pub(super) fn select<'a>(
         .opset_import
         .iter()
         .find(|opset| is_standard(&opset.domain));
-    let opset = opset.map_or(1, |opset| opset.version);
+    let opset = opset.map_or(0, |opset| opset.version);
     if !OPERATOR_SETS.contains(&opset) {
         return Err(GraphProblem::OperatorSet {
             found: opset,

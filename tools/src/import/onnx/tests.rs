@@ -650,8 +650,8 @@ fn graphs_of_another_form_are_refused() {
             "input x is []; known sizes are right: --input-shape gives them",
         ),
         (
-            of_graph(&|g| g.input = vec![typed("x", DataType::Double, None)]),
-            "input x is double; float32, or quantized uint8 or int8, is right",
+            of_graph(&|g| g.input = vec![typed("x", DataType::Int64, None)]),
+            "input x is int64; float32, or quantized uint8 or int8, is right",
         ),
         (
             of_graph(&|g| g.input = vec![value("x", &[1 << 20, 1 << 20])]),

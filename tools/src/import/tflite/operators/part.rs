@@ -314,7 +314,7 @@ pub(super) fn mirror_pad(node: &mut Node<'_, '_>) -> Translated {
         }
         if before + after > 0 {
             let first = (0..before).rev().map(|n| n + 1 - twice);
-            let last = (0..after).map(|n| extent - 2 + twice - n);
+            let last = (0..after).map(|n| extent + twice - 2 - n);
             let indices: Vec<usize> = first.chain(0..extent).chain(last).collect();
             value = node.builder.gather(node.name, &value, axis, &indices)?;
         }
