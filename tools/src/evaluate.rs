@@ -421,7 +421,6 @@ mod tests {
     use crate::export::{ExportSettings, export};
     use crate::graph::{Graph, Input as GraphInput, Int8Operation, Operation, Output};
     use crate::model_file::ModelFile;
-    use crate::network::Network;
     use crate::picture::Fit;
     use crate::recipe::{Normalize, Recipe};
 
@@ -447,8 +446,13 @@ mod tests {
     fn mirror() -> ModelFile {
         let text = "input = [2, 1, 1]\nlayers = [\"Flatten()\", \"Linear(2, 2)\"]";
         let recipe = Recipe::parse(text, Path::new("mirror.toml")).unwrap();
-        let mut network = Network::initialize(recipe.architecture, 1);
-        network.parameters = vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let mut network = recipe.graph.initialized(1);
+        for (name, values) in [
+            ("1.weight", &[1.0, 0.0, 0.0, 1.0][..]),
+            ("1.bias", &[0.0; 2]),
+        ] {
+            network.import_pytorch(name, values).unwrap();
+        }
         let settings = ExportSettings {
             normalize: Normalize {
                 mean: vec![1.0, -2.0],
@@ -457,7 +461,7 @@ mod tests {
             labels: vec!["left".to_owned(), "right".to_owned()],
             fine_tune_last: 0,
         };
-        let (bytes, _) = export(Graph::from_network("mirror", &network), &settings).unwrap();
+        let (bytes, _) = export(network, &settings).unwrap();
         ModelFile::from_bytes(&bytes).unwrap()
     }
 

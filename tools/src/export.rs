@@ -283,7 +283,10 @@ fn operator(operation: Operation) -> Operator<Owned> {
         }
         Operation::Transpose { order } => Transpose { order }.into(),
         // In place, a reshape to the shape it has costs nothing.
-        Operation::Reshape { .. } | Operation::Identity => Reshape.into(),
+        Operation::Reshape { .. } | Operation::Identity | Operation::Dropout { .. } => {
+            Reshape.into()
+        }
+        Operation::BatchNorm2d(of) => operator(of.to_affine()),
         Operation::Quantize(_) => Quantize.into(),
         Operation::Dequantize(_) => Dequantize.into(),
         Operation::Int8 { operation, .. } => operator_i8(operation),

@@ -1,4 +1,4 @@
-//! The host side of kinglet, in the order of the data: `dataset` and `recipe`, `network`, `train`. Without the feature
+//! The host side of kinglet, in the order of the data: `dataset` and `recipe`, `train`, `graph`. Without the feature
 //! `program` it is what other programs need: everything but the command line and what it draws.
 #![deny(unsafe_code)]
 
@@ -24,7 +24,6 @@ pub mod mapped;
 pub mod meaning;
 pub mod model_file;
 pub mod model_input;
-pub mod network;
 pub mod npy;
 pub mod optimize;
 #[cfg(feature = "program")]

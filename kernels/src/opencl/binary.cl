@@ -75,3 +75,70 @@ __kernel void channel_affine(
     const float x = LOAD(data, data_at + i) * LOAD(scale, scale_at + channel) + LOAD(shift, shift_at + channel);
     STORE(limit(x, low, high), data, data_at + i);
 }
+
+// The slope of combine(x, o), along o if `of_operand`, along x otherwise.
+static inline float slope(float x, float o, int function, int of_operand) {
+    switch (function) {
+    case ADD:
+        return 1.0f;
+    case SUBTRACT:
+        return of_operand ? -1.0f : 1.0f;
+    case REVERSE_SUBTRACT:
+        return of_operand ? 1.0f : -1.0f;
+    case MULTIPLY:
+        return of_operand ? x : o;
+    case DIVIDE:
+        return of_operand ? -x / (o * o) : 1.0f / o;
+    case REVERSE_DIVIDE:
+        return of_operand ? 1.0f / x : -o / (x * x);
+    case MINIMUM:
+        return (x < o) != of_operand ? 1.0f : 0.0f;
+    case MAXIMUM:
+        return (x > o) != of_operand ? 1.0f : 0.0f;
+    default: // PRELU
+        return x > 0.0f ? 1.0f - of_operand : of_operand ? x : o;
+    }
+}
+
+// The gradient of the tensor, or of the operand if `of_operand`, from that of the output. x, d_output [batch, len],
+// len = rows * columns * run; operand [batch, operand_len], in steps of `*_from` along the three loops as in `binary`: what
+// an element is repeated for adds up. d_input as x or operand. Work-items: element of a sample of d_input, sample.
+__kernel void binary_backward(
+    __global const storage *x, uint x_at, __global const storage *operand, uint operand_at,
+    __global const storage *d_output, uint d_output_at, __global storage *d_input, uint d_input_at,
+    int batch, int operand_len, int rows, int columns, int run,
+    int row_from, int column_from, int run_from, int function, int of_operand) {
+    const int i = get_global_id(0);
+    const int sample = get_global_id(1);
+    const int len = rows * columns * run;
+    if (i >= (of_operand ? operand_len : len) || sample >= batch)
+        return;
+    x_at += sample * len;
+    d_output_at += sample * len;
+    operand_at += sample * operand_len;
+    if (!of_operand) {
+        const int column_of_all = i / run;
+        const int row = column_of_all / columns;
+        const int from = row * row_from + (column_of_all - row * columns) * column_from
+            + (i - column_of_all * run) * run_from;
+        const float s = slope(LOAD(x, x_at + i), LOAD(operand, operand_at + from), function, 0);
+        STORE(LOAD(d_output, d_output_at + i) * s, d_input, d_input_at + sample * len + i);
+        return;
+    }
+    // The place along each loop that moves in the operand; the others are gone through.
+    const int row_first = row_from ? i / row_from % rows : 0;
+    const int row_last = row_from ? row_first + 1 : rows;
+    const int column_first = column_from ? i / column_from % columns : 0;
+    const int column_last = column_from ? column_first + 1 : columns;
+    const int run_first = run_from ? i / run_from % run : 0;
+    const int run_last = run_from ? run_first + 1 : run;
+    const float o = LOAD(operand, operand_at + i);
+    float sum = 0.0f;
+    for (int row = row_first; row < row_last; row++)
+        for (int column = column_first; column < column_last; column++)
+            for (int k = run_first; k < run_last; k++) {
+                const int at = (row * columns + column) * run + k;
+                sum += LOAD(d_output, d_output_at + at) * slope(LOAD(x, x_at + at), o, function, 1);
+            }
+    STORE(sum, d_input, d_input_at + sample * operand_len + i);
+}

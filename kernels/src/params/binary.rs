@@ -104,6 +104,13 @@ impl Binary {
         })
     }
 
+    /// The same with another activation.
+    #[must_use]
+    pub const fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
     /// What is computed of an element and its operand.
     pub const fn function(&self) -> BinaryFunction {
         self.function

@@ -19,6 +19,14 @@ impl Loop {
         to: 0,
     };
 
+    const fn reversed(self) -> Self {
+        Self {
+            extent: self.extent,
+            from: self.to,
+            to: self.from,
+        }
+    }
+
     /// `outer` around `inner` as one loop, if the steps of both tensors go on across the border.
     const fn joined(outer: Self, inner: Self) -> Option<Self> {
         if inner.extent == 1 {
@@ -59,6 +67,15 @@ impl Nest {
             },
         };
         Self { rows, columns, run }
+    }
+
+    /// The same loops with the tensors in each other's place.
+    pub(crate) const fn reversed(&self) -> Self {
+        Self {
+            rows: self.rows.reversed(),
+            columns: self.columns.reversed(),
+            run: self.run.reversed(),
+        }
     }
 
     /// From the outermost to the innermost.

@@ -176,6 +176,31 @@ impl StridedCopy {
         self.starts
     }
 
+    /// Elements of the box.
+    pub const fn len(&self) -> usize {
+        let [rows, columns, run] = self.nest.loops();
+        rows.extent
+            .wrapping_mul(columns.extent)
+            .wrapping_mul(run.extent)
+    }
+
+    /// Never true: an empty box is refused.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The copy of the same box back to where it came from.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        let (from, to) = self.starts;
+        Self {
+            input_len: self.output_len,
+            output_len: self.input_len,
+            starts: (to, from),
+            nest: self.nest.reversed(),
+        }
+    }
+
     /// Three loops within each other, the innermost last, that reach every element of the box.
     pub const fn loops(&self) -> [Loop; 3] {
         self.nest.loops()

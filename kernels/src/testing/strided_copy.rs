@@ -57,6 +57,10 @@ pub fn strided_copy(set: &dyn BackwardKernels, _: super::Agreement) {
             let mut expected = before;
             reference::strided_copy(&params, &input, &mut expected);
             assert_same(about, &found.finish(about), &expected);
+            // The way back puts each element where it came from.
+            let mut back = input.clone();
+            reference::strided_copy(&params.reversed(), &expected, &mut back);
+            assert_same(about, &back, &input);
         }
     }
     let params = StridedCopy::place(Shape::vector(3), [0, 0, 1], Shape::vector(4));

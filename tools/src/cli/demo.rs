@@ -20,7 +20,6 @@ use crate::evaluate::{evaluate, evaluate_tuned};
 use crate::export::{ExportSettings, export};
 use crate::file::{create_folder, write_atomic};
 use crate::fine_tune::{Order, fine_tune};
-use crate::graph::Graph;
 use crate::inspect::{Report, grouped};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
@@ -161,8 +160,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             labels: trained.classes.clone(),
             fine_tune_last,
         };
-        let graph = Graph::from_network(&recipe.name, &trained.network);
-        let (bytes, _) = export(graph, &settings)?;
+        let (bytes, _) = export(trained.network.clone(), &settings)?;
         Ok(ModelFile::from_bytes(&bytes)?)
     };
     let candidates = [export_last(1)?, export_last(2)?];

@@ -9,7 +9,6 @@ use super::replace::ReplaceArguments;
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
-use crate::graph::Graph;
 use crate::inspect::{Report, grouped};
 use crate::model_file::ModelFile;
 use crate::train::Checkpoint;
@@ -41,7 +40,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let checkpoint = Checkpoint::load(&arguments.run)?;
     let recipe = checkpoint.recipe()?;
-    let graph = Graph::from_network(&recipe.name, &checkpoint.best_network()?);
+    let graph = checkpoint.best_network()?;
     let settings = ExportSettings {
         normalize: recipe.data.normalize,
         labels: checkpoint.classes,

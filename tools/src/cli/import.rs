@@ -76,10 +76,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (graph, normalize, mut labels) = match &arguments.recipe {
         Some(recipe) => {
             let recipe = Recipe::load(recipe)?;
-            let poured = weights::read(&arguments.file, recipe.architecture)?;
+            let poured = weights::read(&arguments.file, recipe.graph)?;
             notes = matched(&poured);
-            let graph = Graph::from_network(&recipe.name, &poured.network);
-            (graph, recipe.data.normalize, recipe.classes)
+            (poured.network, recipe.data.normalize, recipe.classes)
         }
         None if weights::is_named_as_weights(&arguments.file) => {
             let path = arguments.file.display();
@@ -201,9 +200,8 @@ fn matched(poured: &Poured) -> Vec<String> {
                 "the names are not the recipe's; by their shapes the layers have these tensors:"
                     .to_owned(),
             );
-            let layers = &poured.network.architecture().layers;
             for (layer, module) in pairs {
-                let text = &layers[*layer].text;
+                let text = &poured.network.nodes[*layer].name;
                 lines.push(format!("{layer:>4}  {text}  <- {module}.*"));
             }
         }

@@ -8,10 +8,8 @@ use serde::Serialize;
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
-use crate::graph::Graph;
 use crate::inspect::{Report, grouped, picture};
 use crate::model_file::{ModelFile, head_info, is_named_as_head};
-use crate::network::Network;
 use crate::recipe::Recipe;
 
 /// Show the layers, parameters, MACs and memory of a recipe or a model, or what a saved head says
@@ -88,16 +86,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             labels: Vec::new(),
             fine_tune_last: arguments.fine_tune.0,
         };
-        let network = Network::zeroed(recipe.architecture.clone());
-        let graph = Graph::from_network(&recipe.name, &network);
-        let (bytes, _) = export(graph, &settings)?;
+        let (bytes, _) = export(recipe.graph.clone(), &settings)?;
         let file = ModelFile::from_bytes(&bytes)?;
-        let mut report = Report::of_recipe(
-            &recipe.name,
-            &recipe.architecture,
-            &file.model(),
-            bytes.len(),
-        );
+        let mut report = Report::of_recipe(&recipe.name, &recipe.graph, &file.model(), bytes.len());
         report.labels = recipe.classes;
         (file, report)
     } else {

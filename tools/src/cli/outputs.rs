@@ -373,22 +373,19 @@ mod tests {
 
     use super::*;
     use crate::export::{ExportSettings, export};
-    use crate::graph::Graph;
     use crate::model_file::ModelFile;
-    use crate::network::Network;
     use crate::recipe::{Normalize, Recipe};
 
     /// A model of two numbers with these layers behind them.
     fn model(layers: &str, labels: &[&str]) -> ModelFile {
         let text = format!("input = [2]\nlayers = [{layers}]");
         let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
-        let network = Network::initialize(recipe.architecture, 1);
         let settings = ExportSettings {
             normalize: Normalize::identity(0),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             fine_tune_last: 0,
         };
-        let graph = Graph::from_network("test", &network);
+        let graph = recipe.graph.initialized(1);
         ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
     }
 

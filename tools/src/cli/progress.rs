@@ -49,15 +49,15 @@ impl Observer for Progress {
     }
 
     fn start(&mut self, trainer: &Trainer, steps_left: usize) {
-        let architecture = trainer.network().architecture();
+        let network = trainer.network();
         self.line(&format!(
             "{}: {} parameters, {} epochs, {} threads",
             self.title,
-            architecture.parameters(),
+            network.parameters(),
             self.epochs,
             trainer.threads()
         ));
-        if architecture.logits_layers() < architecture.layers.len() {
+        if !network.is_output(network.logits()) {
             self.line("the loss is taken on the logits before the last Softmax, which stays in the exported model");
         }
         self.bar.set_length(steps_left as u64);

@@ -54,9 +54,9 @@ impl Listed {
         Ok(Self {
             name: shipped.name,
             summary: shipped.summary(),
-            input: channels_first(recipe.architecture.input),
-            outputs: recipe.architecture.output().len(),
-            parameters: recipe.architecture.parameters(),
+            input: channels_first(recipe.graph.input()),
+            outputs: recipe.graph.output().len(),
+            parameters: recipe.graph.parameters(),
             text: shipped.text,
         })
     }

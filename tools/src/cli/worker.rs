@@ -182,9 +182,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
         Mode::Full => {
             let mut graph = onnx::read(&arguments.model, &onnx::Options::default())?.graph;
             simplify(&mut graph);
-            let network = graph.to_network()?;
-            let architecture = network.architecture();
-            let samples = samples(arguments, architecture.input, architecture.output().len())?;
+            let samples = samples(arguments, graph.input(), graph.output().len())?;
             let settings = OptimizerSettings::Sgd {
                 learning_rate: arguments.lr.into(),
                 momentum: arguments.momentum,
@@ -198,7 +196,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
                 batch_size: arguments.batch as usize,
                 seed: 1,
             };
-            let trainer = Trainer::new(network, &settings, options)?;
+            let trainer = Trainer::new(graph, &settings, options)?;
             learn(
                 arguments,
                 Whole::new(trainer, samples, arguments.batch as usize),

@@ -84,7 +84,6 @@ impl Run {
         let best_epoch = best.map_or(history.len(), |best| best.epoch);
         let kept = best_epoch.checked_sub(1).and_then(|at| history.get(at));
         let speeds = history.iter().map(|metrics| metrics.images_per_second);
-        let layers = &recipe.architecture.layers;
         Ok(Self {
             name: name_of(path),
             data: checkpoint.source.clone(),
@@ -94,8 +93,8 @@ impl Run {
             validation_accuracy: kept.and_then(|metrics| metrics.validation_accuracy),
             validation_loss: kept.and_then(|metrics| metrics.validation_loss),
             test,
-            parameters: recipe.architecture.parameters(),
-            macs: layers.iter().map(|layer| layer.macs()).sum(),
+            parameters: recipe.graph.parameters(),
+            macs: recipe.graph.macs(),
             training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
             images_per_second: speeds.sum::<f64>() / history.len().max(1) as f64,
             origin: Origin::of_run(path),

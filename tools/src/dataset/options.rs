@@ -28,7 +28,7 @@ impl ReadOptions {
     /// To train `recipe`'s network.
     pub fn of_recipe(recipe: &Recipe) -> Self {
         Self {
-            input: recipe.architecture.input,
+            input: recipe.graph.input(),
             arrays: None,
             layout: None,
             resize: recipe.data.resize,

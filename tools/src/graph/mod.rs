@@ -1,20 +1,19 @@
-//! The rich form of a network between training and the model file: named, on the heap, easy to rewrite.
+//! A network: named, on the heap, easy to rewrite. Recipes and readers of other formats make it, training gives it its
+//! values, [`crate::optimize`] rewrites it until the runtime has an operator for every node, and [`crate::export`] writes
+//! it down.
 //!
 //! The first values are the inputs, the others the outputs of the nodes, in their order; a node reads values that come
-//! before its own. [`crate::optimize`] rewrites a graph until the runtime has an operator for every node, and
-//! [`crate::export`] writes it down.
+//! before its own.
 
-mod build;
-mod network;
+mod first_values;
 mod operation;
+mod tensor;
 mod view;
 
-pub(crate) use build::channel_affine;
-pub use build::unary_name;
 use kinglet::model::schema::Source;
 use kinglet_kernels::{Quantization, Shape};
-pub use network::ToNetworkError;
-pub use operation::{Int8Operation, Operation};
+pub use operation::{BatchNorm2d, Granularity, Int8Operation, Operation};
+pub use tensor::{Role, Tensor, TensorError};
 pub(crate) use view::{AXES, Transposition, View, extents};
 
 /// A network as nodes in the order they run.
@@ -178,7 +177,7 @@ impl Graph {
     }
 
     /// The values that nodes read and that are outputs, to be numbered anew.
-    fn values_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+    fn references_mut(&mut self) -> impl Iterator<Item = &mut usize> {
         let read = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
         read.chain(self.outputs.iter_mut().map(|output| &mut output.value))
     }
@@ -187,7 +186,7 @@ impl Graph {
     pub fn remove(&mut self, index: usize) {
         let output = self.value_of(index);
         let input = self.nodes.remove(index).inputs[0];
-        for value in self.values_mut() {
+        for value in self.references_mut() {
             if *value == output {
                 *value = input;
             } else if *value > output {
@@ -200,7 +199,7 @@ impl Graph {
     /// which itself may read it.
     pub fn insert_behind(&mut self, index: usize, node: Node) {
         let output = self.value_of(index);
-        for value in self.values_mut() {
+        for value in self.references_mut() {
             if *value >= output {
                 *value += 1;
             }
@@ -216,20 +215,41 @@ impl Graph {
         self.remove(index);
     }
 
-    /// Multiply-accumulates of one sample.
-    pub fn macs(&self) -> u64 {
+    /// Shape of one sample of the first input.
+    pub fn input(&self) -> Shape {
+        self.inputs
+            .first()
+            .map(|input| input.shape)
+            .unwrap_or_default()
+    }
+
+    /// Shape of one sample of the first output.
+    pub fn output(&self) -> Shape {
+        let value = self.outputs.first().map(|output| output.value);
+        value.map(|value| self.shapes()[value]).unwrap_or_default()
+    }
+
+    /// The value before the softmax that ends in the first output, if one does: the loss contains it.
+    pub fn logits(&self) -> usize {
+        let mut value = self.outputs.first().map_or(0, |output| output.value);
+        while let Some(producer) = self.producer(value)
+            && self.nodes[producer].operation == Operation::Softmax
+        {
+            value = self.nodes[producer].inputs[0];
+        }
+        value
+    }
+
+    /// Number of values that training moves.
+    pub fn parameters(&self) -> usize {
         self.nodes
             .iter()
-            .map(|node| match &node.operation {
-                Operation::Conv2d { params, .. } => params.macs(),
-                Operation::Linear { params, .. } => params.weights_len() as u64,
-                Operation::Int8 { operation, .. } => match operation {
-                    Int8Operation::Conv2d { params, .. } => params.macs(),
-                    Int8Operation::Linear { params, .. } => params.weights_len() as u64,
-                    _ => 0,
-                },
-                _ => 0,
-            })
+            .map(|node| node.operation.parameters())
             .sum()
+    }
+
+    /// Multiply-accumulates of one sample.
+    pub fn macs(&self) -> u64 {
+        self.nodes.iter().map(|node| node.operation.macs()).sum()
     }
 }

@@ -7,6 +7,8 @@ use kinglet_kernels::{
     PooledConv2d, Quantization, Shape, StridedCopy, Unary, Upsample,
 };
 
+use super::Role;
+
 /// What a node computes, with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
@@ -123,8 +125,71 @@ pub enum Operation {
         /// What the numbers of its output mean.
         output: Quantization,
     },
-    /// Passes its input on: dropout once trained, flatten in NHWC.
+    /// Batch normalization in training.
+    BatchNorm2d(BatchNorm2d),
+    /// Sets values to 0 in training, and passes them on otherwise.
+    Dropout {
+        /// Of a value to be set to 0.
+        probability: f32,
+        /// What falls as a whole.
+        granularity: Granularity,
+    },
+    /// Passes its input on.
     Identity,
+}
+
+/// Batch normalization: `(x - mean) / sqrt(variance + epsilon) * weight + bias` channel by channel, in training with the
+/// batch's own mean and variance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm2d {
+    /// Factor of each channel.
+    pub weights: Vec<f32>,
+    /// Added to each channel.
+    pub bias: Vec<f32>,
+    /// Running mean of each channel.
+    pub mean: Vec<f32>,
+    /// Running variance of each channel.
+    pub variance: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Weight of the newest batch in the running statistics.
+    pub momentum: f32,
+}
+
+impl BatchNorm2d {
+    /// Of so many channels, to be given values.
+    pub fn zeroed(channels: usize, epsilon: f32, momentum: f32) -> Self {
+        let zeros = || vec![0.0; channels];
+        Self {
+            weights: zeros(),
+            bias: zeros(),
+            mean: zeros(),
+            variance: zeros(),
+            epsilon,
+            momentum,
+        }
+    }
+
+    /// What it computes with its running statistics.
+    pub fn to_affine(&self) -> Operation {
+        let pairs = self.weights.iter().zip(&self.variance);
+        let scale: Vec<f32> = pairs.map(|(w, v)| w / (v + self.epsilon).sqrt()).collect();
+        let pairs = self.bias.iter().zip(&self.mean).zip(&scale);
+        Operation::ChannelAffine {
+            activation: Activation::Identity,
+            shift: pairs.map(|((b, m), s)| b - m * s).collect(),
+            scale,
+        }
+    }
+}
+
+/// What dropout drops as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// Each value by itself.
+    Value,
+    /// A channel at every position.
+    Channel,
 }
 
 /// An operation on 8-bit numbers.
@@ -186,6 +251,82 @@ impl Int8Operation {
 }
 
 impl Operation {
+    /// A convolution of zeros, to be given values.
+    pub fn conv2d(params: Conv2d, has_bias: bool) -> Self {
+        Self::Conv2d {
+            weights: vec![0.0; params.weights_len()],
+            weight_scale: None,
+            bias: has_bias.then(|| vec![0.0; params.output().channels]),
+            pool: None,
+            params,
+        }
+    }
+
+    /// A linear layer of zeros, to be given values.
+    pub fn linear(params: Linear, has_bias: bool) -> Self {
+        Self::Linear {
+            weights: vec![0.0; params.weights_len()],
+            weight_scale: None,
+            bias: has_bias.then(|| vec![0.0; params.out_features()]),
+            params,
+        }
+    }
+
+    /// What training moves or records of it in this role.
+    pub fn values(&self, role: Role) -> Option<&[f32]> {
+        match (self, role) {
+            (Self::Conv2d { weights, .. } | Self::Linear { weights, .. }, Role::Weights) => {
+                Some(weights)
+            }
+            (Self::Conv2d { bias, .. } | Self::Linear { bias, .. }, Role::Bias) => bias.as_deref(),
+            (Self::BatchNorm2d(of), Role::Weights) => Some(&of.weights),
+            (Self::BatchNorm2d(of), Role::Bias) => Some(&of.bias),
+            (Self::BatchNorm2d(of), Role::RunningMean) => Some(&of.mean),
+            (Self::BatchNorm2d(of), Role::RunningVariance) => Some(&of.variance),
+            _ => None,
+        }
+    }
+
+    /// [`Operation::values`], to be set.
+    pub fn values_mut(&mut self, role: Role) -> Option<&mut [f32]> {
+        match (self, role) {
+            (Self::Conv2d { weights, .. } | Self::Linear { weights, .. }, Role::Weights) => {
+                Some(weights)
+            }
+            (Self::Conv2d { bias, .. } | Self::Linear { bias, .. }, Role::Bias) => {
+                bias.as_deref_mut()
+            }
+            (Self::BatchNorm2d(of), Role::Weights) => Some(&mut of.weights),
+            (Self::BatchNorm2d(of), Role::Bias) => Some(&mut of.bias),
+            (Self::BatchNorm2d(of), Role::RunningMean) => Some(&mut of.mean),
+            (Self::BatchNorm2d(of), Role::RunningVariance) => Some(&mut of.variance),
+            _ => None,
+        }
+    }
+
+    /// Number of values that training moves.
+    pub fn parameters(&self) -> usize {
+        let roles = [Role::Weights, Role::Bias].into_iter();
+        roles
+            .filter_map(|role| self.values(role))
+            .map(<[f32]>::len)
+            .sum()
+    }
+
+    /// Multiply-accumulates of one sample.
+    pub fn macs(&self) -> u64 {
+        match self {
+            Self::Conv2d { params, .. } => params.macs(),
+            Self::Linear { params, .. } => params.weights_len() as u64,
+            Self::Int8 { operation, .. } => match operation {
+                Int8Operation::Conv2d { params, .. } => params.macs(),
+                Int8Operation::Linear { params, .. } => params.weights_len() as u64,
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
     /// Shape of the output for inputs of the shapes `inputs`, of which there is at least one.
     ///
     /// # Errors
@@ -221,7 +362,15 @@ impl Operation {
             | Self::LogSoftmax
             | Self::Quantize(_)
             | Self::Dequantize(_)
+            | Self::Dropout { .. }
             | Self::Identity => input,
+            Self::BatchNorm2d(of) => {
+                let lists = [&of.weights, &of.bias, &of.mean, &of.variance];
+                if lists.iter().any(|list| list.len() != input.channels) {
+                    return Err(ParamsError::OutOfRange);
+                }
+                input
+            }
             Self::Int8 { operation, .. } => operation.output(inputs)?,
             Self::ChannelAffine { scale, shift, .. } => {
                 if scale.len() != input.channels || shift.len() != input.channels {

@@ -14,7 +14,7 @@ pub use picture::picture;
 use serde::Serialize;
 
 use crate::array_layout::ArrayLayout;
-use crate::network::Architecture;
+use crate::graph::Graph;
 
 /// One layer of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -143,20 +143,23 @@ pub fn channels_first(shape: Shape) -> Vec<usize> {
 
 impl Report {
     /// A recipe's network, layer by layer as the recipe has them; `model` is what it exports to.
-    pub fn of_recipe(
-        name: &str,
-        architecture: &Architecture,
-        model: &Model<'_>,
-        file: usize,
-    ) -> Self {
-        let layers = architecture.layers.iter().map(|layer| Row {
-            layer: layer.text.clone(),
-            reads: vec![],
-            output: channels_first(layer.output),
-            element: element(DType::F32),
-            parameters: layer.parameters(),
-            macs: layer.macs(),
-            output_bytes: layer.output.len() * 4,
+    pub fn of_recipe(name: &str, graph: &Graph, model: &Model<'_>, file: usize) -> Self {
+        let shapes = graph.shapes();
+        let layers = graph.nodes.iter().enumerate().map(|(index, node)| {
+            let value = graph.value_of(index);
+            let output = shapes[value];
+            Row {
+                layer: node.name.clone(),
+                reads: match node.inputs.as_slice() {
+                    [only] if only + 1 == value => vec![],
+                    inputs => inputs.to_vec(),
+                },
+                output: channels_first(output),
+                element: element(DType::F32),
+                parameters: node.operation.parameters(),
+                macs: node.operation.macs(),
+                output_bytes: output.len() * 4,
+            }
         });
         Self::new(name, layers.collect(), model, file)
     }

@@ -1,11 +1,10 @@
 //! One row of the table from one node of a model file.
 
-use kinglet::kernels::{Activation, Axis, PerAxis, Shape, Window, params};
+use kinglet::kernels::{Activation, Axis, PerAxis, Shape, Unary, Window, params};
 use kinglet::model::schema::{DType, Node};
 use kinglet::operator::{Conv2d, Conv2dMaxPool2d, Operator};
 
 use super::channels_first;
-use crate::graph::unary_name;
 
 /// Parameters and multiply-accumulates of a node.
 pub(super) fn counts(node: &Node, input: Shape, output: Shape) -> (usize, u64) {
@@ -83,7 +82,7 @@ pub(crate) fn describe(operator: &Operator) -> String {
         Operator::Requantize(to) => format!("Requantize{}", bounds(to.low, to.high)),
         Operator::MaxPool2d(pool) => format!("MaxPool2d {}", geometry(&pool.window)),
         Operator::AvgPool2d(pool) => format!("AvgPool2d {}", geometry(&pool.window)),
-        Operator::Unary(function) => unary_name(*function).to_owned(),
+        Operator::Unary(function) => unary(*function).to_owned(),
         Operator::Binary(binary) => {
             format!("{:?}{}", binary.function, activation(binary.activation))
         }
@@ -178,6 +177,34 @@ pub(super) fn reads(written: usize, node: &Node) -> Vec<usize> {
         vec![]
     } else {
         inputs
+    }
+}
+
+/// A function of each element by its name in PyTorch.
+const fn unary(function: Unary) -> &'static str {
+    match function {
+        Unary::Relu => "ReLU",
+        Unary::Relu6 => "ReLU6",
+        Unary::LeakyRelu { .. } => "LeakyReLU",
+        Unary::Sigmoid => "Sigmoid",
+        Unary::Tanh => "Tanh",
+        Unary::Clip { .. } => "Hardtanh",
+        Unary::Elu { .. } => "ELU",
+        Unary::HardSigmoid { .. } => "Hardsigmoid",
+        Unary::HardSwish => "Hardswish",
+        Unary::Selu { .. } => "SELU",
+        Unary::Swish { .. } => "SiLU",
+        Unary::Softplus => "Softplus",
+        Unary::Softsign => "Softsign",
+        Unary::Mish => "Mish",
+        Unary::Gelu => "GELU",
+        Unary::GeluTanh => "GELU(tanh)",
+        Unary::Erf => "erf",
+        Unary::Abs => "abs",
+        Unary::Exp => "exp",
+        Unary::Log => "log",
+        Unary::Sqrt => "sqrt",
+        Unary::Power { .. } => "pow",
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use kinglet_kernels::{Axis, Shape};
 
-use crate::graph::{Graph, Node, Operation, Transposition, View, extents};
+use crate::graph::{Granularity, Graph, Node, Operation, Transposition, View, extents};
 
 pub(super) fn run(graph: &mut Graph) {
     let shapes: Vec<Shape> = graph.inputs.iter().map(|input| input.shape).collect();
@@ -132,11 +132,20 @@ impl Rewriter {
                 };
             }
             Operation::Transpose { order } => return self.transpose(name, first, *order),
-            Operation::Unary(_) | Operation::Quantize(_) | Operation::Dequantize(_) => {
+            Operation::Unary(_)
+            | Operation::Quantize(_)
+            | Operation::Dequantize(_)
+            | Operation::Dropout {
+                granularity: Granularity::Value,
+                ..
+            } => {
                 let stored = self.push(name, node.operation, &[first.stored]);
                 return Value { stored, ..first };
             }
-            Operation::Softmax | Operation::LogSoftmax | Operation::ChannelAffine { .. } => {
+            Operation::Softmax
+            | Operation::LogSoftmax
+            | Operation::ChannelAffine { .. }
+            | Operation::BatchNorm2d(_) => {
                 let way = self.way(&first);
                 let way = way.filter(|way| way.stored_axis(Axis::Channels) == Axis::Channels);
                 if let Some(way) = way {
@@ -163,6 +172,7 @@ impl Rewriter {
             | Operation::MaxPool2d(_)
             | Operation::AvgPool2d(_)
             | Operation::Upsample { .. }
+            | Operation::Dropout { .. }
             | Operation::Int8 { .. } => {}
         }
         for input in &mut inputs {

@@ -1,12 +1,13 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order: nodes that nobody reads go, tensors are brought into one order, functions that
-//! were taken apart are joined, trained batch normalizations and activations go into the convolution beside them, what is
-//! quantized is joined to operations on 8-bit numbers, padding and pools go into the convolution beside them as well, and a
-//! network of 8-bit numbers begins and ends with them.
+//! One pass per file, run in this order: what only training needs goes, nodes that nobody reads go, tensors are brought into
+//! one order, functions that were taken apart are joined, trained batch normalizations and activations go into the
+//! convolution beside them, what is quantized is joined to operations on 8-bit numbers, padding and pools go into the
+//! convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
 
 mod activation_before_pool;
 mod eliminate_transposes;
+mod end_training;
 mod fold_affine;
 mod fuse_activation;
 mod fuse_pad;
@@ -25,7 +26,8 @@ use crate::graph::Graph;
 type Pass = (&'static str, fn(&mut Graph));
 
 /// Every pass, in the order they run.
-const PASSES: [Pass; 11] = [
+const PASSES: [Pass; 12] = [
+    ("end_training", end_training::run),
     ("remove_dead", remove_dead::run),
     ("eliminate_transposes", eliminate_transposes::run),
     ("join_functions", join_functions::run),

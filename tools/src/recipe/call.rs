@@ -77,12 +77,16 @@ impl fmt::Display for Call {
 
 impl Call {
     pub(super) fn parse(text: &str) -> Result<Self, CallProblem> {
-        let mut reader = Reader { rest: text };
-        let mut name = reader.name("a name")?;
-        while reader.take(".") {
-            name = reader.name("a name")?;
-        }
+        let mut reader = Reader::new(text);
+        let (name, _) = reader.path("a name")?;
         reader.expect("(", "\"(\"")?;
+        let call = Self::arguments(name, &mut reader)?;
+        reader.end()?;
+        Ok(call)
+    }
+
+    /// Reads what follows `name(`, with its end.
+    pub(super) fn arguments(name: String, reader: &mut Reader) -> Result<Self, CallProblem> {
         let mut call = Self {
             name,
             positional: Vec::new(),
@@ -104,7 +108,6 @@ impl Call {
                 break;
             }
         }
-        reader.end()?;
         Ok(call)
     }
 
@@ -158,17 +161,32 @@ impl Call {
 }
 
 /// What is left of the text.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     rest: &'a str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text }
+    }
+
+    /// Takes a name with or without modules before it, `nn.` say; returns its last part, and whether that is all.
+    pub(super) fn path(&mut self, expected: &'static str) -> Result<(String, bool), CallProblem> {
+        let mut name = self.name(expected)?;
+        let mut is_alone = true;
+        while self.take(".") {
+            name = self.name("a name")?;
+            is_alone = false;
+        }
+        Ok((name, is_alone))
+    }
+
     fn skip_space(&mut self) {
         self.rest = self.rest.trim_start();
     }
 
     /// Takes `token` if it comes next.
-    fn take(&mut self, token: &str) -> bool {
+    pub(super) fn take(&mut self, token: &str) -> bool {
         self.skip_space();
         match self.rest.strip_prefix(token) {
             Some(rest) => {
@@ -179,7 +197,11 @@ impl Reader<'_> {
         }
     }
 
-    fn expect(&mut self, token: &str, expected: &'static str) -> Result<(), CallProblem> {
+    pub(super) fn expect(
+        &mut self,
+        token: &str,
+        expected: &'static str,
+    ) -> Result<(), CallProblem> {
         if self.take(token) {
             Ok(())
         } else {
@@ -187,7 +209,7 @@ impl Reader<'_> {
         }
     }
 
-    fn end(&mut self) -> Result<(), CallProblem> {
+    pub(super) fn end(&mut self) -> Result<(), CallProblem> {
         self.skip_space();
         if self.rest.is_empty() {
             Ok(())
@@ -196,7 +218,7 @@ impl Reader<'_> {
         }
     }
 
-    fn syntax(&self, expected: &'static str) -> CallProblem {
+    pub(super) fn syntax(&self, expected: &'static str) -> CallProblem {
         CallProblem::Syntax {
             expected,
             found: if self.rest.is_empty() {
@@ -228,7 +250,7 @@ impl Reader<'_> {
     }
 
     /// Takes `name =` if that comes next.
-    fn argument_name(&mut self) -> Option<String> {
+    pub(super) fn argument_name(&mut self) -> Option<String> {
         let before = self.rest;
         if let Ok(name) = self.name("")
             && self.take("=")

@@ -288,6 +288,52 @@ pub enum CallProblem {
         "it changes bytes, so it must come before RandomErasing, which changes normalized values"
     )]
     AfterNormalize,
+    /// A block that is written in several lines here.
+    #[error("branches are not written as {name}(...), but line by line: {example}")]
+    WrittenOtherwise {
+        /// The block.
+        name: String,
+        /// Lines that compute one.
+        example: &'static str,
+    },
+    /// A value that no line computes.
+    #[error("no line before this one is called \"{name}\"; {hint}")]
+    UnknownValue {
+        /// The name.
+        name: String,
+        /// The nearest one, or what to do.
+        hint: String,
+    },
+    /// A name that is taken.
+    #[error("\"{name}\" is {taken}; choose another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// By what.
+        taken: String,
+    },
+    /// A value that is computed for nothing.
+    #[error("nothing reads what it computes: {hint}")]
+    Unread {
+        /// How it could be read.
+        hint: String,
+    },
+    /// Two values that do not go together.
+    #[error(
+        "{left} (line {left_line}) and {right} (line {right_line}) do not go together (channels, height, width): {rule}"
+    )]
+    Shapes {
+        /// Shape of the first.
+        left: ChannelsFirst,
+        /// The line that computes it.
+        left_line: usize,
+        /// Shape of the other.
+        right: ChannelsFirst,
+        /// The line that computes it.
+        right_line: usize,
+        /// What would go.
+        rule: &'static str,
+    },
     /// A layer too large for this program.
     #[error("it has {0} parameters; at most {1} are possible")]
     TooManyParameters(usize, usize),

@@ -8,7 +8,6 @@ use super::arguments::{Arguments, Pair, pair_of};
 use super::call::{Call, Value};
 use super::error::CallProblem;
 use super::layers::{LAYERS, hint};
-use crate::network::Bias;
 
 /// The numbers of `torch.nn.SELU`, as published.
 const SELU: Unary = Unary::Selu {
@@ -36,7 +35,7 @@ pub(super) enum LayerArguments {
         padding: ConvPadding,
         dilation: Pair,
         groups: usize,
-        bias: Bias,
+        bias: bool,
     },
     MaxPool2d {
         kernel: Pair,
@@ -70,7 +69,7 @@ pub(super) enum LayerArguments {
     Linear {
         in_features: usize,
         out_features: usize,
-        bias: Bias,
+        bias: bool,
     },
 }
 
@@ -101,7 +100,7 @@ impl Arguments {
                     padding: self.conv_padding(stride)?,
                     dilation: self.pair("dilation", Some((1, 1)))?,
                     groups: self.count("groups", Some(1))?,
-                    bias: self.bias()?,
+                    bias: self.flag("bias", true)?,
                 }
             }
             "MaxPool2d" => {
@@ -180,7 +179,7 @@ impl Arguments {
             _ => LayerArguments::Linear {
                 in_features: self.count("in_features", None)?,
                 out_features: self.count("out_features", None)?,
-                bias: self.bias()?,
+                bias: self.flag("bias", true)?,
             },
         })
     }
@@ -220,14 +219,6 @@ impl Arguments {
             Rounding::Ceil
         } else {
             Rounding::Floor
-        })
-    }
-
-    fn bias(&self) -> Result<Bias, CallProblem> {
-        Ok(if self.flag("bias", true)? {
-            Bias::Yes
-        } else {
-            Bias::No
         })
     }
 

@@ -445,6 +445,64 @@ const MISSING: &[(&str, &[&str])] = &[
 /// How similar a name must be to be taken for another, from 0 to 1.
 const NEAR: f64 = 0.8;
 
+/// Blocks that other programs have as one layer, and how branches are written here.
+#[derive(Debug)]
+pub(super) struct Otherwise {
+    names: &'static [&'static str],
+    /// Lines that do it.
+    pub(super) example: &'static str,
+}
+
+pub(super) const OTHERWISE: &[Otherwise] = &[
+    Otherwise {
+        names: &[
+            "Residual",
+            "ResidualBlock",
+            "ResBlock",
+            "BasicBlock",
+            "Bottleneck",
+            "InvertedResidual",
+            "Add",
+            "Skip",
+            "SkipConnection",
+            "Shortcut",
+        ],
+        example: r#""x = ReLU()", "Conv2d(16, 16, 3, padding=1)", "relu(_ + x)""#,
+    },
+    Otherwise {
+        names: &[
+            "SEBlock",
+            "SqueezeExcite",
+            "SqueezeExcitation",
+            "SELayer",
+            "Mul",
+            "Multiply",
+        ],
+        example: r#""x = ReLU()", "AdaptiveAvgPool2d(1)", "Conv2d(16, 4, 1)", "ReLU()", "Conv2d(4, 16, 1)", "Sigmoid()", "_ * x""#,
+    },
+    Otherwise {
+        names: &[
+            "Concat",
+            "Concatenate",
+            "Cat",
+            "Fire",
+            "DenseBlock",
+            "Inception",
+        ],
+        example: r#""x = ReLU()", "y = Conv2d(16, 8, 1)", "torch.cat([x, y], dim=1)""#,
+    },
+    Otherwise {
+        names: &["Sequential", "ModuleList", "ModuleDict"],
+        example: r#""Conv2d(3, 16, 3)", "ReLU()""#,
+    },
+];
+
+/// How what `name` says is written here, if it is a block of layers.
+pub(super) fn written_otherwise(name: &str) -> Option<&'static Otherwise> {
+    let mut all = OTHERWISE.iter();
+    all.find(|otherwise| otherwise.names.contains(&name))
+}
+
 /// What to say of a layer that does not exist. The nearest name, of those that exist here and those that exist
 /// elsewhere, says what kind of layer was meant, so that nothing of another kind is suggested.
 pub(super) fn hint(name: &str) -> String {

@@ -26,6 +26,7 @@
 //! thing wrong is reported with its line and with what would be right.
 
 mod arguments;
+mod branches;
 mod call;
 mod error;
 mod function;
@@ -38,6 +39,7 @@ mod section;
 mod settings;
 mod shapes;
 mod shipped;
+mod statement;
 mod transform;
 mod transforms;
 
@@ -52,7 +54,9 @@ pub use schedule::{Anneal, Curve, OneCycle, ScheduleSettings};
 pub use settings::{BestBy, DataSettings, Normalize, OptimizerSettings, TrainSettings};
 pub use shipped::{SHIPPED, Shipped};
 
-use crate::network::{Architecture, Layer};
+use crate::array_layout::ArrayLayout;
+use crate::graph::{Graph, Input as GraphInput, Output};
+use branches::Builder;
 use section::{Entry, Located, Section};
 use shapes::Flow;
 
@@ -61,8 +65,8 @@ use shapes::Flow;
 pub struct Recipe {
     /// The network's name; the file's own where the recipe gives none.
     pub name: String,
-    /// The network.
-    pub architecture: Architecture,
+    /// The network, a node for each layer, of zeros: first values are [`Graph::initialized`].
+    pub graph: Graph,
     /// Names of the classes; empty where the recipe leaves them to the data set.
     pub classes: Vec<String>,
     /// What becomes of the pictures.
@@ -108,10 +112,10 @@ impl Recipe {
     /// [`RecipeError::At`] with the last layer's line.
     pub fn check_trainable(&self, path: &Path) -> Result<(), RecipeError> {
         let line = self.layer_lines.last().copied().unwrap_or(1);
-        let output = self.architecture.output();
+        let output = self.graph.output();
         let problem = if output != Shape::vector(output.len()) {
             Problem::NoLogits(ChannelsFirst(output), output.len())
-        } else if self.architecture.parameters() == 0 {
+        } else if self.graph.parameters() == 0 {
             Problem::NothingToTrain
         } else {
             return Ok(());
@@ -195,8 +199,14 @@ fn read_with(
         true => Flow::of_vector(channels),
         false => Flow::new(input),
     };
-    let (layer_lines, layers) = read_layers(layers, flow, fit)?;
-    let architecture = Architecture { input, layers };
+    let mut graph = Graph::new(
+        &name,
+        vec![GraphInput {
+            source: ArrayLayout::channels_first(input).source(),
+            ..GraphInput::new("input", input)
+        }],
+    );
+    let layer_lines = read_layers(layers, &mut graph, (flow, found.line), fit)?;
     let data = settings::read_data(top.section("data", "[data]", &[keys::DATA])?, input)?;
     let train = settings::read_train(
         top.section("train", "[train]", &[keys::TRAIN])?,
@@ -211,7 +221,7 @@ fn read_with(
         schedule::read_schedule(top.section("schedule", "[schedule]", schedule::KEYS)?)?;
     top.end()?;
     let (classes_line, classes) = classes;
-    let output = architecture.output();
+    let output = graph.output();
     if !classes.is_empty() && output == Shape::vector(output.len()) && output.len() != classes.len()
     {
         return Err((
@@ -224,7 +234,7 @@ fn read_with(
     }
     Ok(Recipe {
         name,
-        architecture,
+        graph,
         classes,
         data,
         train,
@@ -278,28 +288,36 @@ fn read_classes(entry: Entry) -> Located<(usize, Vec<String>)> {
     Ok((line, names))
 }
 
-/// Reads the layers and their lines; `fit` counts those that fit what comes in.
-fn read_layers(entry: Entry, mut flow: Flow, fit: &mut usize) -> Located<(Vec<usize>, Vec<Layer>)> {
+/// Reads the layers into the graph, and returns their lines; `fit` counts those that fit what comes in.
+fn read_layers(
+    entry: Entry,
+    graph: &mut Graph,
+    (flow, input_line): (Flow, usize),
+    fit: &mut usize,
+) -> Located<Vec<usize>> {
     let right = "a list of layers, for example [\"Flatten()\", \"Linear(784, 10)\"]";
     let (line, key) = (entry.line, entry.key.clone());
-    let (mut lines, mut layers) = (Vec::new(), Vec::new());
+    let mut builder = Builder::new(graph, flow, input_line);
+    let located = |line, call, problem| (line, Problem::Call { call, problem });
     for entry in entry.list(right)? {
         let line = entry.line;
         let text = entry.string()?;
-        let layer = flow.next(&text).map_err(|problem| {
-            let call = text.trim().to_owned();
-            (line, Problem::Call { call, problem })
-        })?;
-        lines.push(line);
-        layers.push(layer);
+        let added = builder.add(line, &text);
+        added.map_err(|problem| located(line, text.trim().to_owned(), problem))?;
         *fit += 1;
     }
-    if layers.is_empty() {
+    if builder.is_empty() {
         let right = "a network has at least one layer".to_owned();
         let found = 0;
         return Err((line, Problem::Length { key, found, right }));
     }
-    Ok((lines, layers))
+    let finished = builder.finish();
+    let (last, lines) = finished.map_err(|(line, call, problem)| located(line, call, problem))?;
+    let output = Output::new("output", last);
+    graph.outputs.push(output);
+    let source = ArrayLayout::channels_first(graph.output()).source();
+    graph.outputs[0].source = source;
+    Ok(lines)
 }
 
 #[cfg(test)]

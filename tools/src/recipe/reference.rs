@@ -176,6 +176,46 @@ Where data sets are had from:
 | your own pictures | | a folder for each class, with `resize = [height, width]` under `[data]` if sizes differ | as `resize` says |
 ";
 
+const BRANCHES: &str = r#"
+## Branches
+
+A line of `layers` reads what the line before computes, unless it says otherwise; `input` is the network's input.
+
+| line | computes |
+|---|---|
+| `"x = ReLU()"` | the layer of the line before; lines below may call it `x` |
+| `"Conv2d(16, 32, 1, stride=2)(x)"` | the layer of `x` |
+| `"_ + x"`, `"x - y"`, `"x * s"`, `"x / y"`, `"torch.maximum(x, y)"` | of two values, element by element; `_` is the line before. One may have 1 where the other has more, as `s` of `[channels, 1, 1]` |
+| `"relu(_ + x)"`, `"F.relu(x)"`, `"torch.sigmoid(x)"` | a layer without parameters, written as a function |
+| `"torch.cat([x, y], dim=1)"` | one after the other along the channels |
+
+Each value has to be read, but the last, which is the output, and each name is given once. A residual block, and one of
+squeeze and excitation:
+
+```toml
+input = [16, 32, 32]
+layers = [
+    "x = ReLU()",
+    "Conv2d(16, 16, 3, padding=1, bias=False)",
+    "BatchNorm2d(16)",
+    "ReLU()",
+    "Conv2d(16, 16, 3, padding=1, bias=False)",
+    "BatchNorm2d(16)",
+    "y = relu(_ + x)",
+
+    "AdaptiveAvgPool2d(1)",
+    "Conv2d(16, 4, 1)",
+    "ReLU()",
+    "Conv2d(4, 16, 1)",
+    "Sigmoid()",
+    "_ * y",
+]
+```
+
+Tensors of such a network are called by the number of what computes them, from 0: `1.weight` is that of the first
+convolution above. A line with a layer inside another counts for each of them.
+"#;
+
 /// Everything a recipe may say, as Markdown.
 pub fn reference() -> String {
     let mut text = String::from(BEGINNING);
@@ -203,6 +243,7 @@ pub fn reference() -> String {
     for layer in LAYERS {
         line(&described(layer));
     }
+    line(BRANCHES.trim_end());
     line(&format!(
         "\n## Transforms\n\n`transforms` in `[data]` is a list of calls, with or without `transforms.` before them. They\n\
          change training pictures at random, each anew in every epoch, and give the bytes of torchvision. In the end\n\

@@ -1,14 +1,15 @@
 //! Follows the shape of one picture through the layers, and refuses a layer that does not fit what comes in.
 
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Linear, Padding, ParamsError, Pool2d, Rounding, Shape, Window,
+    Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, CountPadding, Linear, Padding,
+    ParamsError, Pool2d, Rounding, Shape, Window,
 };
 
 use super::arguments::Pair;
 use super::call::Call;
 use super::error::{CallProblem, ChannelsFirst};
 use super::layer::{ConvPadding, LayerArguments};
-use crate::network::{Layer, Operation};
+use crate::graph::{BatchNorm2d, Granularity, Operation};
 
 /// Largest output of one layer for one picture, in values: 256 MB of f32.
 const MAX_OUTPUT: usize = 1 << 26;
@@ -19,7 +20,7 @@ const MAX_PARAMETERS: usize = 1 << 26;
 /// What reaches the next layer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flow {
-    shape: Shape,
+    pub(super) shape: Shape,
     /// The shape before `Flatten()`, once that has been passed.
     flattened: Option<ChannelsFirst>,
     flat: bool,
@@ -43,29 +44,18 @@ impl Flow {
         }
     }
 
-    /// Reads the next layer, checks it against what comes in and moves on to what it puts out.
-    pub(super) fn next(&mut self, text: &str) -> Result<Layer, CallProblem> {
-        let call = Call::parse(text)?;
-        let arguments = LayerArguments::from_call(&call)?;
-        let input = self.shape;
-        let (operation, output) = self.apply(&call, arguments)?;
-        if output.len() > MAX_OUTPUT {
-            return Err(CallProblem::OutputTooLarge(output.len(), MAX_OUTPUT));
-        }
-        let layer = Layer {
-            text: text.trim().to_owned(),
-            operation,
-            input,
-            output,
-        };
-        if layer.parameters() > MAX_PARAMETERS {
-            return Err(CallProblem::TooManyParameters(
-                layer.parameters(),
-                MAX_PARAMETERS,
-            ));
-        }
+    /// Reads the next layer as [`Flow::layer`].
+    #[cfg(test)]
+    pub(super) fn next(&mut self, text: &str) -> Result<Operation, CallProblem> {
+        self.layer(&Call::parse(text)?)
+    }
+
+    /// Checks the next layer against what comes in and moves on to what it puts out.
+    pub(super) fn layer(&mut self, call: &Call) -> Result<Operation, CallProblem> {
+        let arguments = LayerArguments::from_call(call)?;
+        let (operation, output) = self.apply(call, arguments)?;
         self.shape = output;
-        Ok(layer)
+        Ok(operation)
     }
 
     fn apply(
@@ -92,7 +82,9 @@ impl Flow {
                     .with_padding(explicit_padding(padding, kernel, dilation));
                 let params = Conv2d::new(input, out_channels, window, groups, Activation::Identity)
                     .map_err(|problem| self.geometry(problem))?;
-                Ok((Operation::Conv2d(params, bias), params.output()))
+                let output = small(params.output())?;
+                few(params.weights_len(), out_channels, bias)?;
+                Ok((Operation::conv2d(params, bias), output))
             }
             LayerArguments::MaxPool2d {
                 kernel,
@@ -106,7 +98,7 @@ impl Flow {
                     .with_dilation(dilation.0, dilation.1)
                     .with_padding(Padding::symmetric(padding.0, padding.1));
                 let params = self.pool(window, rounding, CountPadding::Include)?;
-                Ok((Operation::MaxPool2d(params), params.output()))
+                Ok((Operation::MaxPool2d(params), small(params.output())?))
             }
             LayerArguments::AvgPool2d {
                 kernel,
@@ -119,7 +111,7 @@ impl Flow {
                 let window =
                     window(kernel, stride).with_padding(Padding::symmetric(padding.0, padding.1));
                 let params = self.pool(window, rounding, count_padding)?;
-                Ok((Operation::AvgPool2d(params), params.output()))
+                Ok((Operation::AvgPool2d(params), small(params.output())?))
             }
             LayerArguments::AdaptiveAvgPool2d { output } => {
                 self.picture()?;
@@ -141,7 +133,7 @@ impl Flow {
                     Rounding::Floor,
                     CountPadding::Include,
                 )?;
-                Ok((Operation::AvgPool2d(params), params.output()))
+                Ok((Operation::AvgPool2d(params), small(params.output())?))
             }
             LayerArguments::Unary(function) => Ok((Operation::Unary(function), input)),
             LayerArguments::Softmax { dim } => {
@@ -162,19 +154,21 @@ impl Flow {
             } => {
                 self.picture()?;
                 self.channels(call, "num_features", features)?;
-                Ok((Operation::BatchNorm2d { epsilon, momentum }, input))
+                let of = BatchNorm2d::zeroed(features, epsilon, momentum);
+                Ok((Operation::BatchNorm2d(of), input))
             }
-            LayerArguments::Dropout(p) => Ok((Operation::Dropout(p), input)),
+            LayerArguments::Dropout(p) => Ok((dropout(p, Granularity::Value), input)),
             LayerArguments::Dropout2d(p) => {
                 self.picture()?;
-                Ok((Operation::Dropout2d(p), input))
+                Ok((dropout(p, Granularity::Channel), input))
             }
             LayerArguments::Flatten => {
                 if !self.flat {
                     self.flattened = Some(ChannelsFirst(input));
                 }
                 self.flat = true;
-                Ok((Operation::Flatten, Shape::vector(input.len())))
+                let output = Shape::vector(input.len());
+                Ok((Operation::Reshape { output }, output))
             }
             LayerArguments::Linear {
                 in_features,
@@ -185,9 +179,61 @@ impl Flow {
                 let params = Linear::new(in_features, out_features, Activation::Identity)
                     .map_err(|problem| self.geometry(problem))?;
                 self.flattened = None;
-                Ok((Operation::Linear(params, bias), Shape::vector(out_features)))
+                few(params.weights_len(), out_features, bias)?;
+                let output = small(Shape::vector(out_features))?;
+                Ok((Operation::linear(params, bias), output))
             }
         }
+    }
+
+    /// Whether it has passed `Flatten()`.
+    pub(super) fn is_flat(&self) -> bool {
+        self.flat
+    }
+
+    /// Whether values have an order that is the same here and there: pictures have, and so have vectors unless a picture was
+    /// flattened to one and the other not.
+    fn is_ordered_as(&self, other: &Self) -> bool {
+        let forgotten = |flow: &Self| {
+            let picture = flow.flattened.map(|ChannelsFirst(shape)| shape);
+            picture.filter(|shape| shape.height * shape.width > 1)
+        };
+        self.flat == other.flat && forgotten(self) == forgotten(other)
+    }
+
+    /// A function of two values: what it computes of which first, and what reaches the next layer; None if they do not go
+    /// together.
+    pub(super) fn binary(
+        left: Self,
+        right: Self,
+        function: BinaryFunction,
+    ) -> Option<(BinaryFunction, [usize; 2], Self)> {
+        let fits =
+            |shape, operand| Binary::new(function, Activation::Identity, shape, operand).is_ok();
+        if !left.is_ordered_as(&right) {
+            None
+        } else if fits(left.shape, right.shape) {
+            Some((function, [0, 1], left))
+        } else if fits(right.shape, left.shape) {
+            let turned = match function {
+                BinaryFunction::Subtract => BinaryFunction::ReverseSubtract,
+                BinaryFunction::Divide => BinaryFunction::ReverseDivide,
+                other => other,
+            };
+            Some((turned, [1, 0], right))
+        } else {
+            None
+        }
+    }
+
+    /// Two values one after the other along the channels; None if they do not go together.
+    pub(super) fn concat(left: Self, right: Self) -> Option<Self> {
+        let joined = Concat::new(Axis::Channels, &[left.shape, right.shape]).ok()?;
+        (left.flat == right.flat).then_some(Self {
+            shape: joined.output(),
+            flattened: None,
+            flat: left.flat,
+        })
     }
 
     fn picture(&self) -> Result<(), CallProblem> {
@@ -258,6 +304,32 @@ impl Flow {
     }
 }
 
+/// Refuses an output too large.
+pub(super) fn small(output: Shape) -> Result<Shape, CallProblem> {
+    match output.len() {
+        len if len > MAX_OUTPUT => Err(CallProblem::OutputTooLarge(len, MAX_OUTPUT)),
+        _ => Ok(output),
+    }
+}
+
+/// Refuses too many parameters, before there is memory for them.
+fn few(weights: usize, outputs: usize, bias: bool) -> Result<(), CallProblem> {
+    let parameters = weights.saturating_add(if bias { outputs } else { 0 });
+    match parameters {
+        count if count > MAX_PARAMETERS => {
+            Err(CallProblem::TooManyParameters(count, MAX_PARAMETERS))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn dropout(probability: f32, granularity: Granularity) -> Operation {
+    Operation::Dropout {
+        probability,
+        granularity,
+    }
+}
+
 fn window(kernel: Pair, stride: Pair) -> Window {
     Window::new(kernel.0, kernel.1).with_stride(stride.0, stride.1)
 }
@@ -283,16 +355,18 @@ fn explicit_padding(padding: ConvPadding, kernel: Pair, dilation: Pair) -> Paddi
 mod tests {
     use super::*;
 
-    fn follow(input: Shape, layers: &[&str]) -> Result<Vec<Layer>, String> {
+    /// Each layer with the shape of its output.
+    fn follow(input: Shape, layers: &[&str]) -> Result<Vec<(Operation, Shape)>, String> {
         let mut flow = Flow::new(input);
-        layers
-            .iter()
-            .map(|text| flow.next(text).map_err(|problem| problem.to_string()))
-            .collect()
+        let next = |text: &&str| {
+            let operation = flow.next(text).map_err(|problem| problem.to_string())?;
+            Ok((operation, flow.shape))
+        };
+        layers.iter().map(next).collect()
     }
 
     fn output(input: Shape, layers: &[&str]) -> Shape {
-        follow(input, layers).unwrap().last().unwrap().output
+        follow(input, layers).unwrap().last().unwrap().1
     }
 
     fn error(input: Shape, layers: &[&str]) -> String {
@@ -316,14 +390,14 @@ mod tests {
         .unwrap();
         let shapes: Vec<String> = layers
             .iter()
-            .map(|l| ChannelsFirst(l.output).to_string())
+            .map(|l| ChannelsFirst(l.1).to_string())
             .collect();
         assert_eq!(
             shapes,
             ["10x128x128", "10x32x32", "20x32x32", "20x16x16", "5120x1x1"]
         );
         assert_eq!(
-            (layers[0].parameters(), layers[2].parameters()),
+            (layers[0].0.parameters(), layers[2].0.parameters()),
             (280, 5020)
         );
     }
@@ -340,8 +414,11 @@ mod tests {
             "Flatten()",
         ];
         let at_28 = follow(Shape::new(28, 28, 1), &layers).unwrap();
-        assert_eq!((at_28[0].parameters(), at_28[3].parameters()), (80, 4640));
-        assert_eq!(at_28.last().unwrap().output, Shape::vector(288));
+        assert_eq!(
+            (at_28[0].0.parameters(), at_28[3].0.parameters()),
+            (80, 4640)
+        );
+        assert_eq!(at_28.last().unwrap().1, Shape::vector(288));
         assert_eq!(output(Shape::new(32, 32, 1), &layers), Shape::vector(512));
         assert_eq!(
             output(Shape::new(130, 130, 1), &layers),
@@ -447,7 +524,7 @@ mod tests {
             Shape::new(32, 32, 8)
         );
         let layers = follow(PHOTO, &["Conv2d(3, 8, (4, 2), padding='same')"]).unwrap();
-        let Operation::Conv2d(params, _) = layers[0].operation else {
+        let Operation::Conv2d { params, .. } = &layers[0].0 else {
             panic!()
         };
         assert_eq!(

@@ -27,7 +27,9 @@ pub const SHIPPED: &[Shipped] = shipped![
     "lesson-cosine",
     "lesson-plain",
     "micro",
+    "mobilenet",
     "quiz",
+    "resnet8",
     "sequential",
 ];
 

@@ -60,10 +60,10 @@ fn pictures_are_resized_only_on_request() {
 fn the_lesson_is_read_as_it_stands() {
     let recipe = parse(LESSON).unwrap();
     assert_eq!((recipe.name.as_str(), recipe.classes.len()), ("lesson", 10));
-    assert_eq!(recipe.architecture.layers.len(), 15);
+    assert_eq!(recipe.graph.nodes.len(), 15);
     // 448 + 4640 + 18496 + 512500 + 5010.
-    assert_eq!(recipe.architecture.parameters(), 541_094);
-    assert_eq!(recipe.architecture.output(), Shape::vector(10));
+    assert_eq!(recipe.graph.parameters(), 541_094);
+    assert_eq!(recipe.graph.output(), Shape::vector(10));
     assert_eq!(recipe.data.normalize.std, [0.5; 3]);
     assert_eq!(
         recipe.train,
@@ -364,14 +364,14 @@ fn an_input_with_the_channels_last_is_recognized_where_it_fails() {
     // A network that takes it as it is, is taken.
     let layers = "layers = [\"Flatten()\", \"Linear(3072, 2)\"]";
     let valid = parse(&format!("input = [32, 32, 3]\n{layers}")).unwrap();
-    assert_eq!(valid.architecture.input, Shape::new(32, 3, 32));
+    assert_eq!(valid.graph.input(), Shape::new(32, 3, 32));
 }
 
 #[test]
 fn vectors_need_no_flatten() {
     let vector = |layers: &str| parse(&format!("input = [640]\nlayers = [{layers}]"));
     let recipe = vector("\"Linear(640, 8)\", \"ReLU()\", \"Linear(8, 2)\"").unwrap();
-    assert_eq!(recipe.architecture.input, Shape::vector(640));
+    assert_eq!(recipe.graph.input(), Shape::vector(640));
     assert_eq!(
         vector("\"Conv2d(640, 8, 1)\"").unwrap_err(),
         "dir/lesson.toml:2: Conv2d(640, 8, 1): its input is flat (640 values), but it needs channels, height and \

@@ -24,7 +24,6 @@ pub use findings::{ClassFindings, Confused, Findings, Mistake};
 use crate::dataset::{Collection, Dataset, split};
 use crate::evaluate::predict;
 use crate::export::{ExportSettings, export};
-use crate::graph::Graph;
 use crate::inspect;
 use crate::model_file::ModelFile;
 use crate::recipe::Recipe;
@@ -141,7 +140,7 @@ impl Report {
             labels: Vec::new(),
             fine_tune_last: 0,
         };
-        let (bytes, _) = export(Graph::from_network(&recipe.name, &network), &settings)?;
+        let (bytes, _) = export(network.clone(), &settings)?;
         let file = ModelFile::from_bytes(&bytes)?;
         let model = file.model();
 
@@ -179,12 +178,7 @@ impl Report {
             training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
             findings,
             history,
-            network: inspect::Report::of_recipe(
-                &recipe.name,
-                &recipe.architecture,
-                &model,
-                bytes.len(),
-            ),
+            network: inspect::Report::of_recipe(&recipe.name, &recipe.graph, &model, bytes.len()),
             weights: first_layer.as_ref().map(|weights| weights.layer.clone()),
             name: recipe.name,
             recipe: checkpoint.recipe.clone(),

@@ -159,7 +159,7 @@ fn the_report_agrees_with_evaluation() {
         labels: Vec::new(),
         fine_tune_last: 0,
     };
-    let graph = Graph::from_network("noise", &checkpoint.best_network().unwrap());
+    let graph = checkpoint.best_network().unwrap();
     let file = ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap();
     let test = collection.test.as_ref().unwrap();
     let indices: Vec<usize> = (0..test.len()).collect();

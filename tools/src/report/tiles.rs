@@ -4,7 +4,7 @@ use kinglet_kernels::Shape;
 
 use super::{FirstLayer, ReportError};
 use crate::dataset::{Dataset, Sample};
-use crate::network::{Network, Operation, Role};
+use crate::graph::{Graph, Operation};
 use crate::picture;
 
 /// A small picture in three channels.
@@ -92,13 +92,13 @@ const LARGEST: usize = 256;
 impl Weights {
     /// The weights of `network`'s first layer, a tile for each output channel; none if that is not a
     /// convolution. Within a tile 0 is the middle grey, and the weight furthest from 0 black or white.
-    pub(super) fn of(network: &Network) -> Option<Self> {
-        let layers = &network.architecture().layers;
-        let (index, layer) = layers
-            .iter()
-            .enumerate()
-            .find(|(_, l)| l.parameters() > 0)?;
-        let Operation::Conv2d(params, _) = layer.operation else {
+    pub(super) fn of(network: &Graph) -> Option<Self> {
+        let mut nodes = network.nodes.iter();
+        let node = nodes.find(|node| node.operation.parameters() > 0)?;
+        let Operation::Conv2d {
+            params, weights, ..
+        } = &node.operation
+        else {
             return None;
         };
         let window = params.window();
@@ -107,14 +107,13 @@ impl Weights {
         if shape.height.max(shape.width * channels) > LARGEST {
             return None;
         }
-        let values = network.layer_values(index, Role::Weights)?;
-        let tiles = values.chunks_exact(shape.len()).take(MOST_TILES);
+        let tiles = weights.chunks_exact(shape.len()).take(MOST_TILES);
         let tiles: Vec<Tile> = tiles
             .map(|values| Tile::new(shape, &normalized(values)))
             .collect();
         Some(Self {
             layer: FirstLayer {
-                layer: layer.text.clone(),
+                layer: node.name.clone(),
                 tiles: params.output().channels,
                 drawn: tiles.len(),
                 colours: channels == 3,
@@ -211,7 +210,7 @@ mod tests {
         let network = |layers: &str| {
             let text = format!("input = [3, 8, 8]\nlayers = [{layers}]");
             let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
-            Network::initialize(recipe.architecture, 1)
+            recipe.graph.initialized(1)
         };
         let weights = Weights::of(&network(r#""MaxPool2d(2)", "Conv2d(3, 5, (3, 2))""#)).unwrap();
         assert_eq!((weights.layer.tiles, weights.layer.drawn), (5, 5));

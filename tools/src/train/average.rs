@@ -4,7 +4,6 @@
 use rayon::prelude::*;
 
 use super::Values;
-use crate::network::Network;
 
 /// Values that are averaged at a time.
 const CHUNK: usize = 4096;
@@ -25,10 +24,10 @@ impl Average {
         }
     }
 
-    /// Takes in the network after a step: `average = decay * average + (1 - decay) * value`.
-    pub(super) fn add(&mut self, network: &Network) {
+    /// Takes in the values after a step: `average = decay * average + (1 - decay) * value`.
+    pub(super) fn add(&mut self, newest: &Values) {
         let Some(values) = &mut self.values else {
-            self.values = Some(Values::of(network));
+            self.values = Some(newest.clone());
             return;
         };
         let new = 1.0 - self.decay;
@@ -42,7 +41,7 @@ impl Average {
                     }
                 });
         };
-        average(&mut values.parameters, &network.parameters);
-        average(&mut values.statistics, &network.statistics);
+        average(&mut values.parameters, &newest.parameters);
+        average(&mut values.statistics, &newest.statistics);
     }
 }

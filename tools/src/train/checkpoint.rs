@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Snapshot;
-use super::{EpochMetrics, Tally};
+use super::{EpochMetrics, Tally, Values};
 use crate::file::{WriteError, crc32, write_atomic};
-use crate::network::Network;
+use crate::graph::Graph;
 use crate::recipe::{Recipe, RecipeError, TrainSettings};
 
 const MAGIC: [u8; 8] = *b"kngltckp";
@@ -86,24 +86,6 @@ pub enum CheckpointError {
     },
 }
 
-/// The values of a network: see [`Network`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Values {
-    /// What training moves.
-    pub parameters: Vec<f32>,
-    /// Running statistics.
-    pub statistics: Vec<f32>,
-}
-
-impl Values {
-    pub(super) fn of(network: &Network) -> Self {
-        Self {
-            parameters: network.parameters.clone(),
-            statistics: network.statistics.clone(),
-        }
-    }
-}
-
 /// The best epoch so far, by the recipe's measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Best {
@@ -170,7 +152,7 @@ pub(super) struct Subject<'a> {
 
 impl Checkpoint {
     /// The beginning of a run.
-    pub(super) fn new(subject: &Subject, network: &Network) -> Self {
+    pub(super) fn new(subject: &Subject, values: Values) -> Self {
         Self {
             magic: MAGIC,
             version: VERSION,
@@ -180,7 +162,7 @@ impl Checkpoint {
             classes: subject.classes.to_vec(),
             kernels: subject.kernels.to_owned(),
             progress: Progress::default(),
-            values: Values::of(network),
+            values,
             average: None,
             optimizer_steps: 0,
             optimizer_state: Vec::new(),
@@ -228,22 +210,24 @@ impl Checkpoint {
             return Err(damaged(path));
         }
         let checkpoint: Self = postcard::from_bytes(message).map_err(|_| damaged(path.clone()))?;
-        if checkpoint.fits(&checkpoint.network()?) {
+        if checkpoint.fits(&checkpoint.recipe()?.graph) {
             Ok(checkpoint)
         } else {
             Err(damaged(path))
         }
     }
 
-    /// Whether all values are as many as the recipe's network has.
-    fn fits(&self, network: &Network) -> bool {
-        let fits = |values: &Values| {
-            values.parameters.len() == network.parameters.len()
-                && values.statistics.len() == network.statistics.len()
-        };
-        fits(&self.values)
-            && self.average.as_ref().is_none_or(fits)
-            && self.best.as_ref().is_none_or(|best| fits(&best.values))
+    /// Whether all values are as many as the network has.
+    fn fits(&self, network: &Graph) -> bool {
+        self.values.fit(network)
+            && self
+                .average
+                .as_ref()
+                .is_none_or(|values| values.fit(network))
+            && self
+                .best
+                .as_ref()
+                .is_none_or(|best| best.values.fit(network))
     }
 
     /// The recipe as it was trained, with the settings of the command line.
@@ -256,20 +240,14 @@ impl Checkpoint {
         Ok(recipe)
     }
 
-    fn network(&self) -> Result<Network, CheckpointError> {
-        Ok(Network::zeroed(self.recipe()?.architecture))
-    }
-
     /// The best network so far: that of the best epoch, or the present one before the first epoch has ended.
     ///
     /// # Errors
     /// [`CheckpointError::Recipe`], which a checkpoint that was loaded does not give.
-    pub fn best_network(&self) -> Result<Network, CheckpointError> {
-        let mut network = self.network()?;
+    pub fn best_network(&self) -> Result<Graph, CheckpointError> {
+        let mut network = self.recipe()?.graph;
         let best = self.best.as_ref().map(|best| &best.values);
-        let values = best.unwrap_or(self.kept());
-        network.parameters.clone_from(&values.parameters);
-        network.statistics.clone_from(&values.statistics);
+        best.unwrap_or(self.kept()).give_to(&mut network);
         Ok(network)
     }
 
@@ -299,7 +277,7 @@ impl Checkpoint {
         let recipe = now.recipe;
         let checks = [
             (
-                then.architecture == recipe.architecture,
+                then.graph.inputs == recipe.graph.inputs && then.graph.nodes == recipe.graph.nodes,
                 "the network (input, layers)",
             ),
             (then.data == recipe.data, "[data]"),

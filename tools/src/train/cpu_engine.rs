@@ -6,31 +6,34 @@ use std::borrow::Cow;
 
 use kinglet_kernels::BackwardKernels;
 use kinglet_kernels::portable::cross_entropy_f32;
+use rayon::prelude::*;
 
 use super::average::Average;
 use super::engine::{Engine, Snapshot, Take};
 use super::optimizer::Stepper;
-use super::stage::{self, Backward, Keys, Mode, Pass, Stage};
+use super::plan::{Gradient, GradientBuffers, Plan};
+use super::stage::{self, Backward, Computes, Keys, Map, Mode, Pass, Stage};
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
 use crate::evaluate::argmax;
-use crate::network::Network;
+use crate::graph::Graph;
 use crate::recipe::OptimizerSettings;
 
 /// A network in training on the CPU: all of it but the threads.
 pub(super) struct CpuEngine {
     kernels: &'static dyn BackwardKernels,
-    network: Network,
+    network: Graph,
+    values: Values,
     gradients: Vec<f32>,
     stepper: Stepper,
     stages: Vec<Stage>,
-    /// Feature maps of the whole batch before the first stage, between stages, behind the last.
+    plan: Plan,
+    /// The maps of the whole batch that stages read and write; empty for those within a stage.
     maps: Vec<Vec<f32>>,
-    /// Their gradients.
+    gradient_buffers: GradientBuffers,
+    /// Gradients of maps, in the order of these buffers.
     d_maps: Vec<Vec<f32>>,
-    /// Values of one sample in each of them.
-    map_lens: Vec<usize>,
-    /// The first stage that is trained: the gradient goes no further back.
-    first_trained: usize,
+    /// What a stage computes of a gradient that others have computed before it.
+    further: Vec<f32>,
     /// The classes of the batch.
     labels: Vec<usize>,
     batch_size: usize,
@@ -43,42 +46,51 @@ pub(super) struct CpuEngine {
 
 impl CpuEngine {
     pub(super) fn new(
-        network: Network,
+        network: Graph,
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
-        // The loss contains the softmax.
-        let layers = network.architecture().logits_layers();
-        let stages = stage::build(&network, layers, batch_size, options.kernels);
-        let mut map_lens = vec![network.architecture().input.len()];
-        map_lens.extend(stages.iter().map(Stage::output_len));
-        let buffers = || {
-            map_lens
+        let (tensors, values) = (network.tensors(), Values::of(&network));
+        let plan = Plan::of(&network, &tensors)?;
+        let stages = stage::build(&plan, batch_size, options.kernels);
+        let ends = |map| map == 0 || stages.iter().any(|stage| stage.to == map);
+        let maps = plan.map_lens.iter().enumerate();
+        let maps = maps.map(|(map, len)| vec![0.0; if ends(map) { len * batch_size } else { 0 }]);
+        let maps: Vec<Vec<f32>> = maps.collect();
+        let backward = stages.iter().rev().filter(|stage| stage.learns);
+        let backward = backward.map(|stage| {
+            let from = stage.from.iter().zip(&stage.d_from);
+            let wanted = from.filter(|(_, gradient)| **gradient != Gradient::Unwanted);
+            (stage.to, wanted.map(|(map, _)| *map).collect())
+        });
+        let gradient_buffers = GradientBuffers::new(&plan.map_lens, plan.logits, backward);
+        let added = stages.iter().filter(|stage| stage.adds());
+        let further = added.map(|stage| maps[stage.from[0]].len());
+        let further = further.max().unwrap_or(0);
+        Ok(Self {
+            kernels: options.kernels,
+            gradients: vec![0.0; values.parameters.len()],
+            stepper: Stepper::new(optimizer, &tensors),
+            d_maps: gradient_buffers
+                .lens
                 .iter()
                 .map(|len| vec![0.0; len * batch_size])
-                .collect()
-        };
-        Self {
-            kernels: options.kernels,
-            gradients: vec![0.0; network.parameters.len()],
-            stepper: Stepper::new(optimizer, &network),
-            first_trained: stages
-                .iter()
-                .position(Stage::has_parameters)
-                .unwrap_or(stages.len()),
-            maps: buffers(),
-            d_maps: buffers(),
-            map_lens,
+                .collect(),
+            gradient_buffers,
+            maps,
+            further: vec![0.0; further],
+            plan,
             stages,
             network,
+            values,
             labels: Vec::new(),
             batch_size,
             seed: options.seed,
             label_smoothing: 0.0,
             average: None,
             stale: true,
-        }
+        })
     }
 
     /// Exchanges the input and the labels with those of a batch.
@@ -92,27 +104,30 @@ impl CpuEngine {
         let pass = Pass {
             kernels: self.kernels,
             mode,
-            parameters: &self.network.parameters,
+            parameters: &self.values.parameters,
         };
-        let statistics = &mut self.network.statistics;
-        for (i, stage) in self.stages.iter_mut().enumerate() {
+        let statistics = &mut self.values.statistics;
+        let len = |map: usize| samples * self.plan.map_lens[map];
+        for stage in &mut self.stages {
             if self.stale {
                 stage.prepare(&pass);
             }
-            let (before, behind) = self.maps.split_at_mut(i + 1);
-            let input = &before[i][..samples * self.map_lens[i]];
-            let output = &mut behind[0][..samples * self.map_lens[i + 1]];
-            stage.forward(&pass, statistics, input, output);
+            // A stage writes none of the maps it reads.
+            let mut output = std::mem::take(&mut self.maps[stage.to]);
+            let inputs = inputs(&self.maps, &self.plan, &stage.from, samples);
+            let to = &mut output[..len(stage.to)];
+            stage.forward(&pass, statistics, &inputs, to, self.plan.map_lens[stage.to]);
+            self.maps[stage.to] = output;
         }
         self.stale = false;
     }
 
     /// Losses of the last forward pass, their gradients, and what each sample came to: class, loss and hit.
     fn loss(&mut self, label_smoothing: f32, mut each: impl FnMut(usize, f32, bool)) {
-        let last = self.maps.len() - 1;
-        let classes = self.map_lens[last];
-        let logits = self.maps[last].chunks(classes);
-        let d_logits = self.d_maps[last].chunks_mut(classes);
+        let (map, classes) = (self.plan.logits, self.plan.classes());
+        let logits = self.maps[map].chunks(classes);
+        let d_logits = &mut self.d_maps[self.gradient_buffers.of[map]];
+        let d_logits = d_logits.chunks_mut(classes);
         let share = 1.0 / self.labels.len() as f32;
         for ((logits, d_logits), &label) in logits.zip(d_logits).zip(&self.labels) {
             let mut loss = cross_entropy_f32(logits, label, d_logits);
@@ -147,42 +162,64 @@ impl CpuEngine {
         let pass = Pass {
             kernels: self.kernels,
             mode,
-            parameters: &self.network.parameters,
+            parameters: &self.values.parameters,
         };
-        for (i, stage) in self
-            .stages
-            .iter_mut()
-            .enumerate()
-            .skip(self.first_trained)
-            .rev()
-        {
-            let (d_before, d_behind) = self.d_maps.split_at_mut(i + 1);
-            let len = |map: usize| samples * self.map_lens[map];
-            let d_input = &mut d_before[i][..len(i)];
+        let len = |map: usize| samples * self.plan.map_lens[map];
+        for stage in self.stages.iter_mut().rev().filter(|stage| stage.learns) {
+            let buffer = |map: usize| self.gradient_buffers.of[map];
+            let mut d_output = std::mem::take(&mut self.d_maps[buffer(stage.to)]);
+            let from = stage.from[0];
+            let d_input = match (&stage.computes, stage.d_from[0]) {
+                (Computes::Join(..), _) | (_, Gradient::Unwanted) => None,
+                (_, Gradient::Write) => self.d_maps.get_mut(buffer(from)),
+                (_, Gradient::Add) => Some(&mut self.further),
+            };
             let of = Backward {
-                input: &self.maps[i][..len(i)],
-                output: &self.maps[i + 1][..len(i + 1)],
-                d_output: &mut d_behind[0][..len(i + 1)],
-                d_input: (i > self.first_trained).then_some(d_input),
+                input: &self.maps[from][..len(from)],
+                output: &self.maps[stage.to][..len(stage.to)],
+                d_output: &mut d_output[..len(stage.to)],
+                d_input: d_input.map(|d_input| &mut d_input[..len(from)]),
                 gradients: &mut self.gradients,
             };
             stage.backward(&pass, of);
+            if let Computes::Join(join, _) = &stage.computes {
+                let inputs = inputs(&self.maps, &self.plan, &stage.from, samples);
+                let d_output = Map {
+                    values: &d_output[..len(stage.to)],
+                    len: self.plan.map_lens[stage.to],
+                };
+                for (which, (&map, &gradient)) in stage.from.iter().zip(&stage.d_from).enumerate() {
+                    if gradient != Gradient::Unwanted {
+                        let d_input = &mut self.d_maps[buffer(map)][..len(map)];
+                        join.backward(which, &inputs, d_output, d_input, gradient);
+                    }
+                }
+            }
+            self.d_maps[buffer(stage.to)] = d_output;
+            if stage.adds() {
+                let len = len(from);
+                add(&mut self.d_maps[buffer(from)][..len], &self.further[..len]);
+            }
         }
     }
 
     fn update(&mut self) {
         self.stepper
-            .step(&mut self.network.parameters, &mut self.gradients);
+            .step(&mut self.values.parameters, &mut self.gradients);
         if let Some(average) = &mut self.average {
-            average.add(&self.network);
+            average.add(&self.values);
         }
         self.stale = true;
     }
 }
 
 impl Engine for CpuEngine {
-    fn network(&self) -> &Network {
+    fn network(&self) -> &Graph {
         &self.network
+    }
+
+    fn values(&self) -> &Values {
+        &self.values
     }
 
     fn set_label_smoothing(&mut self, label_smoothing: f32) {
@@ -197,9 +234,8 @@ impl Engine for CpuEngine {
         self.stepper.rule.set_rates(rates);
     }
 
-    fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError> {
-        self.network.parameters.copy_from_slice(parameters);
-        self.network.statistics.copy_from_slice(statistics);
+    fn set_values(&mut self, values: &Values) -> Result<(), TrainError> {
+        self.values.clone_from(values);
         self.stale = true;
         Ok(())
     }
@@ -207,7 +243,7 @@ impl Engine for CpuEngine {
     fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
         let average = self.average.as_ref();
         Ok(Snapshot {
-            values: Values::of(&self.network),
+            values: self.values.clone(),
             average: average.and_then(|average| average.values.clone()),
             optimizer_steps: self.stepper.rule.steps,
             optimizer_state: self.stepper.state().to_vec(),
@@ -215,8 +251,7 @@ impl Engine for CpuEngine {
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<bool, TrainError> {
-        let Snapshot { values, .. } = &snapshot;
-        self.set_values(&values.parameters, &values.statistics)?;
+        self.set_values(&snapshot.values)?;
         if let Some(average) = &mut self.average {
             average.values = snapshot.average;
         }
@@ -249,11 +284,29 @@ impl Engine for CpuEngine {
     fn exchange_average(&mut self) {
         let average = self.average.as_mut();
         if let Some(values) = average.and_then(|average| average.values.as_mut()) {
-            std::mem::swap(&mut self.network.parameters, &mut values.parameters);
-            std::mem::swap(&mut self.network.statistics, &mut values.statistics);
+            std::mem::swap(&mut self.values, values);
             self.stale = true;
         }
     }
+}
+
+/// What a stage reads of `samples` samples.
+fn inputs<'a>(maps: &'a [Vec<f32>], plan: &Plan, from: &[usize], samples: usize) -> Vec<Map<'a>> {
+    let inputs = from.iter().map(|&map| {
+        let len = plan.map_lens[map];
+        let values = &maps[map][..samples * len];
+        Map { values, len }
+    });
+    inputs.collect()
+}
+
+/// Adds up, on all threads.
+fn add(sums: &mut [f32], further: &[f32]) {
+    /// Values of one task: enough to be worth it.
+    const CHUNK: usize = 1 << 14;
+    let sums = sums.par_chunks_mut(CHUNK);
+    sums.zip(further.par_chunks(CHUNK))
+        .for_each(|(sums, further)| sums.iter_mut().zip(further).for_each(|(sum, x)| *sum += x));
 }
 
 /// What label smoothing adds to the cross-entropy of one sample, and to its gradient: the target goes from 1 for the

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Batch, ClassTally, Rates, Tally, TrainError, Values};
-use crate::network::Network;
+use crate::graph::Graph;
 
 /// Whether a step is taken once its gradients are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,11 @@ pub(super) struct Snapshot {
 
 /// A network in training.
 pub(super) trait Engine: Send {
-    /// The network. Values that a device has moved since are in a [`snapshot`](Self::snapshot) only.
-    fn network(&self) -> &Network;
+    /// The network, with the values it began with.
+    fn network(&self) -> &Graph;
+
+    /// The values. Those that a device has moved since are in a [`snapshot`](Self::snapshot) only.
+    fn values(&self) -> &Values;
 
     fn set_label_smoothing(&mut self, label_smoothing: f32);
 
@@ -37,7 +40,7 @@ pub(super) trait Engine: Send {
 
     fn set_rates(&mut self, rates: Rates);
 
-    fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError>;
+    fn set_values(&mut self, values: &Values) -> Result<(), TrainError>;
 
     fn snapshot(&mut self) -> Result<Snapshot, TrainError>;
 

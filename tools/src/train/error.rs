@@ -40,6 +40,14 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// A network that training has no steps for.
+    #[error("{node} cannot be trained: {reason}")]
+    Untrainable {
+        /// The node in the way.
+        node: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// The system does not give that many threads.
     #[error("cannot start {threads} threads: {source}")]
     Threads {

@@ -13,12 +13,12 @@ use super::origin::{self, Origin};
 use super::run::{METRICS, Run};
 use super::{
     CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
-    TrainerOptions,
+    TrainerOptions, Values,
 };
 use crate::dataset::{Collection, split};
 use crate::device::Device;
 use crate::file::{create_folder, remove_file, remove_partial};
-use crate::network::Network;
+use crate::graph::Graph;
 use crate::recipe::{Normalize, Recipe};
 
 /// How much of a long epoch is lost at most when a run dies.
@@ -98,7 +98,7 @@ pub enum Ended {
 /// What a run came to.
 pub struct Report {
     /// The network of the best epoch.
-    pub network: Network,
+    pub network: Graph,
     /// That epoch, from 1.
     pub best_epoch: usize,
     /// Whether the run ended before its last epoch, for want of a better one.
@@ -135,7 +135,7 @@ pub fn fit(
     )?;
     let path = options.folder.join(checkpoint::FILE_NAME);
     let _held = prepare_folder(options, &path)?;
-    let network = Network::initialize(recipe.architecture.clone(), settings.seed);
+    let network = recipe.graph.clone().initialized(settings.seed);
     let (mut trainer, kernels) = trainer(&network, recipe, options, observer)?;
     let subject = Subject {
         recipe,
@@ -143,7 +143,7 @@ pub fn fit(
         classes: &classes,
         kernels: &kernels,
     };
-    let mut checkpoint = Checkpoint::new(&subject, &network);
+    let mut checkpoint = Checkpoint::new(&subject, Values::of(&network));
     if let Start::Resume | Start::ResumeElsewhere = options.start {
         checkpoint = Checkpoint::load(options.folder)?;
         checkpoint.check_resumable(options.folder, &subject)?;
@@ -215,7 +215,9 @@ pub fn fit(
         .best
         .take()
         .map_or(checkpoint.values, |best| best.values);
-    trainer.set_values(&best.parameters, &best.statistics)?;
+    trainer.set_values(&best)?;
+    let mut network = network;
+    best.give_to(&mut network);
     let test = match &collection.test {
         Some(test) => {
             let all: Vec<usize> = (0..test.len()).collect();
@@ -225,7 +227,7 @@ pub fn fit(
         None => None,
     };
     Ok(Ended::Complete(Box::new(Report {
-        network: trainer.network().clone(),
+        network,
         best_epoch,
         stopped_early,
         history: checkpoint.history,
@@ -237,7 +239,7 @@ pub fn fit(
 
 /// The trainer of a run, and the name of what computes in it.
 fn trainer(
-    network: &Network,
+    network: &Graph,
     recipe: &Recipe,
     options: &FitOptions,
     observer: &mut dyn Observer,
@@ -312,7 +314,7 @@ fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<FolderLock,
 
 /// The names of the classes: the recipe's, the data set's, or their numbers.
 fn class_names(recipe: &Recipe, collection: &Collection) -> Result<Vec<String>, TrainError> {
-    let outputs = recipe.architecture.output().len();
+    let outputs = recipe.graph.output().len();
     let names = if recipe.classes.is_empty() {
         &collection.classes
     } else {
@@ -335,7 +337,7 @@ fn class_names(recipe: &Recipe, collection: &Collection) -> Result<Vec<String>, 
 }
 
 fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainError> {
-    let (network, pictures) = (recipe.architecture.input, collection.train.shape());
+    let (network, pictures) = (recipe.graph.input(), collection.train.shape());
     let source_name = collection.source.clone();
     if network != pictures {
         return Err(TrainError::PictureShape {

@@ -19,14 +19,16 @@ mod lock;
 mod metrics;
 mod optimizer;
 mod origin;
+mod plan;
 mod run;
 mod schedule;
 mod source;
 mod stage;
 mod tally;
 mod trainer;
+mod values;
 
-pub use checkpoint::{Best, Checkpoint, CheckpointError, Values};
+pub use checkpoint::{Best, Checkpoint, CheckpointError};
 pub use error::TrainError;
 pub use fit::{BatchProgress, CHECKPOINT_EVERY, Ended, FitOptions, Observer, Report, Start, fit};
 pub use loader::Batch;
@@ -36,6 +38,7 @@ pub use schedule::{Rates, Schedule};
 pub use source::{Pictures, Source};
 pub use tally::{ClassTally, Tally};
 pub use trainer::{Trainer, TrainerOptions};
+pub use values::Values;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use kinglet::train::{Adam, Optimizer, Sgd};
 use rayon::prelude::*;
 
 use super::Rates;
-use crate::network::{Network, Tensor};
+use crate::graph::Tensor;
 use crate::recipe::OptimizerSettings;
 
 /// Parameters that are updated at a time, with their state beside them: a chunk fits the cache. Checkpoints
@@ -33,14 +33,14 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    pub(super) fn new(settings: &OptimizerSettings, network: &Network) -> Self {
+    pub(super) fn new(settings: &OptimizerSettings, tensors: &[Tensor]) -> Self {
         let (OptimizerSettings::Sgd { decay_bias, .. }
         | OptimizerSettings::Adam { decay_bias, .. }) = *settings;
         // Biases, and factor and summand of batch normalization, are the tensors of one axis.
         let decays =
             |tensor: &&Tensor| !tensor.role.is_statistic() && tensor.pytorch_shape().len() > 1;
         let decaying = || {
-            let tensors = network.tensors().iter().filter(decays);
+            let tensors = tensors.iter().filter(decays);
             tensors.map(|tensor| tensor.range.clone()).collect()
         };
         Self {
@@ -126,10 +126,12 @@ pub(super) struct Stepper {
 }
 
 impl Stepper {
-    pub(super) fn new(settings: &OptimizerSettings, network: &Network) -> Self {
-        let rule = Rule::new(settings, network);
+    pub(super) fn new(settings: &OptimizerSettings, tensors: &[Tensor]) -> Self {
+        let rule = Rule::new(settings, tensors);
+        let parameters = tensors.iter().filter(|tensor| !tensor.role.is_statistic());
+        let parameters: usize = parameters.map(|tensor| tensor.range.len()).sum();
         Self {
-            state: vec![0.0; rule.slots() * network.parameters.len()],
+            state: vec![0.0; rule.slots() * parameters],
             rule,
         }
     }
@@ -238,11 +240,13 @@ mod tests {
 
     use super::*;
     use crate::recipe::Recipe;
+    use crate::train::Values;
 
-    fn network(layers: &str) -> Network {
+    fn network(layers: &str) -> (Vec<Tensor>, Values) {
         let text = format!("input = [1, 90, 91]\nlayers = [{layers}]");
         let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
-        Network::initialize(recipe.architecture, 1)
+        let graph = recipe.graph.initialized(1);
+        (graph.tensors(), Values::of(&graph))
     }
 
     fn gradient(i: usize) -> f32 {
@@ -258,10 +262,10 @@ mod tests {
             weight_decay: 0.01,
             decay_bias: true,
         };
-        let mut network = network("\"Flatten()\", \"Linear(8190, 1)\"");
+        let (tensors, mut network) = network("\"Flatten()\", \"Linear(8190, 1)\"");
         let count = network.parameters.len();
         assert!(count < 2 * CHUNK && count > CHUNK);
-        let mut stepper = Stepper::new(&settings, &network);
+        let mut stepper = Stepper::new(&settings, &tensors);
         network.parameters.fill(1.0);
         for _ in 0..3 {
             let mut gradients: Vec<f32> = (0..count).map(gradient).collect();
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn biases_and_batch_normalization_can_be_spared() {
         let layers = "\"Conv2d(1, 3, 2)\", \"BatchNorm2d(3)\", \"Flatten()\", \"Linear(24030, 2)\"";
-        let start = network(layers);
+        let (tensors, start) = network(layers);
         let after = |weight_decay, decay_bias| {
             let settings = OptimizerSettings::Sgd {
                 learning_rate: 0.5,
@@ -294,7 +298,7 @@ mod tests {
                 decay_bias,
             };
             let mut network = start.clone();
-            let mut stepper = Stepper::new(&settings, &network);
+            let mut stepper = Stepper::new(&settings, &tensors);
             for _ in 0..2 {
                 let mut gradients: Vec<f32> = (0..network.parameters.len()).map(gradient).collect();
                 stepper.step(&mut network.parameters, &mut gradients);
@@ -303,8 +307,8 @@ mod tests {
         };
         let (all, weights, none) = (after(0.1, true), after(0.1, false), after(0.0, true));
         let mut spared = Vec::new();
-        for tensor in start.tensors().iter().filter(|t| !t.role.is_statistic()) {
-            let values = |network: &Network| network.values(tensor).to_vec();
+        for tensor in tensors.iter().filter(|t| !t.role.is_statistic()) {
+            let values = |values: &Values| values.get(tensor).to_vec();
             assert_ne!(values(&all), values(&none), "{}", tensor.name);
             if values(&weights) == values(&none) {
                 spared.push(tensor.name.as_str());

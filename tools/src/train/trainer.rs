@@ -15,9 +15,9 @@ use super::cpu_engine::CpuEngine;
 #[cfg(feature = "opencl")]
 use super::device::DeviceEngine;
 use super::engine::{Engine, Snapshot, Take};
-use super::{Batch, ClassTally, Rates, Source, Tally, TrainError};
+use super::{Batch, ClassTally, Rates, Source, Tally, TrainError, Values};
 use crate::device::Device;
-use crate::network::Network;
+use crate::graph::Graph;
 use crate::recipe::OptimizerSettings;
 
 /// A network in training.
@@ -50,12 +50,12 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Threads`] if the system does not give that many threads.
     pub fn new(
-        network: Network,
+        network: Graph,
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
     ) -> Result<Self, TrainError> {
         let pool = pool(options.threads)?;
-        let engine = CpuEngine::new(network, optimizer, options);
+        let engine = CpuEngine::new(network, optimizer, options)?;
         Ok(Self {
             pool,
             engine: Box::new(engine),
@@ -70,7 +70,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Threads`], or [`TrainError::Device`] if the device fails or has not enough memory.
     pub fn on_device(
-        network: Network,
+        network: Graph,
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
         device: &Device,
@@ -117,27 +117,32 @@ impl Trainer {
         self.pool.current_num_threads()
     }
 
-    /// The network. Of one that is trained on a device the values are those of [`Trainer::set_values`] or
-    /// [`Trainer::fetch`], whichever was last.
-    pub fn network(&self) -> &Network {
+    /// The network, with the values it began with.
+    pub fn network(&self) -> &Graph {
         self.engine.network()
     }
 
-    /// The network as it is now.
+    /// The network's values. Of one that is trained on a device they are those of [`Trainer::set_values`] or
+    /// [`Trainer::fetch`], whichever was last.
+    pub fn values(&self) -> &Values {
+        self.engine.values()
+    }
+
+    /// The network's values as they are now.
     ///
     /// # Errors
     /// [`TrainError::Device`] if the device fails.
-    pub fn fetch(&mut self) -> Result<&Network, TrainError> {
+    pub fn fetch(&mut self) -> Result<&Values, TrainError> {
         self.engine.snapshot()?;
-        Ok(self.engine.network())
+        Ok(self.engine.values())
     }
 
     /// Changes the network's values, for example to those of a checkpoint.
     ///
     /// # Errors
     /// [`TrainError::Device`] if the device fails.
-    pub fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError> {
-        self.engine.set_values(parameters, statistics)
+    pub fn set_values(&mut self, values: &Values) -> Result<(), TrainError> {
+        self.engine.set_values(values)
     }
 
     /// All that the next steps depend on.
@@ -221,7 +226,7 @@ impl Trainer {
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<ClassTally>, TrainError> {
         self.inside(|trainer| {
-            let classes = trainer.network().architecture().output().len();
+            let classes = trainer.network().output().len();
             let mut tally = ClassTally::new(classes);
             for indices in indices.chunks(trainer.batch_size) {
                 if !go_on() {
@@ -251,9 +256,9 @@ impl Trainer {
     #[cfg(feature = "opencl")]
     pub(super) fn step_time(&mut self) -> Result<Duration, TrainError> {
         const RUNS: usize = 4;
-        let network = self.network().clone();
+        let values = self.values().clone();
         let mut batch = Batch {
-            input: vec![0.0; self.batch_size * network.architecture().input.len()],
+            input: vec![0.0; self.batch_size * self.network().input().len()],
             labels: vec![0; self.batch_size],
             samples: (0..self.batch_size).collect(),
             epoch: 0,
@@ -265,14 +270,14 @@ impl Trainer {
             least = least.min(start.elapsed());
         }
         // The running statistics have moved.
-        self.set_values(&network.parameters, &network.statistics)?;
+        self.set_values(&values)?;
         Ok(least)
     }
 
     /// Reads the samples at `indices`, at most one batch of them.
     fn read(&mut self, source: &dyn Source, indices: &[usize], epoch: u64) {
         let indices = &indices[..indices.len().min(self.batch_size)];
-        let len = self.network().architecture().input.len();
+        let len = self.network().input().len();
         let batch = &mut self.batch;
         batch.input.resize(self.batch_size * len, 0.0);
         let inputs = batch.input.par_chunks_mut(len).zip(indices);

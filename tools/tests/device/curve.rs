@@ -3,7 +3,6 @@
 use kinglet_kernels::testing::Random;
 use kinglet_kernels::{Portable, Shape};
 use kinglet_tools::device::Device;
-use kinglet_tools::network::Network;
 use kinglet_tools::recipe::Recipe;
 use kinglet_tools::train::{Source, Trainer, TrainerOptions};
 
@@ -23,6 +22,15 @@ const LAYERS: &str = r#"
 const SMALL: &str = r#"
     "Conv2d(3, 4, 3, padding=1, bias=False)", "BatchNorm2d(4)", "ReLU()", "MaxPool2d(4)", "Conv2d(4, 4, 3, padding=1, groups=4)",
     "ReLU()", "AvgPool2d(2)", "Flatten()", "Dropout(0.2)", "Linear(4, 4)"
+"#;
+
+/// Branches within branches, values that are read more than once, and everything that joins them.
+const BRANCHES: &str = r#"
+    "Conv2d(3, 6, 3, padding=1, bias=False)", "BatchNorm2d(6)", "x = ReLU()", "y = Conv2d(6, 6, 3, padding=1)",
+    "AdaptiveAvgPool2d(1)", "Conv2d(6, 3, 1)", "LeakyReLU(0.2)", "Conv2d(3, 6, 1)", "Sigmoid()", "s = _ * y",
+    "z = relu(s + x)", "Conv2d(3, 3, 1)(input)", "Tanh()", "v = torch.cat([_, z, x], dim=1)", "w = MaxPool2d(2)(v)",
+    "Conv2d(15, 15, 3, padding=1, groups=15)", "_ - w", "torch.maximum(_, w)", "u = Conv2d(15, 2, 1)", "u + u * u",
+    "a = Flatten()", "Linear(32, 6)(a)", "Sigmoid()", "torch.cat([_, a], dim=1)", "Linear(38, 4)"
 "#;
 
 /// Steps of SGD with all it has, only weights decay.
@@ -72,7 +80,7 @@ fn trainers(layers: &str, extent: usize, optimizer: &str, batch_size: usize) -> 
     let text =
         format!("input = [3, {extent}, {extent}]\nlayers = [{layers}]\n[optimizer]\n{optimizer}\n");
     let recipe = Recipe::parse(&text, std::path::Path::new("test.toml")).unwrap();
-    let network = Network::initialize(recipe.architecture.clone(), 5);
+    let network = recipe.graph.clone().initialized(5);
     let options = TrainerOptions {
         kernels: &Portable,
         threads: 2,
@@ -124,7 +132,7 @@ fn compare_gradients(trainers: &mut [Trainer; 2], pictures: &Pictures, indices: 
     let [cpu, device] = trainers.each_mut();
     cpu.gradient(pictures, indices, 0).unwrap();
     device.gradient(pictures, indices, 0).unwrap();
-    let tensors = cpu.network().tensors().to_vec();
+    let tensors = cpu.network().tensors();
     let (right, found) = (cpu.gradients().unwrap(), device.gradients().unwrap());
     for tensor in tensors.iter().filter(|tensor| !tensor.role.is_statistic()) {
         let (right, found) = (&right[tensor.range.clone()], &found[tensor.range.clone()]);
@@ -148,6 +156,14 @@ fn gradients_are_the_cpus() {
 fn steps_small() {
     let pictures = Pictures::new(5, 8);
     let mut trainers = trainers(SMALL, 8, SGD, 3);
+    compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
+    follow(&mut trainers, &pictures, 3, 2);
+}
+
+#[test]
+fn branches_small() {
+    let pictures = Pictures::new(5, 8);
+    let mut trainers = trainers(BRANCHES, 8, SGD, 3);
     compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
     follow(&mut trainers, &pictures, 3, 2);
 }

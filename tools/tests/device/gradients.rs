@@ -3,8 +3,8 @@
 use kinglet::opencl::{OpenClError, Recording};
 use kinglet_kernels::testing::Random;
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Linear, Padding, Pool2d, Rounding, Shape, Unary, Window,
-    reference,
+    Activation, Binary, BinaryFunction, Conv2d, CountPadding, Linear, Padding, Pool2d, Rounding,
+    Shape, Unary, Window, reference,
 };
 
 use crate::{assert_close, buffer, run, unwritten};
@@ -281,6 +281,77 @@ fn functions_small() {
         });
         reference::unary_f32_backward(function, &output, &mut expected);
         assert_close(&format!("{function:?}"), 1e-6, &d, &expected);
+    }
+}
+
+/// Against finite differences of what the function computes of an element and its operand.
+#[test]
+fn binary_small() {
+    let shape = Shape::new(3, 2, 5);
+    let operands = [
+        shape,
+        Shape::vector(5),
+        Shape::new(3, 2, 1),
+        Shape::new(1, 2, 5),
+        Shape::new(3, 1, 1),
+    ];
+    for function in [
+        BinaryFunction::Add,
+        BinaryFunction::Subtract,
+        BinaryFunction::ReverseSubtract,
+        BinaryFunction::Multiply,
+        BinaryFunction::Divide,
+        BinaryFunction::ReverseDivide,
+        BinaryFunction::Minimum,
+        BinaryFunction::Maximum,
+        BinaryFunction::PRelu,
+    ] {
+        for operand in operands {
+            let params = Binary::new(function, Activation::Identity, shape, operand).unwrap();
+            let (batch, lens) = (2, [shape.len(), operand.len()]);
+            let mut random = Random::new(3);
+            // From 0.5 on, of either sign: nothing is divided by what is near 0.
+            let mut numbers = |len: usize| -> Vec<f32> {
+                let values = random.values(batch * len);
+                values.iter().map(|x| x + 0.5_f32.copysign(*x)).collect()
+            };
+            let values = lens.map(&mut numbers);
+            let d_output = numbers(lens[0]);
+            let mut expected = lens.map(|len| vec![0.0_f32; batch * len]);
+            let [rows, columns, run_] = params.loops();
+            for (i, d) in d_output.iter().enumerate() {
+                let (sample, element) = (i / lens[0], i % lens[0]);
+                let (pixel, k) = (element / run_.extent, element % run_.extent);
+                let (row, column) = (pixel / columns.extent, pixel % columns.extent);
+                assert!(row < rows.extent);
+                let from = row * rows.from + column * columns.from + k * run_.from;
+                let j = sample * lens[1] + from;
+                let (x, o, step) = (values[0][i], values[1][j], 1e-3);
+                let slope = |above: f32, below: f32| d * (above - below) / (2.0 * step);
+                let of = |x, o| function.apply(x, o);
+                expected[0][i] += slope(of(x + step, o), of(x - step, o));
+                expected[1][j] += slope(of(x, o + step), of(x, o - step));
+            }
+            let [x, o] = [0, 1].map(|which| buffer(&values[which]));
+            let d = buffer(&d_output);
+            for which in [0, 1] {
+                let found = unwritten(batch * lens[which]);
+                run(|recording| {
+                    let operands = [x.whole(), o.whole()];
+                    recording
+                        .binary_f32_backward(
+                            &params,
+                            operands,
+                            d.whole(),
+                            which == 1,
+                            found.whole(),
+                        )
+                        .unwrap();
+                });
+                let what = format!("{function:?} of {operand:?}, {which}");
+                assert_close(&what, 2e-3, &found, &expected[which]);
+            }
+        }
     }
 }
 

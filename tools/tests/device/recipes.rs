@@ -6,9 +6,7 @@ use kinglet::SessionMemory;
 use kinglet::opencl::{Element, Session};
 use kinglet_kernels::arch::detect;
 use kinglet_tools::export::{ExportSettings, export};
-use kinglet_tools::graph::Graph;
 use kinglet_tools::model_file::ModelFile;
-use kinglet_tools::network::Network;
 use kinglet_tools::recipe::Recipe;
 
 use crate::executor;
@@ -24,13 +22,12 @@ fn every_recipes_network_agrees_with_the_cpu() {
         }
         recipes += 1;
         let recipe = Recipe::load(&path).unwrap();
-        let network = Network::initialize(recipe.architecture.clone(), 7);
         let settings = ExportSettings {
             normalize: recipe.data.normalize.clone(),
             labels: Vec::new(),
             fine_tune_last: 0,
         };
-        let (bytes, _) = export(Graph::from_network("recipe", &network), &settings).unwrap();
+        let (bytes, _) = export(recipe.graph.initialized(7), &settings).unwrap();
         let file = ModelFile::from_bytes(&bytes).unwrap();
         let model = file.model();
         let batch = 3;

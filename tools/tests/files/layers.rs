@@ -8,9 +8,8 @@ use kinglet::SessionMemory;
 use kinglet_kernels::arch::sets;
 use kinglet_kernels::{BackwardKernels, Shape};
 use kinglet_tools::export::{ExportSettings, export};
-use kinglet_tools::graph::Graph;
+use kinglet_tools::graph::{Graph, Operation, Role};
 use kinglet_tools::model_file::ModelFile;
-use kinglet_tools::network::{Layer, Network, Operation, Role};
 use kinglet_tools::recipe::{Normalize, Recipe};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
@@ -51,7 +50,7 @@ impl Arrays<'_> {
 }
 
 /// Parameters by their role, in kinglet's order.
-fn import(network: &mut Network, arrays: &mut Arrays<'_>, prefix: &str) {
+fn import(network: &mut Graph, arrays: &mut Arrays<'_>, prefix: &str) {
     let layer = last(network);
     for name in ["weight", "bias", "running_mean", "running_var"] {
         if let Some(values) = arrays.get(&format!("{prefix}{name}")) {
@@ -72,8 +71,8 @@ fn integers(value: &toml::Value) -> Vec<i64> {
 }
 
 /// The number of the layer in question; a linear one has a Flatten before it.
-fn last(network: &Network) -> usize {
-    network.architecture().layers.len() - 1
+fn last(network: &Graph) -> usize {
+    network.nodes.len() - 1
 }
 
 fn assert_close(what: &str, found: &[f32], right: &[f32]) {
@@ -90,14 +89,14 @@ fn assert_close(what: &str, found: &[f32], right: &[f32]) {
 }
 
 /// The layer exported as a model, run on `set` over the whole batch.
-fn run_exported(network: &Network, set: &'static dyn BackwardKernels, input: &[f32]) -> Vec<f32> {
-    let shape = network.architecture().input;
+fn run_exported(network: &Graph, set: &'static dyn BackwardKernels, input: &[f32]) -> Vec<f32> {
+    let shape = network.input();
     let settings = ExportSettings {
         normalize: Normalize::identity(shape.channels),
         labels: Vec::new(),
         fine_tune_last: 0,
     };
-    let (bytes, _) = export(Graph::from_network("layer", network), &settings).unwrap();
+    let (bytes, _) = export(network.clone(), &settings).unwrap();
     let file = ModelFile::from_bytes(&bytes).unwrap();
     let model = file.model();
     let mut memory = SessionMemory::new(&model, &set, input.len() / shape.len());
@@ -115,25 +114,24 @@ struct Gradients {
 
 fn backward(
     set: &dyn BackwardKernels,
-    layer: &Layer,
-    network: &Network,
+    network: &Graph,
     input: &[f32],
     output: &[f32],
     d_output: &[f32],
 ) -> Option<Gradients> {
-    let weights = network.layer_values(last(network), Role::Weights);
+    let operation = &network.nodes[last(network)].operation;
+    let weights = operation.values(Role::Weights);
     let zeros = |role| {
-        network
-            .layer_values(0, role)
-            .map(|values| vec![0.0; values.len()])
+        let values = operation.values(role);
+        values.map(|values| vec![0.0; values.len()])
     };
     let mut d = Gradients {
         input: vec![f32::NAN; input.len()],
         weights: zeros(Role::Weights),
         bias: zeros(Role::Bias),
     };
-    match &layer.operation {
-        Operation::Conv2d(params, _) => {
+    match operation {
+        Operation::Conv2d { params, .. } => {
             let mut scratch = vec![f32::NAN; set.conv2d_f32_backward_scratch_len(params)];
             set.conv2d_f32_backward_input(params, d_output, weights?, &mut scratch, &mut d.input);
             set.conv2d_f32_backward_weights(
@@ -145,7 +143,7 @@ fn backward(
                 d.bias.as_deref_mut(),
             );
         }
-        Operation::Linear(params, _) => {
+        Operation::Linear { params, .. } => {
             set.linear_f32_backward_input(params, d_output, weights?, &mut d.input);
             set.linear_f32_backward_weights(
                 params,
@@ -168,7 +166,7 @@ fn backward(
         }
         Operation::Softmax => {
             d.input.copy_from_slice(d_output);
-            set.softmax_f32_backward(layer.output.channels, output, &mut d.input);
+            set.softmax_f32_backward(network.output().channels, output, &mut d.input);
         }
         // Batch normalization needs the whole batch: its gradients are compared in training.
         _ => return None,
@@ -196,32 +194,32 @@ fn layers_compute_what_pytorch_computes() {
         };
         let recipe = format!("input = {shape:?}\nlayers = [{before}\"{text}\"]\n");
         let recipe = Recipe::parse(&recipe, Path::new("layer.toml")).unwrap();
-        let layer = recipe.architecture.layers.last().unwrap();
         let mut arrays = Arrays {
             file: &mut file,
             name: name.to_owned(),
         };
-        let mut network = Network::zeroed(recipe.architecture.clone());
+        let mut network = recipe.graph.clone();
         import(&mut network, &mut arrays, "");
-        let normalizes = matches!(layer.operation, Operation::BatchNorm2d { .. });
+        let operation = &network.nodes[last(&network)].operation;
+        let normalizes = matches!(operation, Operation::BatchNorm2d(_));
         let input = arrays.batch("input");
         let output = arrays.batch(if normalizes { "eval_output" } else { "output" });
         let d_output = arrays.batch("d_output");
         let d_input = arrays.batch("d_input");
-        let mut right = Network::zeroed(recipe.architecture.clone());
+        let mut right = recipe.graph;
         import(&mut right, &mut arrays, "d_");
 
         for set in sets().iter().filter_map(|set| set.training_kernels()) {
             let what = |part: &str| format!("{name}: {text} on {}: {part}", set.name());
             // An identity is nothing that could be exported by itself.
-            if layer.operation != Operation::Flatten {
+            if !matches!(operation, Operation::Reshape { .. }) {
                 let found = run_exported(&network, set, &input);
                 assert_close(&what("output"), &found, &output);
             }
-            let d = backward(set, layer, &network, &input, &output, &d_output);
+            let d = backward(set, &network, &input, &output, &d_output);
             if let Some(d) = d {
                 assert_close(&what("d_input"), &d.input, &d_input);
-                let right = |role| right.layer_values(last(&right), role);
+                let right = |role| right.nodes[last(&right)].operation.values(role);
                 for (role, found) in [(Role::Weights, &d.weights), (Role::Bias, &d.bias)] {
                     if let Some((found, right)) = found.as_ref().zip(right(role)) {
                         assert_close(&what(&format!("{role:?}")), found, right);
@@ -229,6 +227,6 @@ fn layers_compute_what_pytorch_computes() {
                 }
             }
         }
-        assert_ne!(layer.output, Shape::default());
+        assert_ne!(network.output(), Shape::default());
     }
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use kinglet_kernels::{BackwardKernels, Shape};
 use kinglet_tools::kernel_set;
-use kinglet_tools::network::Network;
 use kinglet_tools::recipe::Recipe;
 use kinglet_tools::train::{Source, Trainer, TrainerOptions};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
@@ -144,10 +143,10 @@ struct Worst {
 fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Worst {
     let mut golden = Golden::open(name);
     let recipe = golden.recipe(run);
-    let samples = golden.samples(recipe.architecture.input);
+    let samples = golden.samples(recipe.graph.input());
     let (starts, sizes) = (golden.integers("starts"), golden.integers("sizes"));
-    let mut network = Network::zeroed(recipe.architecture.clone());
-    let tensors = network.tensors().to_vec();
+    let mut network = recipe.graph.clone();
+    let tensors = network.tensors();
     for tensor in &tensors {
         let values = golden.values(&format!("initial/{}", tensor.name));
         network.import_pytorch(&tensor.name, &values).unwrap();
@@ -191,7 +190,7 @@ fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Wors
         let name = &tensor.name;
         let initial = golden.values(&format!("initial/{name}"));
         let right = golden.values(&format!("final/{run}/{name}"));
-        let found = trainer.network().export_pytorch(name).unwrap();
+        let found = tensor.to_pytorch(trainer.values().get(tensor));
         let error = distance(&difference(&found, &initial), &difference(&right, &initial));
         assert!(
             error < UPDATE_BOUND,

@@ -11,7 +11,6 @@ use kinglet_tools::export::{ExportSettings, export};
 use kinglet_tools::graph::Graph;
 use kinglet_tools::import::weights::{self, Matching};
 use kinglet_tools::model_file::ModelFile;
-use kinglet_tools::network::{Architecture, Network};
 use kinglet_tools::recipe::{Normalize, Recipe};
 use ndarray::{Array2, Array4};
 use ndarray_npy::NpzReader;
@@ -23,9 +22,9 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/weights")
 }
 
-fn architecture() -> Architecture {
+fn network() -> Graph {
     let recipe = Recipe::load(&folder().join("weights.toml")).unwrap();
-    recipe.architecture
+    recipe.graph
 }
 
 /// Names of the files with weights that must be read, or that must be refused.
@@ -40,18 +39,18 @@ fn files(refused: bool) -> Vec<String> {
     names
 }
 
-fn logits(network: &Network, input: &[f32]) -> Vec<f32> {
+fn logits(network: &Graph, input: &[f32]) -> Vec<f32> {
     let settings = ExportSettings {
-        normalize: Normalize::identity(network.architecture().input.channels),
+        normalize: Normalize::identity(network.input().channels),
         labels: Vec::new(),
         fine_tune_last: 0,
     };
-    let (bytes, _) = export(Graph::from_network("test", network), &settings).unwrap();
+    let (bytes, _) = export(network.clone(), &settings).unwrap();
     let file = ModelFile::from_bytes(&bytes).unwrap();
     let model = file.model();
     let mut arena = HeapArena::new(model.sizes().arena);
     let mut session = AnySession::new(&model, &mut arena, Portable).unwrap();
-    let samples = input.chunks(network.architecture().input.len());
+    let samples = input.chunks(network.input().len());
     samples
         .flat_map(|sample| {
             session.set_input_f32(sample).unwrap();
@@ -68,7 +67,7 @@ fn logits_are_those_of_pytorch() {
     let files = files(false);
     assert_eq!(files.len(), 19);
     for name in files {
-        let poured = weights::read(&folder().join(&name), architecture());
+        let poured = weights::read(&folder().join(&name), network());
         let poured = poured.unwrap_or_else(|error| panic!("{name}: {error}"));
         let right: Array2<f32> = golden.by_name(&name).unwrap();
         let found = logits(&poured.network, &input);
@@ -109,7 +108,7 @@ fn what_is_no_state_dict_is_refused_with_advice() {
     ];
     assert_eq!(files(true), right.map(|(name, _)| name));
     for (name, right) in right {
-        let error = weights::read(&folder().join(name), architecture());
+        let error = weights::read(&folder().join(name), network());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(right), "{name}: {error}");
         assert!(
@@ -123,10 +122,10 @@ fn what_is_no_state_dict_is_refused_with_advice() {
 /// gave a checksum comes through as it was or not at all.
 #[test]
 fn damaged_files_are_refused_or_unharmed() {
-    let architecture = architecture();
+    let network = network();
     for name in files(false).into_iter().chain(files(true)) {
         let bytes = std::fs::read(folder().join(&name)).unwrap();
-        let pour = |bytes: &[u8]| weights::pour(bytes, architecture.clone(), Path::new(&name));
+        let pour = |bytes: &[u8]| weights::pour(bytes, network.clone(), Path::new(&name));
         let whole = pour(&bytes).ok();
         for len in (0..bytes.len()).step_by(7) {
             assert!(pour(&bytes[..len]).is_err(), "{name}: {len} bytes");

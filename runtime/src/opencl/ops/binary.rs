@@ -4,9 +4,10 @@
 use kinglet_kernels::opencl::BINARY;
 use kinglet_kernels::{Activation, Binary};
 
+use super::arguments::expect;
 use super::common_element;
 use crate::opencl::recording::{Call, at_least};
-use crate::opencl::{OpenClError, Recording, Slice};
+use crate::opencl::{Element, OpenClError, Recording, Slice};
 
 impl Recording {
     /// A function of each element and the operand at its place, and the activation of the result, in place on all of
@@ -54,6 +55,54 @@ impl Recording {
             .local([64, 1, 1]);
         // SAFETY: `data` has `batch` samples and `operand` as many or one, as was checked; the loops stay within one
         // of each. Each work-item reads and writes one element of `data`.
+        unsafe { self.push(call) }
+    }
+
+    /// The gradient of the tensor, or with `of_operand` that of the operand, from the gradient of
+    /// [`binary_f32`](Self::binary_f32)'s output; that of the activation has been taken. `operands` are the tensor and the
+    /// operand, which has a sample for each of the tensor's.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice does not have as many samples as `operands` begin with, or one of the driver's.
+    pub fn binary_f32_backward(
+        &mut self,
+        params: &Binary,
+        [x, operand]: [Slice<'_>; 2],
+        d_output: Slice<'_>,
+        of_operand: bool,
+        d_input: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        expect(Element::F32, &[x, operand, d_output, d_input])?;
+        let batch = x.len() / params.len();
+        let (len, operand_len) = (batch * params.len(), batch * params.operand_len());
+        at_least("binary_f32_backward: operand", operand, operand_len)?;
+        at_least("binary_f32_backward: d_output", d_output, len)?;
+        let of_input = if of_operand { operand_len } else { len };
+        at_least("binary_f32_backward: d_input", d_input, of_input)?;
+        if batch == 0 {
+            return Ok(());
+        }
+        let [rows, columns, run] = params.loops();
+        let call = Call::new(&BINARY, "binary_backward")
+            .storage(Element::F32)
+            .slice(x)
+            .slice(operand)
+            .slice(d_output)
+            .slice(d_input)
+            .int(batch)
+            .int(params.operand_len())
+            .int(rows.extent)
+            .int(columns.extent)
+            .int(run.extent)
+            .int(rows.from)
+            .int(columns.from)
+            .int(run.from)
+            .int(params.function() as usize)
+            .int(usize::from(of_operand))
+            .global([of_input / batch, batch, 1])
+            .local([64, 1, 1]);
+        // SAFETY: all slices have `batch` samples, as was checked; the loops stay within one of each. Each work-item writes
+        // one element of `d_input`.
         unsafe { self.push(call) }
     }
 

@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::dtype::Dtype;
 use super::state_dict::Entry;
-use crate::network::Network;
+use crate::graph::Graph;
 
 /// How the tensors were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub enum MatchProblem {
 /// [`Mismatch`] lists everything that is missing, left over, or of another shape.
 pub(super) fn match_tensors<'e>(
     entries: &'e [Entry],
-    network: &Network,
+    network: &Graph,
 ) -> Result<(Vec<&'e Entry>, Matching), Mismatch> {
     let entries: Vec<&Entry> = entries.iter().filter(|entry| !is_counter(entry)).collect();
     let by_name: BTreeMap<&str, &Entry> = entries.iter().map(|e| (e.name.as_str(), *e)).collect();
@@ -167,11 +167,11 @@ fn tensor_problem(entry: &Entry, right: Vec<usize>) -> Option<MatchProblem> {
 fn by_name_problems(
     by_name: &BTreeMap<&str, &Entry>,
     entries: &[&Entry],
-    network: &Network,
+    network: &Graph,
 ) -> Mismatch {
     let tensors = network.tensors();
     let mut problems = Vec::new();
-    for tensor in tensors {
+    for tensor in &tensors {
         let right = tensor.pytorch_shape();
         match by_name.get(tensor.name.as_str()) {
             Some(entry) => problems.extend(tensor_problem(entry, right)),
@@ -209,11 +209,11 @@ struct Alike<'a> {
 type ByShape<'e> = (Vec<&'e Entry>, Vec<(usize, String)>);
 
 /// Finds the module of each layer by the shapes of their tensors.
-fn by_shape<'e>(entries: &[&'e Entry], network: &Network) -> Result<ByShape<'e>, Mismatch> {
+fn by_shape<'e>(entries: &[&'e Entry], network: &Graph) -> Result<ByShape<'e>, Mismatch> {
     let mut layers: BTreeMap<usize, Signature> = BTreeMap::new();
     for tensor in network.tensors() {
         let (_, name) = split(&tensor.name);
-        let signature = layers.entry(tensor.layer).or_default();
+        let signature = layers.entry(tensor.node).or_default();
         signature.insert(name.to_owned(), tensor.pytorch_shape());
     }
     let mut modules: BTreeMap<&str, Signature> = BTreeMap::new();
@@ -248,9 +248,10 @@ fn by_shape<'e>(entries: &[&'e Entry], network: &Network) -> Result<ByShape<'e>,
         let belongs = |entry: &&&Entry| split(&entry.name) == (*module, split(name).1);
         entries.iter().find(belongs).copied()
     };
-    let tensors = network.tensors().iter();
+    let tensors = network.tensors();
+    let tensors = tensors.iter();
     let chosen = tensors
-        .filter_map(|tensor| entry_of(tensor.layer, &tensor.name))
+        .filter_map(|tensor| entry_of(tensor.node, &tensor.name))
         .collect();
     let layers = pairs
         .iter()

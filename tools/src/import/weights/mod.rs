@@ -26,42 +26,41 @@ pub use error::{FileProblem, PickleProblem, WeightsError};
 pub use matching::{MatchProblem, Matching, Mismatch};
 pub use state_dict::{Entry, StateDict};
 
-use crate::network::{Architecture, Network};
+use crate::graph::Graph;
 
 /// A network with the weights of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Poured {
     /// The network.
-    pub network: Network,
+    pub network: Graph,
     /// How the tensors were found.
     pub matching: Matching,
     /// What stood before every name in the file and was not looked at; empty in most files.
     pub wrapper: String,
 }
 
-/// The network of `architecture` with the weights in the file at `path`.
+/// `network` with the weights in the file at `path`.
 ///
 /// # Errors
 /// [`WeightsError`] says what is wrong with the file, or lists every tensor that does not fit.
-pub fn read(path: &Path, architecture: Architecture) -> Result<Poured, WeightsError> {
+pub fn read(path: &Path, network: Graph) -> Result<Poured, WeightsError> {
     let bytes = std::fs::read(path).map_err(|source| WeightsError::Read {
         path: path.to_owned(),
         source,
     })?;
-    pour(&bytes, architecture, path)
+    pour(&bytes, network, path)
 }
 
-/// The network of `architecture` with the weights in a file's bytes; `path` is for messages.
+/// `network` with the weights in a file's bytes; `path` is for messages.
 ///
 /// # Errors
 /// [`WeightsError`] says what is wrong with the file, or lists every tensor that does not fit.
-pub fn pour(bytes: &[u8], architecture: Architecture, path: &Path) -> Result<Poured, WeightsError> {
+pub fn pour(bytes: &[u8], mut network: Graph, path: &Path) -> Result<Poured, WeightsError> {
     let of_file = |problem| WeightsError::File {
         path: path.to_owned(),
         problem,
     };
     let file = StateDict::parse(bytes).map_err(of_file)?;
-    let mut network = Network::zeroed(architecture);
     let (entries, matching) =
         matching::match_tensors(&file.entries, &network).map_err(|mismatch| {
             WeightsError::Mismatch {
@@ -69,7 +68,7 @@ pub fn pour(bytes: &[u8], architecture: Architecture, path: &Path) -> Result<Pou
                 mismatch,
             }
         })?;
-    for (tensor, entry) in network.tensors().to_vec().iter().zip(entries) {
+    for (tensor, entry) in network.tensors().iter().zip(entries) {
         let values = file.values(entry).map_err(of_file)?;
         tensor.from_pytorch(&values, network.values_mut(tensor));
     }

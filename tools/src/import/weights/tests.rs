@@ -6,10 +6,10 @@ use super::state_dict::Storages;
 use super::*;
 use crate::recipe::Recipe;
 
-fn network(layers: &str) -> Network {
+fn network(layers: &str) -> Graph {
     let text = format!("input = [1, 4, 4]\nlayers = [{layers}]");
     let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
-    Network::zeroed(recipe.architecture)
+    recipe.graph
 }
 
 fn entry(name: &str, shape: &[usize]) -> Entry {
@@ -24,12 +24,13 @@ fn entry(name: &str, shape: &[usize]) -> Entry {
 }
 
 /// The layers and modules that are matched, or the problems.
-fn matched(entries: &[Entry], network: &Network) -> Result<Matching, String> {
+fn matched(entries: &[Entry], network: &Graph) -> Result<Matching, String> {
     match matching::match_tensors(entries, network) {
         Ok((chosen, matching)) => {
             // Whatever is matched has the network's shapes, in its order.
             let shapes = chosen.iter().map(|entry| entry.shape.clone());
-            let right = network.tensors().iter().map(|t| t.pytorch_shape());
+            let tensors = network.tensors();
+            let right = tensors.iter().map(|t| t.pytorch_shape());
             assert!(shapes.eq(right));
             Ok(matching)
         }

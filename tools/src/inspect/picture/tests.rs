@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::export::{ExportSettings, export};
-use crate::graph::Graph;
 use crate::model_file::ModelFile;
-use crate::network::Network;
 use crate::recipe::Recipe;
 
 fn file(name: &str, fine_tune_last: usize) -> ModelFile {
@@ -18,7 +16,7 @@ fn file(name: &str, fine_tune_last: usize) -> ModelFile {
         labels: Vec::new(),
         fine_tune_last,
     };
-    let graph = Graph::from_network(name, &Network::initialize(recipe.architecture, 1));
+    let graph = recipe.graph.initialized(1);
     ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
 }
 

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::export::{ExportSettings, export, write};
-use crate::graph::{Input, Operation, Output};
+use crate::graph::{BatchNorm2d, Granularity, Input, Operation, Output};
 use crate::import::{Builder, Value};
 use crate::random::{Purpose, below, for_purpose, uniform_between};
 use crate::recipe::Normalize;
@@ -136,10 +136,28 @@ impl RandomGraph {
                 let operation = Operation::Unary(functions[self.dice.below(4)]);
                 self.push_as(name, operation, &[value.number], value.dims)
             }
-            3 => self.channels_last(name, &value, |dice, shape| Operation::ChannelAffine {
-                activation: Activation::Identity,
-                scale: dice.numbers(shape.channels, 1.5),
-                shift: dice.numbers(shape.channels, 0.5),
+            3 => self.channels_last(name, &value, |dice, shape| {
+                let mut numbers = |scale| dice.numbers(shape.channels, scale);
+                let [scale, shift, mean, variance] = [1.5, 0.5, 0.5, 2.0].map(&mut numbers);
+                match dice.below(3) {
+                    0 => Operation::Dropout {
+                        probability: 0.5,
+                        granularity: Granularity::Channel,
+                    },
+                    1 => Operation::ChannelAffine {
+                        activation: Activation::Identity,
+                        scale,
+                        shift,
+                    },
+                    _ => Operation::BatchNorm2d(BatchNorm2d {
+                        weights: scale,
+                        bias: shift,
+                        mean,
+                        variance: variance.iter().map(|x| x.abs() + 0.5).collect(),
+                        epsilon: 1e-5,
+                        momentum: 0.1,
+                    }),
+                }
             }),
             4 => {
                 let other = self.partner(&value, true);

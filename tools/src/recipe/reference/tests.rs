@@ -50,6 +50,14 @@ fn every_example_of_keys_is_a_recipe_and_has_them_all() {
     }
 }
 
+#[test]
+fn the_example_of_branches_is_a_recipe() {
+    let (_, example) = BRANCHES.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let recipe = Recipe::parse(example, Path::new("example.toml")).unwrap();
+    assert_eq!(recipe.graph.tensors()[0].name, "1.weight");
+}
+
 /// A call with every default that it leaves out written down.
 fn with_defaults(function: &Function, call: &str) -> String {
     let mut call = Call::parse(call).unwrap();
@@ -75,9 +83,8 @@ fn every_layer_s_defaults_are_those_of_the_parser() {
             for call in before {
                 flow.next(call).unwrap();
             }
-            let read = flow.next(call);
-            let read = read.unwrap_or_else(|error| panic!("{call}: {error}"));
-            (read.operation, read.output)
+            flow.next(call)
+                .unwrap_or_else(|error| panic!("{call}: {error}"))
         };
         assert_eq!(read(last), read(&with_defaults(layer, last)));
     }

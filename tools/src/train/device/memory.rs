@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, Slice, StepRates};
 
-use super::layers::{Kind, Layers};
+use super::layers::Layers;
+use crate::train::plan::Kind;
 
 pub(super) struct Memory {
     /// What training moves.
@@ -27,9 +28,12 @@ pub(super) struct Memory {
     pub(super) packed: Buffer,
     pub(super) moments: Buffer,
     pub(super) scratch: Buffer,
+    /// What a step computes of a gradient that others have computed before it.
+    pub(super) further: Buffer,
+    /// By the map that is stored there; empty for others.
     maps: Vec<Buffer>,
-    /// Gradients of even and odd maps, of which two at a time are in use.
-    d_maps: [Buffer; 2],
+    /// Shared by the gradients of maps.
+    d_maps: Vec<Buffer>,
 }
 
 impl Memory {
@@ -42,8 +46,11 @@ impl Memory {
     ) -> Result<Self, OpenClError> {
         let floats = |len: usize| executor.buffer(len, Element::F32);
         let of_batch = |len: usize| floats(len.saturating_mul(batch_size));
-        let lens = &layers.map_lens;
-        let largest = lens[1..].iter().copied().max().unwrap_or(0);
+        let lens = layers.plan.map_lens.iter().enumerate();
+        let lens = lens.map(|(map, len)| match layers.stored[map] == map {
+            true => *len,
+            false => 0,
+        });
         Ok(Self {
             parameters: floats(parameters)?,
             statistics: floats(statistics)?,
@@ -58,22 +65,25 @@ impl Memory {
             packed: floats(layers.packed_len)?,
             moments: floats(layers.moments_len)?,
             scratch: floats(scratch_len(layers, batch_size))?,
-            maps: lens
+            further: of_batch(layers.further_len)?,
+            maps: lens.map(of_batch).collect::<Result<_, _>>()?,
+            d_maps: layers
+                .gradients
+                .lens
                 .iter()
-                .map(|&len| of_batch(len))
+                .map(|len| of_batch(*len))
                 .collect::<Result<_, _>>()?,
-            d_maps: [of_batch(largest)?, of_batch(largest)?],
         })
     }
 
-    /// `len` values of map `map`.
+    /// `len` values of the map that is stored as `map`.
     pub(super) fn map(&self, map: usize, len: usize) -> Result<Slice<'_>, OpenClError> {
         self.maps[map].whole().part(0, len)
     }
 
-    /// The gradient of [`Memory::map`].
-    pub(super) fn d_map(&self, map: usize, len: usize) -> Result<Slice<'_>, OpenClError> {
-        self.d_maps[map % 2].whole().part(0, len)
+    /// `len` values of a buffer of gradients.
+    pub(super) fn d_map(&self, buffer: usize, len: usize) -> Result<Slice<'_>, OpenClError> {
+        self.d_maps[buffer].whole().part(0, len)
     }
 }
 
@@ -84,12 +94,10 @@ pub(super) fn part<'b>(slice: Slice<'b>, range: &Range<usize>) -> Result<Slice<'
 
 /// What the layer that needs the most scratch needs.
 fn scratch_len(layers: &Layers, batch_size: usize) -> usize {
-    let of_layer = layers.layers.iter().map(|layer| match &layer.kind {
-        Kind::Conv2d { params, .. } => {
-            Recording::conv2d_f32_backward_scratch_len(params, batch_size)
-        }
+    let of_layer = layers.plan.steps.iter().map(|step| match &step.kind {
+        Kind::Conv2d(params, _) => Recording::conv2d_f32_backward_scratch_len(params, batch_size),
         Kind::BatchNorm(of) => {
-            let rows = batch_size.saturating_mul(layers.map_lens[layer.from] / of.channels);
+            let rows = batch_size.saturating_mul(layers.plan.map_lens[step.to] / of.channels);
             Recording::batch_norm_f32_scratch_len(rows, of.channels)
         }
         _ => 0,

@@ -16,14 +16,15 @@ use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, StepRat
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use self::layers::{Kind, Layers};
+use self::layers::Layers;
 use self::memory::Memory;
 use self::record::{Mode, Recorder, Values as DeviceValues};
 use super::engine::{Engine, Snapshot, Take};
 use super::optimizer::{AnyOptimizer, Rule, from_chunks, to_chunks};
+use super::plan::{Kind, Plan};
 use super::stage::Keys;
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
-use crate::network::Network;
+use crate::graph::Graph;
 use crate::recipe::OptimizerSettings;
 
 /// What a recording is for.
@@ -41,8 +42,8 @@ pub(super) struct DeviceEngine {
     executor: Arc<Executor>,
     /// Draws what dropout drops.
     pool: Arc<ThreadPool>,
-    /// The layers, and values as they were last brought or fetched.
-    network: Network,
+    network: Graph,
+    values: Values,
     layers: Layers,
     memory: Memory,
     rule: Rule,
@@ -64,16 +65,17 @@ pub(super) struct DeviceEngine {
 
 impl DeviceEngine {
     pub(super) fn new(
-        network: Network,
+        network: Graph,
         optimizer: &OptimizerSettings,
         options: TrainerOptions,
         executor: &Arc<Executor>,
         pool: &Arc<ThreadPool>,
-    ) -> Result<Self, OpenClError> {
+    ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
-        let layers = Layers::of(&network);
-        let rule = Rule::new(optimizer, &network);
-        let lens = (network.parameters.len(), network.statistics.len());
+        let (tensors, values) = (network.tensors(), Values::of(&network));
+        let layers = Layers::of(Plan::of(&network, &tensors)?);
+        let rule = Rule::new(optimizer, &tensors);
+        let lens = (values.parameters.len(), values.statistics.len());
         let memory = Memory::new(executor, &layers, lens, rule.slots(), batch_size)?;
         let mut engine = Self {
             executor: Arc::clone(executor),
@@ -92,6 +94,7 @@ impl DeviceEngine {
             factors: Vec::new(),
             outcomes: Vec::new(),
             network,
+            values,
         };
         engine.write_values()?;
         // Compiles everything now: a driver that cannot does not let a run begin.
@@ -101,8 +104,8 @@ impl DeviceEngine {
 
     fn write_values(&self) -> Result<(), OpenClError> {
         let (executor, memory) = (&self.executor, &self.memory);
-        executor.write_f32(memory.parameters.whole(), &self.network.parameters)?;
-        executor.write_f32(memory.statistics.whole(), &self.network.statistics)
+        executor.write_f32(memory.parameters.whole(), &self.values.parameters)?;
+        executor.write_f32(memory.statistics.whole(), &self.values.statistics)
     }
 
     fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, OpenClError> {
@@ -172,7 +175,7 @@ impl DeviceEngine {
     ) -> Result<(), OpenClError> {
         let samples = batch.samples.len().min(self.batch_size);
         self.record(purpose, samples)?;
-        let input_len = samples * self.layers.map_lens[0];
+        let input_len = samples * self.layers.plan.map_lens[0];
         let input = self.memory.map(0, input_len)?;
         self.executor.write_f32(input, &batch.input[..input_len])?;
         self.labels.clear();
@@ -206,8 +209,8 @@ impl DeviceEngine {
             samples: &batch.samples,
         };
         self.factors.resize(samples * self.layers.factors_len, 0.0);
-        for layer in &self.layers.layers {
-            if let Kind::Dropout { dropout, factors } = &layer.kind {
+        for (step, factors) in self.layers.plan.steps.iter().zip(&self.layers.parts) {
+            if let Kind::Dropout(dropout) = &step.kind {
                 let len = factors.len();
                 let all = &mut self.factors[samples * factors.start..][..samples * len];
                 let samples = all.par_chunks_mut(len).enumerate();
@@ -235,8 +238,12 @@ impl DeviceEngine {
 }
 
 impl Engine for DeviceEngine {
-    fn network(&self) -> &Network {
+    fn network(&self) -> &Graph {
         &self.network
+    }
+
+    fn values(&self) -> &Values {
+        &self.values
     }
 
     fn set_label_smoothing(&mut self, label_smoothing: f32) {
@@ -253,30 +260,29 @@ impl Engine for DeviceEngine {
         self.rule.set_rates(rates);
     }
 
-    fn set_values(&mut self, parameters: &[f32], statistics: &[f32]) -> Result<(), TrainError> {
-        self.network.parameters.copy_from_slice(parameters);
-        self.network.statistics.copy_from_slice(statistics);
+    fn set_values(&mut self, values: &Values) -> Result<(), TrainError> {
+        self.values.clone_from(values);
         Ok(self.write_values()?)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
         // What was compiled since the last one is there at the next start.
         self.executor.save();
-        self.network.parameters = self.read(&self.memory.parameters)?;
-        self.network.statistics = self.read(&self.memory.statistics)?;
+        self.values.parameters = self.read(&self.memory.parameters)?;
+        self.values.statistics = self.read(&self.memory.statistics)?;
         let averages = match (&self.memory.averages, self.averaged) {
             (Some(averages), true) => Some(self.read(averages)?),
             _ => None,
         };
         let average = averages.map(|mut parameters| {
-            let statistics = parameters.split_off(self.network.parameters.len());
+            let statistics = parameters.split_off(self.values.parameters.len());
             Values {
                 parameters,
                 statistics,
             }
         });
         Ok(Snapshot {
-            values: Values::of(&self.network),
+            values: self.values.clone(),
             average,
             optimizer_steps: self.rule.steps,
             optimizer_state: to_chunks(self.rule.slots(), &self.read(&self.memory.state)?),
@@ -287,11 +293,7 @@ impl Engine for DeviceEngine {
         if snapshot.optimizer_state.len() != self.memory.state.len() {
             return Ok(false);
         }
-        let Values {
-            parameters,
-            statistics,
-        } = &snapshot.values;
-        self.set_values(parameters, statistics)?;
+        self.set_values(&snapshot.values)?;
         let state = from_chunks(self.rule.slots(), &snapshot.optimizer_state);
         self.executor.write_f32(self.memory.state.whole(), &state)?;
         self.rule.steps = snapshot.optimizer_steps;

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kinglet::opencl::{BatchNorm, Executor, OpenClError, Recording, Slice, StepControl};
+use kinglet_kernels::{Activation, Binary, BinaryFunction, Shape};
 
-use super::layers::{Kind, Layer, Layers, Normalization};
+use super::layers::Layers;
 use super::memory::{Memory, part};
 use crate::train::optimizer::{AnyOptimizer, Rule};
-use crate::train::stage::Place;
+use crate::train::plan::{Copies, Gradient, Kind, Normalization, Place, Step};
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,24 +58,25 @@ impl<'a> Recorder<'a> {
     }
 
     fn map(&self, map: usize) -> Result<Slice<'a>, OpenClError> {
-        self.memory
-            .map(map, self.samples * self.layers.map_lens[map])
+        let len = self.samples * self.layers.plan.map_lens[map];
+        self.memory.map(self.layers.stored[map], len)
     }
 
     fn d_map(&self, map: usize) -> Result<Slice<'a>, OpenClError> {
-        self.memory
-            .d_map(map, self.samples * self.layers.map_lens[map])
+        let len = self.samples * self.layers.plan.map_lens[map];
+        let buffer = self.layers.gradients.of[self.layers.stored[map]];
+        self.memory.d_map(buffer, len)
     }
 
     /// The feature maps and, with that label smoothing, losses, hits and the gradient of the logits.
     pub(super) fn forward(&mut self, mode: Mode, label_smoothing: f32) -> Result<(), OpenClError> {
-        for layer in &self.layers.layers {
-            self.forward_layer(layer, mode)?;
+        for (step, part) in self.layers.plan.steps.iter().zip(&self.layers.parts) {
+            self.forward_step(step, part, mode)?;
         }
-        let last = self.layers.map_lens.len() - 1;
-        let (logits, d_logits) = (self.map(last)?, self.d_map(last)?);
+        let logits = self.layers.plan.logits;
+        let (logits, d_logits) = (self.map(logits)?, self.d_map(logits)?);
         self.recording.cross_entropy_f32(
-            self.layers.classes(),
+            self.layers.plan.classes(),
             label_smoothing,
             logits,
             self.memory.labels.whole().part(0, self.samples)?,
@@ -83,23 +85,24 @@ impl<'a> Recorder<'a> {
         )
     }
 
-    fn forward_layer(&mut self, layer: &Layer, mode: Mode) -> Result<(), OpenClError> {
-        let (from, to) = (self.map(layer.from)?, self.map(layer.to)?);
+    /// `own` is the step's part of what steps of its kind share.
+    fn forward_step(
+        &mut self,
+        step: &Step,
+        own: &Range<usize>,
+        mode: Mode,
+    ) -> Result<(), OpenClError> {
+        let (from, to) = (self.map(step.from[0])?, self.map(step.to)?);
         let samples = self.samples;
-        match &layer.kind {
-            Kind::Conv2d {
-                params,
-                place,
-                packed,
-                ..
-            } => {
-                let packed = part(self.memory.packed.whole(), packed)?;
+        match &step.kind {
+            Kind::Conv2d(params, place) => {
+                let packed = part(self.memory.packed.whole(), own)?;
                 let (weights, bias) = weights_and_bias(self.values.parameters, place)?;
                 self.recording.conv2d_f32_pack(params, weights, packed)?;
                 self.recording
                     .conv2d_f32(params, samples, from, packed, bias, to)
             }
-            Kind::Linear { params, place, .. } => {
+            Kind::Linear(params, place) => {
                 let (weights, bias) = weights_and_bias(self.values.parameters, place)?;
                 self.recording
                     .linear_f32(params, samples, from, weights, bias, to)
@@ -107,22 +110,20 @@ impl<'a> Recorder<'a> {
             Kind::MaxPool2d(params) => self.recording.max_pool2d_f32(params, samples, from, to),
             Kind::AvgPool2d(params) => self.recording.avg_pool2d_f32(params, samples, from, to),
             Kind::Unary(function) => {
-                self.copy_unless_in_place(layer, from, to)?;
+                self.copy_unless_in_place(step, from, to)?;
                 self.recording.unary_f32(*function, to)
             }
             Kind::Softmax(channels) => {
-                self.copy_unless_in_place(layer, from, to)?;
+                self.copy_unless_in_place(step, from, to)?;
                 self.recording.softmax_f32(*channels, to)
             }
-            Kind::Dropout { .. } if mode == Mode::Evaluate => {
-                self.copy_unless_in_place(layer, from, to)
-            }
-            Kind::Dropout { factors, .. } => {
-                let factors = self.factors(factors)?;
+            Kind::Dropout(_) if mode == Mode::Evaluate => self.copy_unless_in_place(step, from, to),
+            Kind::Dropout(_) => {
+                let factors = self.factors(own)?;
                 self.recording.multiply_f32(from, factors, to)
             }
             Kind::BatchNorm(normalization) => {
-                let of = self.batch_norm(normalization)?;
+                let of = self.batch_norm(normalization, own)?;
                 let momentum = normalization.momentum;
                 let rows = from.len() / of.channels;
                 let scratch = self.memory.scratch.whole();
@@ -133,16 +134,30 @@ impl<'a> Recorder<'a> {
                     Mode::Evaluate => self.recording.batch_norm_f32(&of, rows, from, to),
                 }
             }
+            Kind::Binary(params) => {
+                self.recording.copy_f32(from, to)?;
+                let operand = self.map(step.from[1])?;
+                self.recording.binary_f32(params, operand, to)
+            }
+            Kind::Copies(copies) => {
+                if let Some(value) = copies.fill {
+                    self.recording.fill_f32(value, to)?;
+                }
+                copies.parts.iter().try_for_each(|(which, part)| {
+                    let from = self.map(step.from[*which])?;
+                    self.recording.strided_copy_f32(part, from, to)
+                })
+            }
         }
     }
 
     fn copy_unless_in_place(
         &mut self,
-        layer: &Layer,
+        step: &Step,
         from: Slice<'_>,
         to: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        match layer.from == layer.to {
+        match step.in_place {
             true => Ok(()),
             false => self.recording.copy_f32(from, to),
         }
@@ -157,7 +172,11 @@ impl<'a> Recorder<'a> {
         )
     }
 
-    fn batch_norm(&self, of: &Normalization) -> Result<BatchNorm<'a>, OpenClError> {
+    fn batch_norm(
+        &self,
+        of: &Normalization,
+        moments: &Range<usize>,
+    ) -> Result<BatchNorm<'a>, OpenClError> {
         let (weights, bias) = weights_and_bias(self.values.parameters, &of.place)?;
         let statistics = self.values.statistics;
         Ok(BatchNorm {
@@ -168,73 +187,45 @@ impl<'a> Recorder<'a> {
             bias: bias.unwrap_or(weights),
             running_mean: part(statistics, &of.running_mean)?,
             running_variance: part(statistics, &of.running_variance)?,
-            moments: part(self.memory.moments.whole(), &of.moments)?,
+            moments: part(self.memory.moments.whole(), moments)?,
         })
     }
 
     /// The gradients of all parameters, after [`Recorder::forward`] in training.
     pub(super) fn backward(&mut self) -> Result<(), OpenClError> {
-        let first = self.layers.first_trained;
-        for (index, layer) in self.layers.layers.iter().enumerate().skip(first).rev() {
-            self.backward_layer(layer, index > first)?;
+        let steps = self.layers.plan.steps.iter().zip(&self.layers.parts);
+        for (step, part) in steps.rev().filter(|(step, _)| step.learns) {
+            self.backward_step(step, part)?;
         }
         Ok(())
     }
 
-    /// `further` if anything before the layer needs the gradient of its input.
-    fn backward_layer(&mut self, layer: &Layer, further: bool) -> Result<(), OpenClError> {
-        let (from, to) = (self.map(layer.from)?, self.map(layer.to)?);
-        let d_to = self.d_map(layer.to)?;
+    fn backward_step(&mut self, step: &Step, own: &Range<usize>) -> Result<(), OpenClError> {
+        let (from, to) = (self.map(step.from[0])?, self.map(step.to)?);
+        let d_to = self.d_map(step.to)?;
+        let d_from = self.d_from(step, 0)?;
         let gradients = self.memory.gradients.whole();
         let scratch = self.memory.scratch.whole();
         let samples = self.samples;
-        match &layer.kind {
-            Kind::Conv2d {
-                params,
-                place,
-                function,
-                ..
-            } => {
-                if let Some(function) = function {
-                    self.recording.unary_f32_backward(*function, to, d_to)?;
-                }
+        if let Some(function) = step.kind.function() {
+            self.recording.unary_f32_backward(function, to, d_to)?;
+        }
+        match &step.kind {
+            Kind::Conv2d(params, place) => {
                 let (d_weights, d_bias) = weights_and_bias(gradients, place)?;
                 self.recording.conv2d_f32_backward_weights(
                     params, samples, from, d_to, scratch, d_weights, d_bias,
                 )?;
-                if further {
-                    let weights = part(self.values.parameters, &place.weights)?;
-                    let d_from = self.d_map(layer.from)?;
-                    self.recording.conv2d_f32_backward_input(
-                        params, samples, d_to, weights, scratch, d_from,
-                    )?;
-                }
-                Ok(())
             }
-            Kind::Linear {
-                params,
-                place,
-                function,
-            } => {
-                if let Some(function) = function {
-                    self.recording.unary_f32_backward(*function, to, d_to)?;
-                }
+            Kind::Linear(params, place) => {
                 let (d_weights, d_bias) = weights_and_bias(gradients, place)?;
                 self.recording
                     .linear_f32_backward_weights(params, samples, from, d_to, d_weights, d_bias)?;
-                if further {
-                    let weights = part(self.values.parameters, &place.weights)?;
-                    let d_from = self.d_map(layer.from)?;
-                    self.recording
-                        .linear_f32_backward_input(params, samples, d_to, weights, d_from)?;
-                }
-                Ok(())
             }
             Kind::BatchNorm(normalization) => {
-                let of = self.batch_norm(normalization)?;
+                let of = self.batch_norm(normalization, own)?;
                 let rows = from.len() / of.channels;
                 let d_parameters = part(gradients, &normalization.place.range())?;
-                let d_from = further.then(|| self.d_map(layer.from)).transpose()?;
                 self.recording.batch_norm_f32_backward(
                     &of,
                     rows,
@@ -243,34 +234,123 @@ impl<'a> Recorder<'a> {
                     scratch,
                     d_parameters,
                     d_from,
-                )
+                )?;
             }
-            Kind::MaxPool2d(params) => {
-                let d_from = self.d_map(layer.from)?;
+            _ => {}
+        }
+        match &step.kind {
+            Kind::Binary(params) => return self.backward_binary(params, step),
+            Kind::Copies(copies) => return self.backward_copies(copies, step),
+            _ => {}
+        }
+        let Some(d_from) = d_from else { return Ok(()) };
+        match &step.kind {
+            Kind::Conv2d(params, place) => {
+                let weights = part(self.values.parameters, &place.weights)?;
                 self.recording
-                    .max_pool2d_f32_backward(params, samples, from, d_to, d_from)
+                    .conv2d_f32_backward_input(params, samples, d_to, weights, scratch, d_from)
             }
-            Kind::AvgPool2d(params) => {
-                let d_from = self.d_map(layer.from)?;
+            Kind::Linear(params, place) => {
+                let weights = part(self.values.parameters, &place.weights)?;
                 self.recording
-                    .avg_pool2d_f32_backward(params, samples, d_to, d_from)
+                    .linear_f32_backward_input(params, samples, d_to, weights, d_from)
             }
+            Kind::MaxPool2d(params) => self
+                .recording
+                .max_pool2d_f32_backward(params, samples, from, d_to, d_from),
+            Kind::AvgPool2d(params) => self
+                .recording
+                .avg_pool2d_f32_backward(params, samples, d_to, d_from),
             Kind::Unary(function) => {
-                let d_from = self.d_map(layer.from)?;
-                self.copy_unless_in_place(layer, d_to, d_from)?;
+                self.copy_unless_in_place(step, d_to, d_from)?;
                 self.recording.unary_f32_backward(*function, to, d_from)
             }
             Kind::Softmax(channels) => {
-                let d_from = self.d_map(layer.from)?;
-                self.copy_unless_in_place(layer, d_to, d_from)?;
+                self.copy_unless_in_place(step, d_to, d_from)?;
                 self.recording.softmax_f32_backward(*channels, to, d_from)
             }
-            Kind::Dropout { factors, .. } => {
-                let factors = self.factors(factors)?;
-                let d_from = self.d_map(layer.from)?;
+            Kind::Dropout(_) => {
+                let factors = self.factors(own)?;
                 self.recording.multiply_f32(d_to, factors, d_from)
             }
+            // Done with above.
+            Kind::BatchNorm(_) | Kind::Binary(_) | Kind::Copies(_) => Ok(()),
+        }?;
+        self.add_up(step, 0)
+    }
+
+    /// Where a step's gradient of the map `step.from[which]` goes: if others have computed one before it, elsewhere first.
+    fn d_from(&self, step: &Step, which: usize) -> Result<Option<Slice<'a>>, OpenClError> {
+        let map = step.from[which];
+        match step.d_from[which] {
+            Gradient::Unwanted => Ok(None),
+            Gradient::Write => self.d_map(map).map(Some),
+            Gradient::Add => self.further(map).map(Some),
         }
+    }
+
+    /// Values as many as a map has, for what is added to its gradient.
+    fn further(&self, map: usize) -> Result<Slice<'a>, OpenClError> {
+        let len = self.samples * self.layers.plan.map_lens[map];
+        self.memory.further.whole().part(0, len)
+    }
+
+    /// Adds what [`Recorder::d_from`] had elsewhere.
+    fn add_up(&mut self, step: &Step, which: usize) -> Result<(), OpenClError> {
+        match step.d_from[which] {
+            Gradient::Add => self.add(step.from[which]),
+            Gradient::Unwanted | Gradient::Write => Ok(()),
+        }
+    }
+
+    /// Adds to the gradient of a map what lies in [`Recorder::further`].
+    fn add(&mut self, map: usize) -> Result<(), OpenClError> {
+        let shape = Shape::vector(self.layers.plan.map_lens[map]);
+        // No map is empty.
+        let Ok(add) = Binary::new(BinaryFunction::Add, Activation::Identity, shape, shape) else {
+            return Ok(());
+        };
+        let (further, sums) = (self.further(map)?, self.d_map(map)?);
+        self.recording.binary_f32(&add, further, sums)
+    }
+
+    fn backward_binary(&mut self, params: &Binary, step: &Step) -> Result<(), OpenClError> {
+        let operands = [self.map(step.from[0])?, self.map(step.from[1])?];
+        let d_to = self.d_map(step.to)?;
+        for which in 0..2 {
+            if let Some(d_from) = self.d_from(step, which)? {
+                self.recording
+                    .binary_f32_backward(params, operands, d_to, which == 1, d_from)?;
+                self.add_up(step, which)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn backward_copies(&mut self, copies: &Copies, step: &Step) -> Result<(), OpenClError> {
+        let d_to = self.d_map(step.to)?;
+        for (which, &map) in step.from.iter().enumerate() {
+            let mut gradient = step.d_from[which];
+            if gradient == Gradient::Unwanted {
+                continue;
+            }
+            for (_, part) in copies.parts.iter().filter(|(from, _)| *from == which) {
+                let d_from = match gradient {
+                    Gradient::Add => self.further(map)?,
+                    _ => self.d_map(map)?,
+                };
+                if part.len() < part.input_len() {
+                    self.recording.fill_f32(0.0, d_from)?;
+                }
+                self.recording
+                    .strided_copy_f32(&part.reversed(), d_to, d_from)?;
+                if gradient == Gradient::Add {
+                    self.add(map)?;
+                }
+                gradient = Gradient::Add;
+            }
+        }
+        Ok(())
     }
 
     /// The optimizer's step and what it does to the averages, unless a loss is not finite.

@@ -11,19 +11,15 @@ use kinglet_kernels::portable::batch_norm::{
 };
 use rayon::prelude::*;
 
-use super::{Backward, Mode, Pass, Place, SHARDS, shard_samples};
-use crate::network::{Network, Role};
+use super::{Backward, Mode, Pass, SHARDS, shard_samples};
+use crate::train::plan::{Normalization, Place};
 
 pub(crate) struct BatchNormStage {
     channels: usize,
     /// Values of one sample.
     len: usize,
     shard: usize,
-    place: Place,
-    running_mean: Range<usize>,
-    running_variance: Range<usize>,
-    epsilon: f64,
-    momentum: f64,
+    of: Normalization,
     /// Mean and inverse standard deviation of the last pass.
     mean: Vec<f32>,
     inverse_std: Vec<f32>,
@@ -36,38 +32,20 @@ pub(crate) struct BatchNormStage {
 }
 
 impl BatchNormStage {
-    pub(super) fn new(
-        network: &Network,
-        layer: usize,
-        batch_size: usize,
-        epsilon: f32,
-        momentum: f32,
-    ) -> Self {
-        let shape = network.architecture().layers[layer].output;
-        let range = |role| {
-            network
-                .tensor(layer, role)
-                .map_or(0..0, |t| t.range.clone())
-        };
+    /// `len` are the values of one sample.
+    pub(super) fn new(of: Normalization, len: usize, batch_size: usize) -> Self {
+        let channels = of.channels;
         Self {
-            channels: shape.channels,
-            len: shape.len(),
+            channels,
+            len,
             shard: shard_samples(batch_size),
-            place: Place::of(network, layer),
-            running_mean: range(Role::RunningMean),
-            running_variance: range(Role::RunningVariance),
-            epsilon: f64::from(epsilon),
-            momentum: f64::from(momentum),
-            mean: vec![0.0; shape.channels],
-            inverse_std: vec![0.0; shape.channels],
-            sums: vec![0.0; 2 * SHARDS * shape.channels],
-            totals: vec![0.0; 2 * shape.channels],
-            means: vec![0.0; 2 * shape.channels],
+            of,
+            mean: vec![0.0; channels],
+            inverse_std: vec![0.0; channels],
+            sums: vec![0.0; 2 * SHARDS * channels],
+            totals: vec![0.0; 2 * channels],
+            means: vec![0.0; 2 * channels],
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
     }
 
     /// Values of one channel in the batch.
@@ -103,18 +81,24 @@ impl BatchNormStage {
         input: &[f32],
         output: &mut [f32],
     ) {
+        let epsilon = f64::from(self.of.epsilon);
         match pass.mode {
             Mode::Evaluate => {
                 self.mean
-                    .copy_from_slice(&statistics[self.running_mean.clone()]);
-                let variances = &statistics[self.running_variance.clone()];
+                    .copy_from_slice(&statistics[self.of.running_mean.clone()]);
+                let variances = &statistics[self.of.running_variance.clone()];
                 for (inverse, &variance) in self.inverse_std.iter_mut().zip(variances) {
-                    *inverse = inverse_std(f64::from(variance), self.epsilon);
+                    *inverse = inverse_std(f64::from(variance), epsilon);
                 }
             }
             Mode::Train(_) => self.measure(statistics, input),
         }
-        let of = channels(&self.place, &self.mean, &self.inverse_std, pass.parameters);
+        let of = channels(
+            &self.of.place,
+            &self.mean,
+            &self.inverse_std,
+            pass.parameters,
+        );
         let shard = self.shard * self.len;
         input
             .par_chunks(shard)
@@ -124,6 +108,7 @@ impl BatchNormStage {
 
     /// Takes the batch's statistics and moves the running ones.
     fn measure(&mut self, statistics: &mut [f32], input: &[f32]) {
+        let (epsilon, momentum) = (f64::from(self.of.epsilon), f64::from(self.of.momentum));
         let count = self.count(input) as f64;
         self.sum(input, |_, input, sums, _| channel_sums(input, sums));
         let means: Vec<f64> = self.totals[..self.channels]
@@ -138,14 +123,14 @@ impl BatchNormStage {
         let unbiased = (count - 1.0).max(1.0);
         for (channel, (&mean, &square)) in means.iter().zip(squares).enumerate() {
             self.mean[channel] = mean as f32;
-            self.inverse_std[channel] = inverse_std(square / count, self.epsilon);
+            self.inverse_std[channel] = inverse_std(square / count, epsilon);
             let mut move_towards = |range: &Range<usize>, value: f64| {
                 let running = &mut statistics[range.start + channel];
                 let old = f64::from(*running);
-                *running = (old + self.momentum * (value - old)) as f32;
+                *running = (old + momentum * (value - old)) as f32;
             };
-            move_towards(&self.running_mean, mean);
-            move_towards(&self.running_variance, square / unbiased);
+            move_towards(&self.of.running_mean, mean);
+            move_towards(&self.of.running_variance, square / unbiased);
         }
     }
 
@@ -155,7 +140,7 @@ impl BatchNormStage {
         // The statistics of the forward pass, out of the way of the sums.
         let mean = std::mem::take(&mut self.mean);
         let inverse = std::mem::take(&mut self.inverse_std);
-        let place = self.place.clone();
+        let place = self.of.place.clone();
         let normalization = channels(&place, &mean, &inverse, pass.parameters);
         self.sum(of.input, |i, input, weight_sums, bias_sums| {
             let d_output = &d_output[i * shard..][..input.len()];

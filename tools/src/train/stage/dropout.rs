@@ -4,35 +4,35 @@
 use rand_core::Rng;
 
 use super::Keys;
+use crate::graph::Granularity;
 use crate::random::for_sample;
 
 /// A dropout layer.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::train) struct Dropout {
-    /// The layer's number in the network: part of the key.
-    layer: usize,
+    /// The node's number in the network: part of the key.
+    node: usize,
     /// A random word below this drops its value.
     threshold: u64,
     /// What is kept is multiplied by this.
     scale: f32,
-    /// Values that share a fate: 1, or with whole channels, those of a channel.
     granularity: Granularity,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(in crate::train) enum Granularity {
-    Value,
-    /// Whole channels of this many.
-    Channel(usize),
+    channels: usize,
 }
 
 impl Dropout {
-    pub(in crate::train) fn new(layer: usize, probability: f32, granularity: Granularity) -> Self {
+    pub(in crate::train) fn new(
+        node: usize,
+        probability: f32,
+        granularity: Granularity,
+        channels: usize,
+    ) -> Self {
         Self {
-            layer,
+            node,
             threshold: (f64::from(probability) * 2.0_f64.powi(32)) as u64,
             scale: 1.0 / (1.0 - probability),
             granularity,
+            channels,
         }
     }
 
@@ -42,10 +42,10 @@ impl Dropout {
             .samples
             .get(sample)
             .map_or(u64::MAX >> 1, |&sample| sample as u64);
-        let mut rng = for_sample(keys.seed, keys.epoch, sample, self.layer as u64);
+        let mut rng = for_sample(keys.seed, keys.epoch, sample, self.node as u64);
         let drawn = match self.granularity {
             Granularity::Value => factors.len(),
-            Granularity::Channel(channels) => channels.min(factors.len()),
+            Granularity::Channel => self.channels.min(factors.len()),
         };
         let (first, rest) = factors.split_at_mut(drawn);
         for factor in &mut *first {
@@ -70,7 +70,7 @@ mod tests {
             epoch: 2,
             samples: &[7, 9],
         };
-        let dropout = Dropout::new(3, 0.25, Granularity::Value);
+        let dropout = Dropout::new(3, 0.25, Granularity::Value, 8);
         let mut factors = vec![0.0; 20_000];
         dropout.draw(&keys, 0, &mut factors);
         let kept = factors.iter().filter(|&&x| x != 0.0).count();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn depends_on_the_place_in_the_data_set_only() {
-        let dropout = Dropout::new(0, 0.5, Granularity::Value);
+        let dropout = Dropout::new(0, 0.5, Granularity::Value, 8);
         let (mut a, mut b) = ([0.0; 64], [0.0; 64]);
         dropout.draw(
             &Keys {
@@ -114,7 +114,7 @@ mod tests {
             samples: &[0],
         };
         let mut factors = [9.0; 6 * 8];
-        Dropout::new(0, 0.5, Granularity::Channel(8)).draw(&keys, 0, &mut factors);
+        Dropout::new(0, 0.5, Granularity::Channel, 8).draw(&keys, 0, &mut factors);
         assert!(factors.chunks(8).all(|position| position == &factors[..8]));
         assert!(factors[..8].contains(&0.0) && factors[..8].contains(&2.0));
     }

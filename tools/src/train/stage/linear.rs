@@ -1,12 +1,13 @@
-//! A linear layer over the whole batch, with the function behind it.
+//! A linear layer over the whole batch, with the activation behind it.
 //!
 //! Forward and the gradient of the input are shared out by samples, the gradient of the weights by rows of
 //! the weight matrix: no sum is divided, so no bit depends on how.
 
-use kinglet_kernels::{Linear, Unary};
+use kinglet_kernels::Linear;
 use rayon::prelude::*;
 
-use super::{Backward, Pass, Place, fused};
+use super::{Backward, Pass};
+use crate::train::plan::{Place, function_of};
 
 /// Rows of the weight matrix that a thread takes at least: less would be all overhead.
 const MIN_ROWS: usize = 8;
@@ -14,20 +15,11 @@ const MIN_ROWS: usize = 8;
 pub(crate) struct LinearStage {
     params: Linear,
     place: Place,
-    function: Option<Unary>,
 }
 
 impl LinearStage {
-    pub(super) fn new(params: Linear, place: Place, function: Option<Unary>) -> Self {
-        Self {
-            params: params.with_activation(fused(function)),
-            place,
-            function,
-        }
-    }
-
-    pub(super) fn output_len(&self) -> usize {
-        self.params.out_features()
+    pub(super) fn new(params: Linear, place: Place) -> Self {
+        Self { params, place }
     }
 
     /// Samples of one thread.
@@ -46,10 +38,6 @@ impl LinearStage {
             .for_each(|(input, output)| {
                 pass.kernels
                     .linear_f32(params, input, weights, bias, output);
-                match self.function {
-                    None | Some(Unary::Relu | Unary::Relu6) => {}
-                    Some(function) => pass.kernels.unary_f32(function, output),
-                }
             });
     }
 
@@ -58,7 +46,7 @@ impl LinearStage {
         let (weights, _) = self.place.values(pass.parameters);
         let (inputs, outputs) = (params.in_features(), params.out_features());
         let piece = self.piece(of.input);
-        if let Some(function) = self.function {
+        if let Some(function) = function_of(params.activation()) {
             let pieces = of.output.par_chunks(piece * outputs);
             pieces
                 .zip(of.d_output.par_chunks_mut(piece * outputs))

@@ -4,46 +4,26 @@
 //! is the stage's input, the last its output, both parts of buffers for the whole batch; those between belong
 //! to the shard. Functions and dropout work in place where the value before them is not needed any more.
 
-use kinglet_kernels::{BackwardKernels, Conv2d, Pool2d, Unary};
+use kinglet_kernels::BackwardKernels;
 use rayon::prelude::*;
 
-use super::dropout::{Dropout, Granularity};
-use super::{Backward, Mode, Pass, Place, Stage, fused, shard_samples};
-use crate::network::{Network, Operation};
-
-/// What a step of the run computes.
-enum Kind {
-    Conv2d {
-        params: Conv2d,
-        place: Place,
-        /// Its weights in the kernel set's order; empty where the set reads them in place.
-        packed: Vec<f32>,
-    },
-    MaxPool2d(Pool2d),
-    AvgPool2d(Pool2d),
-    /// Computed in passing by the convolution before it where it is marked so.
-    Unary(Unary, Computed),
-    Softmax(usize),
-    Dropout {
-        dropout: Dropout,
-        /// Which of a shard's masks is its own.
-        mask: usize,
-        /// Values of one sample.
-        len: usize,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Computed {
-    Here,
-    ByConvolution,
-}
+use super::{Backward, Mode, Pass, shard_samples};
+use crate::train::plan::{self, Kind};
 
 /// One step: from slot `from` to slot `to`, which are the same where it works in place.
 struct Step {
     kind: Kind,
     from: usize,
     to: usize,
+    /// A convolution's weights in the kernel set's order; empty where the set reads them in place.
+    packed: Vec<f32>,
+    /// Which of a shard's masks is a dropout's own.
+    mask: usize,
+    /// Values of one sample in what it writes.
+    len: usize,
+    /// Whether a gradient has to come this far, and to what it reads.
+    learns: bool,
+    passes_on: bool,
 }
 
 /// Buffers of one shard.
@@ -65,159 +45,99 @@ pub(crate) struct LocalStage {
     slot_lens: Vec<usize>,
     /// Where the stage's parameters begin and end among those of the network.
     parameters: std::ops::Range<usize>,
-    /// The step whose input needs no gradient: nothing before it is trained.
-    first_trained: Option<usize>,
     /// Samples of one shard.
     samples: usize,
     shards: Vec<Shard>,
 }
 
-/// Collects the layers of a run.
+/// Collects the steps of a run.
 #[derive(Default)]
 pub(super) struct Builder {
     steps: Vec<Step>,
     slot_lens: Vec<usize>,
     masks: Vec<usize>,
     parameters: Option<std::ops::Range<usize>>,
-    first_trained: Option<usize>,
-    /// Whether the newest slot's values are needed for a gradient as they are.
-    kept: bool,
 }
 
 impl Builder {
-    /// Adds a layer; `first_trained` marks the network's first with parameters.
-    pub(super) fn push(&mut self, network: &Network, index: usize, first_trained: bool) {
-        let layer = &network.architecture().layers[index];
+    /// Whether a step treats every sample by itself.
+    pub(super) fn takes(kind: &Kind) -> bool {
+        match kind {
+            Kind::Conv2d(..)
+            | Kind::MaxPool2d(_)
+            | Kind::AvgPool2d(_)
+            | Kind::Unary(_)
+            | Kind::Softmax(_)
+            | Kind::Dropout(_) => true,
+            Kind::Linear(..) | Kind::BatchNorm(_) | Kind::Binary(_) | Kind::Copies(_) => false,
+        }
+    }
+
+    /// Adds a step; `map_lens` are the values of one sample in the maps of its plan.
+    pub(super) fn push(&mut self, step: &plan::Step, map_lens: &[usize]) {
+        let len = map_lens[step.to];
         if self.slot_lens.is_empty() {
-            self.slot_lens.push(layer.input.len());
-            // The input belongs to the stage before.
-            self.kept = true;
+            self.slot_lens.push(map_lens[step.from[0]]);
         }
-        if first_trained {
-            self.first_trained = Some(self.steps.len());
+        if let Kind::Conv2d(_, place) = &step.kind {
+            let range = place.range();
+            let start = self.parameters.as_ref().map_or(range.start, |p| p.start);
+            self.parameters = Some(start..range.end);
         }
-        let output = layer.output.len();
-        match layer.operation {
-            Operation::Conv2d(params, _) => {
-                let place = Place::of(network, index);
-                let range = place.range();
-                let start = self.parameters.as_ref().map_or(range.start, |p| p.start);
-                self.parameters = Some(start..range.end);
-                let packed = Vec::new();
-                self.push_step(
-                    Kind::Conv2d {
-                        params,
-                        place,
-                        packed,
-                    },
-                    output,
-                    true,
-                );
-            }
-            Operation::MaxPool2d(params) => self.push_step(Kind::MaxPool2d(params), output, true),
-            Operation::AvgPool2d(params) => self.push_step(Kind::AvgPool2d(params), output, true),
-            Operation::Unary(function) => {
-                let computed = self.fuse(function);
-                self.push_step(Kind::Unary(function, computed), output, false);
-                self.kept = true;
-            }
-            Operation::Softmax => {
-                self.push_step(Kind::Softmax(layer.output.channels), output, false);
-                self.kept = true;
-            }
-            Operation::Dropout(p) => self.push_dropout(index, p, Granularity::Value, output),
-            Operation::Dropout2d(p) => {
-                let granularity = Granularity::Channel(layer.output.channels);
-                self.push_dropout(index, p, granularity, output);
-            }
-            // These are stages of their own, or nothing at all.
-            Operation::Linear(..) | Operation::BatchNorm2d { .. } | Operation::Flatten => {}
-        }
-    }
-
-    fn push_dropout(&mut self, layer: usize, p: f32, granularity: Granularity, output: usize) {
-        let dropout = Dropout::new(layer, p, granularity);
-        let (mask, len) = (self.masks.len(), output);
-        self.push_step(Kind::Dropout { dropout, mask, len }, output, false);
-        self.masks.push(output);
-    }
-
-    /// Lets a convolution that comes right before compute the function.
-    fn fuse(&mut self, function: Unary) -> Computed {
-        match (self.steps.last_mut(), function) {
-            (
-                Some(Step {
-                    kind: Kind::Conv2d { params, .. },
-                    ..
-                }),
-                Unary::Relu | Unary::Relu6,
-            ) => {
-                *params = params.with_activation(fused(Some(function)));
-                Computed::ByConvolution
-            }
-            _ => Computed::Here,
-        }
-    }
-
-    fn push_step(&mut self, kind: Kind, output: usize, new_slot: bool) {
         let from = self.slot_lens.len() - 1;
-        let to = if new_slot || self.kept {
-            from + 1
-        } else {
-            from
-        };
-        if to > from {
-            self.slot_lens.push(output);
-            self.kept = false;
+        // The input belongs to the stage before.
+        let in_place = step.in_place && from > 0;
+        if !in_place {
+            self.slot_lens.push(len);
         }
-        self.steps.push(Step { kind, from, to });
+        let mask = self.masks.len();
+        if let Kind::Dropout(_) = step.kind {
+            self.masks.push(len);
+        }
+        self.steps.push(Step {
+            kind: step.kind.clone(),
+            from,
+            to: self.slot_lens.len() - 1,
+            packed: Vec::new(),
+            mask,
+            len,
+            learns: step.learns,
+            passes_on: step.d_from[0] != plan::Gradient::Unwanted,
+        });
     }
 
-    /// The stage of the layers so far, if there are any.
-    pub(super) fn finish(
-        &mut self,
-        batch_size: usize,
-        kernels: &dyn BackwardKernels,
-    ) -> Option<Stage> {
-        let run = std::mem::take(self);
-        if run.steps.is_empty() {
-            return None;
-        }
+    /// The stage of the steps so far, of which there is at least one.
+    pub(super) fn finish(self, batch_size: usize, kernels: &dyn BackwardKernels) -> LocalStage {
         let samples = shard_samples(batch_size);
-        let own = &run.slot_lens[1..run.slot_lens.len() - 1];
+        let own = &self.slot_lens[1..self.slot_lens.len() - 1];
         let largest = own.iter().copied().max().unwrap_or(0);
-        let parameters = run.parameters.unwrap_or(0..0);
-        let scratch = run
-            .steps
-            .iter()
-            .map(|step| scratch_len(step, kernels))
-            .max()
-            .unwrap_or(0);
+        let parameters = self.parameters.unwrap_or(0..0);
+        let scratch = self.steps.iter().map(|step| scratch_len(step, kernels));
+        let scratch = scratch.max().unwrap_or(0);
         let shard = || Shard {
             slots: own.iter().map(|len| vec![0.0; samples * len]).collect(),
             d_slots: [vec![0.0; samples * largest], vec![0.0; samples * largest]],
             gradients: vec![0.0; parameters.len()],
-            masks: run
+            masks: self
                 .masks
                 .iter()
                 .map(|len| vec![0.0; samples * len])
                 .collect(),
             scratch: vec![0.0; scratch],
         };
-        Some(Stage::Local(LocalStage {
+        LocalStage {
             shards: (0..batch_size.div_ceil(samples)).map(|_| shard()).collect(),
-            steps: run.steps,
-            slot_lens: run.slot_lens,
+            steps: self.steps,
+            slot_lens: self.slot_lens,
             parameters,
-            first_trained: run.first_trained,
             samples,
-        }))
+        }
     }
 }
 
 fn scratch_len(step: &Step, kernels: &dyn BackwardKernels) -> usize {
     match &step.kind {
-        Kind::Conv2d { params, .. } => kernels
+        Kind::Conv2d(params, _) => kernels
             .conv2d_f32_scratch_len(params)
             .max(kernels.conv2d_f32_backward_scratch_len(params)),
         _ => 0,
@@ -225,7 +145,7 @@ fn scratch_len(step: &Step, kernels: &dyn BackwardKernels) -> usize {
 }
 
 impl LocalStage {
-    pub(super) fn output_len(&self) -> usize {
+    fn output_len(&self) -> usize {
         self.slot_lens.last().copied().unwrap_or(0)
     }
 
@@ -233,19 +153,11 @@ impl LocalStage {
         self.slot_lens.first().copied().unwrap_or(0)
     }
 
-    pub(super) fn has_parameters(&self) -> bool {
-        !self.parameters.is_empty()
-    }
-
     /// Packs the weights for the kernel set, once for all shards.
     pub(super) fn pack(&mut self, pass: &Pass) {
         for step in &mut self.steps {
-            if let Kind::Conv2d {
-                params,
-                place,
-                packed,
-            } = &mut step.kind
-            {
+            if let Kind::Conv2d(params, place) = &step.kind {
+                let packed = &mut step.packed;
                 packed.resize(pass.kernels.conv2d_f32_packed_len(params), 0.0);
                 if !packed.is_empty() {
                     let (weights, _) = place.values(pass.parameters);
@@ -284,7 +196,7 @@ impl LocalStage {
             slot_lens: &self.slot_lens,
             samples: self.samples,
         };
-        let (start, first_trained) = (self.parameters.start, self.first_trained);
+        let start = self.parameters.start;
         let shards = of
             .input
             .par_chunks(input_len)
@@ -303,7 +215,6 @@ impl LocalStage {
                 d_output,
                 d_input,
                 start,
-                first_trained,
             };
             run.backward(pass, of, shard);
         };
@@ -356,7 +267,6 @@ struct ShardBackward<'a> {
     d_input: Option<&'a mut [f32]>,
     /// Where the stage's parameters begin.
     start: usize,
-    first_trained: Option<usize>,
 }
 
 impl Run<'_> {
@@ -418,8 +328,7 @@ impl Run<'_> {
             slot if slot == self.last_slot() => of.output,
             slot => &slots[slot - 1][..len(slot)],
         };
-        let stop = of.first_trained.unwrap_or(0);
-        for (i, step) in self.steps.iter().enumerate().skip(stop).rev() {
+        for step in self.steps.iter().rev().take_while(|step| step.learns) {
             let [even, odd] = &mut *d_slots;
             let (d_of_to, d_of_from) = if step.to % 2 == 0 {
                 (even, odd)
@@ -436,8 +345,7 @@ impl Run<'_> {
                 continue;
             }
             let d_from = match step.from {
-                // Nothing before the first trained layer needs a gradient.
-                _ if of.first_trained == Some(i) => None,
+                _ if !step.passes_on => None,
                 0 => of.d_input.as_deref_mut(),
                 from => Some(&mut d_of_from[..len(from)]),
             };
@@ -478,18 +386,17 @@ impl Step {
     ) {
         let kernels = pass.kernels;
         match &self.kind {
-            Kind::Conv2d {
-                params,
-                place,
-                packed,
-            } => {
+            Kind::Conv2d(params, place) => {
                 let (weights, bias) = place.values(pass.parameters);
-                let weights = if packed.is_empty() { weights } else { packed };
+                let weights = match self.packed.as_slice() {
+                    [] => weights,
+                    packed => packed,
+                };
                 kernels.conv2d_f32(params, from, weights, bias, scratch, to);
             }
             Kind::MaxPool2d(params) => kernels.max_pool2d_f32(params, from, to),
             Kind::AvgPool2d(params) => kernels.avg_pool2d_f32(params, from, to),
-            Kind::Unary(..) | Kind::Softmax(_) | Kind::Dropout { .. } => {
+            _ => {
                 to.copy_from_slice(from);
                 self.forward_in_place(pass, first_sample, to, masks);
             }
@@ -503,12 +410,13 @@ impl Step {
         data: &mut [f32],
         masks: &mut [Vec<f32>],
     ) {
-        match self.kind {
-            Kind::Unary(function, Computed::Here) => pass.kernels.unary_f32(function, data),
-            Kind::Softmax(channels) => pass.kernels.softmax_f32(channels, data),
-            Kind::Dropout { dropout, mask, len } => {
+        match &self.kind {
+            Kind::Unary(function) => pass.kernels.unary_f32(*function, data),
+            Kind::Softmax(channels) => pass.kernels.softmax_f32(*channels, data),
+            Kind::Dropout(dropout) => {
                 let Mode::Train(keys) = pass.mode else { return };
-                let factors = &mut masks[mask][..data.len()];
+                let len = self.len;
+                let factors = &mut masks[self.mask][..data.len()];
                 for (i, factors) in factors.chunks_mut(len).enumerate() {
                     dropout.draw(&keys, first_sample + i, factors);
                 }
@@ -521,7 +429,10 @@ impl Step {
     fn backward(&self, pass: &Pass, of: StepBackward, masks: &[Vec<f32>]) {
         let kernels = pass.kernels;
         match &self.kind {
-            Kind::Conv2d { params, place, .. } => {
+            Kind::Conv2d(params, place) => {
+                if let Some(function) = self.kind.function() {
+                    kernels.unary_f32_backward(function, of.to, of.d_to);
+                }
                 let (weights, _) = place.values(pass.parameters);
                 let (d_weights, d_bias) = place.gradients(of.gradients, of.start);
                 kernels.conv2d_f32_backward_weights(
@@ -541,7 +452,7 @@ impl Step {
                     kernels.avg_pool2d_f32_backward(params, of.d_to, d_from);
                 }
             }
-            Kind::Unary(..) | Kind::Softmax(_) | Kind::Dropout { .. } => {
+            _ => {
                 if let Some(d_from) = of.d_from {
                     d_from.copy_from_slice(of.d_to);
                     self.backward_in_place(pass, of.to, d_from, masks);
@@ -553,11 +464,11 @@ impl Step {
     /// Turns the gradient of the output into that of the input. Dropout happens in training alone, and so
     /// do gradients.
     fn backward_in_place(&self, pass: &Pass, output: &[f32], d: &mut [f32], masks: &[Vec<f32>]) {
-        match self.kind {
-            Kind::Unary(function, _) => pass.kernels.unary_f32_backward(function, output, d),
-            Kind::Softmax(channels) => pass.kernels.softmax_f32_backward(channels, output, d),
-            Kind::Dropout { mask, .. } => multiply(d, &masks[mask][..d.len()]),
-            Kind::Conv2d { .. } | Kind::MaxPool2d(_) | Kind::AvgPool2d(_) => {}
+        match &self.kind {
+            Kind::Unary(function) => pass.kernels.unary_f32_backward(*function, output, d),
+            Kind::Softmax(channels) => pass.kernels.softmax_f32_backward(*channels, output, d),
+            Kind::Dropout(_) => multiply(d, &masks[self.mask][..d.len()]),
+            _ => {}
         }
     }
 }

@@ -10,15 +10,17 @@
 
 mod batch_norm;
 pub(super) mod dropout;
+mod join;
 mod linear;
 mod local;
 
-use std::ops::Range;
-
 use kinglet_kernels::{BackwardKernels, Unary};
+use rayon::prelude::*;
 
-use crate::network::{Network, Operation, Role};
+use super::plan::{Gradient, Kind, Plan};
 use batch_norm::BatchNormStage;
+use join::Join;
+pub(super) use join::Map;
 use linear::LinearStage;
 use local::LocalStage;
 
@@ -57,11 +59,25 @@ pub(super) struct Pass<'a> {
     pub(super) parameters: &'a [f32],
 }
 
-/// One stage: reads the feature maps before it, writes those behind it.
-pub(super) enum Stage {
+/// One stage: reads maps, writes one.
+pub(super) struct Stage {
+    pub(super) computes: Computes,
+    /// The maps it reads: one, but of a [`Join`].
+    pub(super) from: Vec<usize>,
+    /// The map it writes.
+    pub(super) to: usize,
+    /// Whether a gradient has to come this far.
+    pub(super) learns: bool,
+    /// What it does to the gradient of each map it reads.
+    pub(super) d_from: Vec<Gradient>,
+}
+
+pub(super) enum Computes {
     Local(LocalStage),
     Linear(LinearStage),
     BatchNorm(BatchNormStage),
+    /// With the function behind it.
+    Join(Join, Option<Unary>),
 }
 
 /// What a stage gives back from its backward pass.
@@ -79,26 +95,9 @@ pub(super) struct Backward<'a> {
 }
 
 impl Stage {
-    /// Values of one sample's output.
-    pub(super) fn output_len(&self) -> usize {
-        match self {
-            Self::Local(stage) => stage.output_len(),
-            Self::Linear(stage) => stage.output_len(),
-            Self::BatchNorm(stage) => stage.len(),
-        }
-    }
-
-    /// Whether training moves anything in it.
-    pub(super) fn has_parameters(&self) -> bool {
-        match self {
-            Self::Local(stage) => stage.has_parameters(),
-            Self::Linear(_) | Self::BatchNorm(_) => true,
-        }
-    }
-
     /// Takes note of changed parameters.
     pub(super) fn prepare(&mut self, pass: &Pass) {
-        if let Self::Local(stage) = self {
+        if let Computes::Local(stage) = &mut self.computes {
             stage.pack(pass);
         }
     }
@@ -107,115 +106,82 @@ impl Stage {
         &mut self,
         pass: &Pass,
         statistics: &mut [f32],
-        input: &[f32],
+        inputs: &[Map],
         output: &mut [f32],
+        len: usize,
     ) {
-        match self {
-            Self::Local(stage) => stage.forward(pass, input, output),
-            Self::Linear(stage) => stage.forward(pass, input, output),
-            Self::BatchNorm(stage) => stage.forward(pass, statistics, input, output),
+        let input = inputs[0].values;
+        match &mut self.computes {
+            Computes::Local(stage) => stage.forward(pass, input, output),
+            Computes::Linear(stage) => stage.forward(pass, input, output),
+            Computes::BatchNorm(stage) => stage.forward(pass, statistics, input, output),
+            Computes::Join(join, _) => join.forward(pass, inputs, output, len),
         }
     }
 
+    /// Whether its gradient goes elsewhere first, and is added to what others have computed.
+    pub(super) fn adds(&self) -> bool {
+        !matches!(self.computes, Computes::Join(..)) && self.d_from[0] == Gradient::Add
+    }
+
+    /// The way back of a stage that reads one map; of a [`Join`] what comes before the gradient of each.
     pub(super) fn backward(&mut self, pass: &Pass, of: Backward) {
-        match self {
-            Self::Local(stage) => stage.backward(pass, of),
-            Self::Linear(stage) => stage.backward(pass, of),
-            Self::BatchNorm(stage) => stage.backward(pass, of),
+        match &mut self.computes {
+            Computes::Local(stage) => stage.backward(pass, of),
+            Computes::Linear(stage) => stage.backward(pass, of),
+            Computes::BatchNorm(stage) => stage.backward(pass, of),
+            Computes::Join(_, None) => {}
+            Computes::Join(_, Some(function)) => {
+                /// Values of one task: enough to be worth it.
+                const CHUNK: usize = 1 << 14;
+                let chunks = of.output.par_chunks(CHUNK);
+                let chunks = chunks.zip(of.d_output.par_chunks_mut(CHUNK));
+                chunks.for_each(|(output, d)| {
+                    pass.kernels.unary_f32_backward(*function, output, d);
+                });
+            }
         }
     }
 }
 
-/// Where a layer's weights and bias lie among the parameters.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) weights: Range<usize>,
-    pub(super) bias: Option<Range<usize>>,
-}
-
-impl Place {
-    pub(super) fn of(network: &Network, layer: usize) -> Self {
-        let range = |role| {
-            network
-                .tensor(layer, role)
-                .map(|tensor| tensor.range.clone())
+/// The stages of a plan, with buffers for `batch_size` samples.
+pub(super) fn build(plan: &Plan, batch_size: usize, kernels: &dyn BackwardKernels) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    let mut index = 0;
+    while let Some(first) = plan.steps.get(index) {
+        let (computes, count) = match &first.kind {
+            Kind::Linear(params, place) => {
+                let stage = LinearStage::new(*params, place.clone());
+                (Computes::Linear(stage), 1)
+            }
+            Kind::BatchNorm(of) => {
+                let len = plan.map_lens[first.to];
+                let stage = BatchNormStage::new(of.clone(), len, batch_size);
+                (Computes::BatchNorm(stage), 1)
+            }
+            Kind::Binary(params) => (
+                Computes::Join(Join::Binary(*params), first.kind.function()),
+                1,
+            ),
+            Kind::Copies(copies) => (Computes::Join(Join::Copies(copies.clone()), None), 1),
+            _ => {
+                let count = plan.run_from(index, |step| local::Builder::takes(&step.kind));
+                let mut run = local::Builder::default();
+                for step in &plan.steps[index..index + count] {
+                    run.push(step, &plan.map_lens);
+                }
+                (Computes::Local(run.finish(batch_size, kernels)), count)
+            }
         };
-        Self {
-            weights: range(Role::Weights).unwrap_or(0..0),
-            bias: range(Role::Bias),
-        }
+        let last = &plan.steps[index + count - 1];
+        stages.push(Stage {
+            computes,
+            from: first.from.clone(),
+            to: last.to,
+            learns: last.learns,
+            d_from: first.d_from.clone(),
+        });
+        index += count;
     }
-
-    /// Weights and bias together: they lie one after the other.
-    pub(super) fn range(&self) -> Range<usize> {
-        self.weights.start..self.bias.as_ref().map_or(self.weights.end, |bias| bias.end)
-    }
-
-    fn values<'a>(&self, parameters: &'a [f32]) -> (&'a [f32], Option<&'a [f32]>) {
-        let bias = self.bias.clone().map(|bias| &parameters[bias]);
-        (&parameters[self.weights.clone()], bias)
-    }
-
-    /// The gradients of weights and bias, out of those of all parameters from `start` on.
-    fn gradients<'a>(
-        &self,
-        gradients: &'a mut [f32],
-        start: usize,
-    ) -> (&'a mut [f32], Option<&'a mut [f32]>) {
-        let range = self.range();
-        let own = &mut gradients[range.start - start..range.end - start];
-        let (weights, bias) = own.split_at_mut(self.weights.len());
-        (weights, self.bias.is_some().then_some(bias))
-    }
-}
-
-/// Cuts the first `layers` layers of a network into stages with buffers for `batch_size` samples.
-pub(super) fn build(
-    network: &Network,
-    layers: usize,
-    batch_size: usize,
-    kernels: &dyn BackwardKernels,
-) -> Vec<Stage> {
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut run = local::Builder::default();
-    let layers = &network.architecture().layers[..layers];
-    let first_trained = layers.iter().position(|layer| layer.parameters() > 0);
-    let mut skip = false;
-    for (index, layer) in layers.iter().enumerate() {
-        if std::mem::take(&mut skip) {
-            continue;
-        }
-        match layer.operation {
-            Operation::Linear(params, _) => {
-                stages.extend(run.finish(batch_size, kernels));
-                // The function behind a linear layer is computed in passing.
-                let function = match layers.get(index + 1).map(|next| next.operation) {
-                    Some(Operation::Unary(function)) => Some(function),
-                    _ => None,
-                };
-                skip = function.is_some();
-                let place = Place::of(network, index);
-                stages.push(Stage::Linear(LinearStage::new(params, place, function)));
-            }
-            Operation::BatchNorm2d { epsilon, momentum } => {
-                stages.extend(run.finish(batch_size, kernels));
-                stages.push(Stage::BatchNorm(BatchNormStage::new(
-                    network, index, batch_size, epsilon, momentum,
-                )));
-            }
-            Operation::Flatten => {}
-            _ => run.push(network, index, first_trained == Some(index)),
-        }
-    }
-    stages.extend(run.finish(batch_size, kernels));
     stages
-}
-
-/// The activation that a convolution or linear layer can apply in passing, with the same bits.
-pub(super) fn fused(function: Option<Unary>) -> kinglet_kernels::Activation {
-    match function {
-        Some(Unary::Relu) => kinglet_kernels::Activation::Relu,
-        Some(Unary::Relu6) => kinglet_kernels::Activation::Relu6,
-        _ => kinglet_kernels::Activation::Identity,
-    }
 }

@@ -2,7 +2,7 @@
 
 use kinglet_kernels::{Activation, BinaryFunction, Shape};
 
-use crate::graph::{Operation, channel_affine};
+use crate::graph::{BatchNorm2d, Operation};
 use crate::import::NodeProblem;
 use crate::import::builder::Value;
 use crate::import::onnx::node::{Node, Outputs};
@@ -26,13 +26,15 @@ pub(super) fn batch_normalization(node: &mut Node<'_>) -> Outputs {
             right: "[batch, channels, ...]",
         });
     };
-    let operation = channel_affine(
-        &node.vector(1, "scale", channels)?,
-        &node.vector(2, "bias", channels)?,
-        &node.vector(3, "mean", channels)?,
-        &node.vector(4, "variance", channels)?,
-        node.float("epsilon", 1e-5),
-    );
+    let operation = Operation::BatchNorm2d(BatchNorm2d {
+        weights: node.vector(1, "scale", channels)?,
+        bias: node.vector(2, "bias", channels)?,
+        mean: node.vector(3, "mean", channels)?,
+        variance: node.vector(4, "variance", channels)?,
+        epsilon: node.float("epsilon", 1e-5),
+        // There it is the weight of the statistics so far.
+        momentum: 1.0 - node.float("momentum", 0.9),
+    });
     let output = along(node, &value, 1, operation)?;
     Ok(vec![Operand::Value(output)])
 }
