@@ -92,7 +92,7 @@ const BRANCHES: &str = r#"
     "Tanh()",
     "v = torch.cat([_, z, x], dim=1)",
     "w = MaxPool2d(2)(v)",
-    "Conv2d(11, 11, 3, padding=1, groups=11)",
+    "Conv2d(11, 11, 3, padding=1, groups=11, bias=False)",
     "BatchNorm2d(11)",
     "_ - w",
     "Dropout(0.2)",
