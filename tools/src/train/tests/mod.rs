@@ -165,9 +165,10 @@ fn check_gradients(mut trainer: Trainer, [step, single_step]: [f64; 2]) {
             mean_loss(trainer, &moved)
         };
         let slope = (at(&mut trainer, 1.0) - at(&mut trainer, -1.0)) / (2.0 * step);
-        let error = (slope - length).abs() / length;
+        let error = (slope - length).abs();
         assert!(
-            error < 0.02,
+            // Losses are single numbers of single precision.
+            error < 0.02 * length + 1e-8 / step,
             "{}: slope {slope}, gradient {length}",
             tensor.name
         );
