@@ -15,7 +15,7 @@ use super::numbers::at_least_one;
 use super::replace::ReplaceArguments;
 use super::{Failure, document, program};
 use crate::array_layout::ArrayLayout;
-use crate::dataset::{Collection, Dataset, embedded, split};
+use crate::dataset::{Collection, Dataset, embedded};
 use crate::evaluate::{evaluate, evaluate_tuned};
 use crate::export::{ExportSettings, export};
 use crate::file::{create_folder, write_atomic};
@@ -300,11 +300,7 @@ fn write_examples(out: &Path, test: &Dataset, recipe: &Recipe) -> Result<(), Fai
 
 /// The first pictures of the validation part: training has not learned from them.
 fn validation_samples(recipe: &Recipe, collection: &Collection) -> Result<Dataset, Failure> {
-    let (_, mut validation) = split(
-        collection.train.len(),
-        recipe.data.validation,
-        recipe.train.seed,
-    )?;
+    let (_, mut validation) = collection.parts(recipe.data.validation, recipe.train.seed)?;
     validation.truncate(SAMPLES);
     let mut samples = collection.train.select(&validation);
     samples.invert()?;

@@ -157,7 +157,7 @@ The data set; the built-in one if absent
 
 A folder of IDX files (MNIST), of NumPy arrays (x_train.npy, y_train.npy, ...; uint8, or float32 features), \
 of CIFAR-10's binary batches, or of folders named after the classes with PNG or JPEG files in them \
-(train/CLASS and test/CLASS, or CLASS alone); or one .npz or CIFAR-10 .bin file.";
+(train/CLASS, val/CLASS and test/CLASS, or CLASS alone); or one .npz or CIFAR-10 .bin file.";
 
 /// The data set at `path`, or the one that is built in, for a network that takes what `options` say.
 fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, DatasetError> {

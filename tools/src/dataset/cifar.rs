@@ -61,6 +61,7 @@ pub(super) fn open_folder(folder: &Path, names: &[String]) -> Result<Collection,
     Ok(Collection {
         source: folder.display().to_string(),
         train,
+        validation: None,
         test,
         classes: class_names(folder, names, &["batches.meta.txt", "classes.txt"])?,
     })
@@ -73,6 +74,7 @@ pub(super) fn open_file(path: &Path) -> Result<Collection, DatasetError> {
     Ok(Collection {
         source: path.display().to_string(),
         train: read_batches(folder, &[&name])?,
+        validation: None,
         test: None,
         classes: Vec::new(),
     })

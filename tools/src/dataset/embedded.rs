@@ -46,6 +46,7 @@ pub fn embedded() -> Result<Collection, DatasetError> {
     Collection {
         source: BUILT_IN.to_owned(),
         train,
+        validation: None,
         test: Some(test),
         classes: CLASSES.map(str::to_owned).to_vec(),
     }

@@ -1,6 +1,6 @@
 //! A folder for each class, as torchvision's `ImageFolder` has it: `DIR/train/CLASS/*.png`, the test
-//! pictures in `DIR/test/CLASS` (or, where there is no `test`, in `DIR/val/CLASS`); or `DIR/CLASS/*.png`
-//! without a test part. The folders' names, sorted, are the classes, unless the network has names for them.
+//! pictures in `DIR/test/CLASS`, those to validate with in `DIR/val/CLASS` (or `valid`, `validation`); or `DIR/CLASS/*.png`
+//! without other parts. The folders' names, sorted, are the classes, unless the network has names for them.
 //!
 //! What is read: PNG and JPEG files by their ending (`.png`, `.jpg`, `.jpeg`), also in folders inside a
 //! class folder. What is passed over, as torchvision does: files of other endings; and whatever begins with
@@ -23,8 +23,9 @@ const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 const FOREIGN: [&str; 7] = ["ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
 
 const TRAIN: &str = "train";
-/// Names of the test part, in the order in which they are looked for.
-const TEST: [&str; 2] = ["test", "val"];
+const TEST: &str = "test";
+/// Names of the part to validate with, in the order in which they are looked for.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
 /// Classes that a label has room for.
 const MAX_CLASSES: usize = u8::MAX as usize + 1;
@@ -34,26 +35,33 @@ pub(super) fn is_picture_folder(folder: &Path) -> Result<bool, DatasetError> {
     Ok(!class_folders(folder)?.is_empty())
 }
 
-/// Reads the parts that a folder has. With the test part alone, that is what may be trained on.
+/// Reads the parts that a folder has. With one part alone, that is what may be trained on.
 pub(super) fn open_folder(
     folder: &Path,
     options: &ReadOptions,
 ) -> Result<Collection, DatasetError> {
     let part = |name: &str| Some(folder.join(name)).filter(|path| path.is_dir());
-    let test = TEST.iter().find_map(|name| part(name));
-    let (train, test) = match (part(TRAIN), test) {
-        (Some(train), test) => (train, test),
-        (None, Some(test)) => (test, None),
-        (None, None) => (folder.to_owned(), None),
+    let validation = VALIDATION.iter().find_map(|name| part(name));
+    let (train, validation, test) = match (part(TRAIN), validation, part(TEST)) {
+        (Some(train), validation, test) => (train, validation, test),
+        (None, Some(validation), test) => (validation, None, test),
+        (None, None, Some(test)) => (test, None, None),
+        (None, None, None) => (folder.to_owned(), None, None),
     };
-    let files = Files::find(&train, &options.classes)?;
+    let mut files = Files::find(&train, &options.classes)?;
     let read = |files: Files, size: &Size| {
         let names = files.names(folder);
         let dataset = files.read(options.input.channels, size)?;
         Ok::<_, DatasetError>(dataset.with_files(names))
     };
     let classes = files.classes.clone();
-    let test = test.map(|test| Files::find(&test, &classes)).transpose()?;
+    let find = |part: &PathBuf| Files::find(part, &classes);
+    let test = test.as_ref().map(find).transpose()?;
+    let validation = validation.as_ref().map(find).transpose()?;
+    let validation = validation.map(|part| {
+        files.labelled.extend_from_slice(&part.labelled);
+        part.labelled.len()
+    });
     let size = match options.resize {
         Some(size) => Size::Resize(size),
         None => Size::as_first(&files)?,
@@ -61,6 +69,7 @@ pub(super) fn open_folder(
     Ok(Collection {
         source: folder.display().to_string(),
         train: read(files, &size)?,
+        validation,
         test: test.map(|test| read(test, &size)).transpose()?,
         classes,
     })

@@ -48,6 +48,7 @@ pub(super) fn open_folder(folder: &Path, names: &[String]) -> Result<Collection,
     Ok(Collection {
         source: folder.display().to_string(),
         train,
+        validation: None,
         test,
         classes: class_names(folder, names, &["classes.txt"])?,
     })

@@ -33,6 +33,9 @@ pub struct Collection {
     pub source: String,
     /// What may be trained on and validated with.
     pub train: Dataset,
+    /// How many of the last samples of `train` are to validate with, where the data set says so; otherwise the recipe
+    /// decides.
+    pub validation: Option<usize>,
     /// What no choice may depend on.
     pub test: Option<Dataset>,
     /// Names of the classes in the order of their numbers; empty if the folder has none.
@@ -48,7 +51,8 @@ impl Collection {
     ///   `train-labels-idx1-ubyte`, `t10k-...`, each also with `.gz`);
     /// - NumPy arrays, `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy`, or one `.npz` file of them;
     /// - CIFAR-10 batches (`data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin`);
-    /// - a folder of PNG or JPEG files for each class, in `train` and `test`, or all in the folder itself.
+    /// - a folder of PNG or JPEG files for each class, in `train`, `test` and `val` (or `valid`, `validation`), or all in
+    ///   the folder itself.
     ///
     /// The first three take class names from `batches.meta.txt` (CIFAR-10) or `classes.txt`, one in a line.
     ///
@@ -148,6 +152,26 @@ impl Collection {
             });
         }
         Ok(self)
+    }
+
+    /// The places in `train` to train on and those to validate with: as the data set has them, or else at random, the
+    /// latter being `fraction` of all (see [`split`](split())).
+    ///
+    /// # Errors
+    /// [`DatasetError::Split`] as of [`split`](split()).
+    pub fn parts(
+        &self,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Vec<usize>, Vec<usize>), DatasetError> {
+        let count = self.train.len();
+        match self.validation {
+            Some(validation) => {
+                let first = count.saturating_sub(validation);
+                Ok(((0..first).collect(), (first..count).collect()))
+            }
+            None => split(count, fraction, seed),
+        }
     }
 
     /// One more than the largest class number in either part.

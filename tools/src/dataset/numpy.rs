@@ -221,6 +221,7 @@ fn read(
     Ok(Collection {
         source: source.display().to_string(),
         train,
+        validation: None,
         test,
         classes: Vec::new(),
     })

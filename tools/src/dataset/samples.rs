@@ -248,6 +248,19 @@ impl Dataset {
         }
     }
 
+    /// What tells these samples and labels, in their order, from others.
+    pub(crate) fn digest(&self) -> u32 {
+        let mut digest = flate2::Crc::new();
+        match &self.values {
+            Values::Pixels(pixels) => digest.update(pixels),
+            Values::Features(features) => features
+                .iter()
+                .for_each(|feature| digest.update(&feature.to_le_bytes())),
+        }
+        digest.update(&self.labels);
+        digest.sum()
+    }
+
     /// The first `count` samples and the rest.
     pub(super) fn split_at(mut self, count: usize) -> (Self, Self) {
         let at = count * self.shape.len();

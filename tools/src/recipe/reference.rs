@@ -160,7 +160,7 @@ pictures of Fashion-MNIST's test part, 1x28x28 in 10 classes, of which 8,000 are
 | IDX files | `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, each also with `.gz` | gray pictures |
 | NumPy arrays | `x_train.npy`, `y_train.npy`, `x_test.npy`, `y_test.npy`; also `train_images` and `train_labels`, or `x` and `y`, `images` and `labels` without a test part; or one `.npz` of them | uint8: pictures, `[n, h, w]`, NHWC or NCHW; float32: features, also `[n, features]` |
 | CIFAR-10's binary version | `data_batch_1.bin` to `data_batch_5.bin`, `test_batch.bin` | pictures of 3x32x32 |
-| a folder for each class | `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png` alone; `.jpg` and `.jpeg` too | pictures |
+| a folder for each class | `train/CLASS/*.png`, `val/CLASS/*.png` to validate with and `test/CLASS/*.png`, or `CLASS/*.png` alone; `.jpg` and `.jpeg` too | pictures |
 
 Names of classes come from the recipe, the folders, `batches.meta.txt` or `classes.txt` (one on each line), and are numbers
 otherwise. Vectors are arrays of `[n, features]`; their recipe has `input = [features]` and begins with a linear layer.

@@ -21,7 +21,7 @@ pub use error::ReportError;
 pub use files::Files;
 pub use findings::{ClassFindings, Confused, Findings, Mistake};
 
-use crate::dataset::{Collection, Dataset, split};
+use crate::dataset::{Collection, Dataset};
 use crate::evaluate::predict;
 use crate::export::{ExportSettings, export};
 use crate::inspect;
@@ -205,8 +205,7 @@ fn part_of<'a>(
     if let Some(test) = &collection.test {
         return Ok((Part::Test, test, (0..test.len()).collect()));
     }
-    let count = collection.train.len();
-    let (train, validation) = split(count, recipe.data.validation, recipe.train.seed)?;
+    let (train, validation) = collection.parts(recipe.data.validation, recipe.train.seed)?;
     Ok(match validation.is_empty() {
         true => (Part::Training, &collection.train, train),
         false => (Part::Validation, &collection.train, validation),

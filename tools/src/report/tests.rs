@@ -38,6 +38,7 @@ fn collection(shape: Shape, classes: usize) -> Collection {
     Collection {
         source: "data/noise".to_owned(),
         train: noise(shape, classes, 4 * classes.max(10), 1),
+        validation: None,
         test: Some(noise(shape, classes, 2 * classes.max(10), 2)),
         classes: Vec::new(),
     }

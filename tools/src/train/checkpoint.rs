@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Snapshot;
 use super::{EpochMetrics, Tally, Values};
+use crate::dataset::Collection;
 use crate::file::{WriteError, crc32, write_atomic};
 use crate::graph::Graph;
 use crate::recipe::{Recipe, RecipeError, TrainSettings};
@@ -17,7 +18,7 @@ use crate::recipe::{Recipe, RecipeError, TrainSettings};
 const MAGIC: [u8; 8] = *b"kngltckp";
 
 /// Changes with every change of [`Checkpoint`] or of what its numbers mean.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The file's name in the folder of a run.
 pub(super) const FILE_NAME: &str = "checkpoint.postcard";
@@ -99,6 +100,25 @@ pub struct Best {
     pub values: Values,
 }
 
+/// What tells the samples of a run from others: with one more or less, another split would let the network learn from what
+/// it was validated with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DataDigest {
+    samples: u64,
+    validation: Option<u64>,
+    crc32: u32,
+}
+
+impl DataDigest {
+    pub(super) fn of(collection: &Collection) -> Self {
+        Self {
+            samples: collection.train.len() as u64,
+            validation: collection.validation.map(|count| count as u64),
+            crc32: collection.train.digest(),
+        }
+    }
+}
+
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -123,8 +143,9 @@ pub struct Checkpoint {
     pub recipe: String,
     /// Its settings, where the command line may have changed them.
     pub train: TrainSettings,
-    /// The data set's name.
+    /// Where the data set was found.
     pub source: String,
+    pub(super) data: DataDigest,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// The kernel set, or the device.
@@ -146,6 +167,7 @@ pub struct Checkpoint {
 pub(super) struct Subject<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) source: &'a str,
+    pub(super) data: DataDigest,
     pub(super) classes: &'a [String],
     pub(super) kernels: &'a str,
 }
@@ -159,6 +181,7 @@ impl Checkpoint {
             recipe: subject.recipe.text.clone(),
             train: subject.recipe.train,
             source: subject.source.to_owned(),
+            data: subject.data,
             classes: subject.classes.to_vec(),
             kernels: subject.kernels.to_owned(),
             progress: Progress::default(),
@@ -299,7 +322,10 @@ impl Checkpoint {
             (then.train.best == recipe.train.best, "best"),
             (then.train.ema == recipe.train.ema, "ema"),
             (self.classes == now.classes, "the classes"),
-            (self.source == now.source, "the data set"),
+            (
+                self.data == now.data,
+                "the data set (its samples, labels, or what is to validate with)",
+            ),
         ];
         match checks.iter().find(|(same, _)| !same) {
             None => Ok(()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kinglet_kernels::BackwardKernels;
 
-use super::checkpoint::{self, Checkpoint, Subject};
+use super::checkpoint::{self, Checkpoint, DataDigest, Subject};
 use super::loader::{Course, Loader, TrainingPictures};
 use super::lock::FolderLock;
 use super::origin::{self, Origin};
@@ -15,7 +15,7 @@ use super::{
     CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
     TrainerOptions, Values,
 };
-use crate::dataset::{Collection, split};
+use crate::dataset::Collection;
 use crate::device::Device;
 use crate::file::{create_folder, remove_file, remove_partial};
 use crate::graph::Graph;
@@ -128,11 +128,10 @@ pub fn fit(
     let classes = class_names(recipe, collection)?;
     check_pictures(recipe, collection)?;
     let settings = recipe.train;
-    let (train, validation) = split(
-        collection.train.len(),
-        recipe.data.validation,
-        settings.seed,
-    )?;
+    let (train, validation) = collection.parts(recipe.data.validation, settings.seed)?;
+    if collection.validation.is_some() && recipe.data.validation > 0.0 {
+        observer.note("the data set has pictures to validate with: [data] validation is not used");
+    }
     let path = options.folder.join(checkpoint::FILE_NAME);
     let _held = prepare_folder(options, &path)?;
     let network = recipe.graph.clone().initialized(settings.seed);
@@ -140,6 +139,7 @@ pub fn fit(
     let subject = Subject {
         recipe,
         source: &collection.source,
+        data: DataDigest::of(collection),
         classes: &classes,
         kernels: &kernels,
     };
@@ -157,6 +157,8 @@ pub fn fit(
             checkpoint.kernels.clone_from(&kernels);
         }
         checkpoint.train = settings;
+        // It may have moved.
+        checkpoint.source.clone_from(&collection.source);
         if !trainer.restore(checkpoint.snapshot())? {
             let problem = "the optimizer's state in the checkpoint is of another size";
             return Err(CheckpointError::Damaged { path, problem }.into());

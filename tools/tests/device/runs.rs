@@ -82,6 +82,7 @@ fn run(
     let collection = Collection {
         source: "test".to_owned(),
         train: pictures(120),
+        validation: None,
         test: Some(pictures(30)),
         classes: Vec::new(),
     };

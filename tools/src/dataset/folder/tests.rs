@@ -68,10 +68,36 @@ fn without_train_and_test_there_is_one_part() {
         (collection.train.labels(), collection.test),
         (&[0, 1][..], None)
     );
-    // The test part alone may be trained on, as with IDX files; a part called val is a test part.
+    // One part alone may be trained on, as with IDX files.
     let files = [("val/a/1.png", png(1)), ("val/b/1.png", png(2))];
     let collection = open(&tree(&files), &any()).unwrap();
     assert_eq!((collection.train.len(), collection.test), (2, None));
+}
+
+#[test]
+fn a_part_to_validate_with_is_one() {
+    for name in ["val", "valid", "validation"] {
+        let root = tree(&[
+            ("train/a/1.png", png(1)),
+            ("train/b/1.png", png(2)),
+            (&format!("{name}/b/2.png"), png(3)),
+            ("test/a/3.png", png(4)),
+        ]);
+        let collection = open(&root, &any()).unwrap();
+        assert_eq!(collection.train.labels(), [0, 1, 1]);
+        assert_eq!(collection.validation, Some(1));
+        let file = format!("{name}/b/2.png");
+        assert_eq!(collection.train.file(2), Some(file.as_str()));
+        assert_eq!(collection.test.unwrap().len(), 1);
+    }
+    let root = tree(&[("train/a/1.png", png(1)), ("val/a/2.png", png(2))]);
+    let collection = open(&root, &any()).unwrap();
+    assert_eq!((collection.validation, collection.test), (Some(1), None));
+    let root = tree(&[("train/a/1.png", png(1)), ("val/z/2.png", png(2))]);
+    assert_eq!(
+        error(&root, &any()),
+        "val/z: there is no such class; the classes are a"
+    );
 }
 
 #[test]

@@ -303,6 +303,7 @@ fn collection() -> Collection {
     Collection {
         source: "test".to_owned(),
         train: pictures(120),
+        validation: None,
         test: Some(pictures(30)),
         classes: Vec::new(),
     }
@@ -331,13 +332,22 @@ fn run(
 }
 
 fn run_with(recipe: &Recipe, options: &FitOptions, stop_after: usize) -> Result<Ended, TrainError> {
+    run_on(recipe, &collection(), options, stop_after)
+}
+
+fn run_on(
+    recipe: &Recipe,
+    collection: &Collection,
+    options: &FitOptions,
+    stop_after: usize,
+) -> Result<Ended, TrainError> {
     let stop = AtomicBool::new(false);
     let mut observer = StopAfter {
         batches: 0,
         stop_after,
         stop: &stop,
     };
-    fit(recipe, &collection(), options, &stop, &mut observer)
+    fit(recipe, collection, options, &stop, &mut observer)
 }
 
 fn error(ended: Result<Ended, TrainError>) -> String {

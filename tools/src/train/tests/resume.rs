@@ -220,6 +220,31 @@ fn another_recipe_cannot_resume() {
 }
 
 #[test]
+fn a_run_goes_on_with_the_same_samples_wherever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(SMALL);
+    let stopped = run(&recipe, folder.path(), Start::New, 2);
+    assert!(matches!(stopped, Ok(Ended::Interrupted { .. })));
+    let options = options(folder.path(), Start::Resume);
+    let resume = |collection: &Collection| run_on(&recipe, collection, &options, 2);
+    let mut other = collection();
+    let one_less: Vec<usize> = (1..other.train.len()).collect();
+    other.train = other.train.select(&one_less);
+    let error = error(resume(&other));
+    assert!(
+        error.contains("the data set (its samples, labels, "),
+        "{error}"
+    );
+    let mut validated = collection();
+    validated.validation = Some(20);
+    assert!(resume(&validated).is_err());
+    let mut moved = collection();
+    moved.source = "elsewhere".to_owned();
+    assert!(resume(&moved).is_ok());
+    assert_eq!(Checkpoint::load(folder.path()).unwrap().source, "elsewhere");
+}
+
+#[test]
 fn another_kernel_set_resumes_only_when_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(SMALL);
@@ -279,6 +304,6 @@ fn damaged_checkpoints_are_refused() {
     other[8] = 9;
     assert_eq!(
         error(&other),
-        "its format is version 9, this program reads version 2"
+        "its format is version 9, this program reads version 3"
     );
 }
