@@ -10,8 +10,7 @@ use kinglet_tools::optimize::optimize;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(tflite::Imported { mut graph, .. }) =
-        tflite::parse(data, Path::new("fuzz.tflite"), &[])
+    let Ok(tflite::Imported { mut graph, .. }) = tflite::parse(data, Path::new("fuzz.tflite"), &[])
     else {
         return;
     };

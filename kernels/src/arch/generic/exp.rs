@@ -70,7 +70,7 @@ pub(super) fn tanh<V: Vector>(isa: V::Isa, x: V) -> V {
 /// Numerator and denominator of [`erf`] by `x` as polynomials of `x^2`, highest power first.
 const ERF: ([f32; 7], [f32; 5]) = (
     [
-        -2.726_142_2e-10,
+        -2.726_142e-10,
         2.770_681_4e-8,
         -2.101_024e-6,
         -5.692_506_4e-5,
