@@ -186,7 +186,7 @@ impl Naive {
                             Unary::Selu { gamma, .. } if *y > 0.0 => *d * gamma,
                             Unary::Selu { alpha, gamma } => *d * (y + alpha * gamma),
                             Unary::Softplus => *d * -libm::expm1f(-y),
-                            Unary::Softsign => *d * (1.0 - y.abs()) * (1.0 - y.abs()),
+                            Unary::Softsign => *d * ((1.0 - y.abs()) * (1.0 - y.abs())),
                             other => panic!("{other:?} cannot be trained"),
                         };
                     }

@@ -82,7 +82,7 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
         }),
         Unary::Softplus => each_pair(output, d, |d, y| d * -libm::expm1f(-y)),
         Unary::Softsign => {
-            each_pair(output, d, |d, y| d * (1.0 - y.abs()) * (1.0 - y.abs()));
+            each_pair(output, d, |d, y| d * ((1.0 - y.abs()) * (1.0 - y.abs())));
         }
         Unary::Clip { .. }
         | Unary::HardSigmoid { .. }

@@ -99,7 +99,7 @@ pub fn unary_f32_backward(function: Unary, output: &[f32], d: &mut [f32]) {
                 }
             }
             Unary::Softplus => *d * -libm::expm1f(-y),
-            Unary::Softsign => *d * (1.0 - y.abs()) * (1.0 - y.abs()),
+            Unary::Softsign => *d * ((1.0 - y.abs()) * (1.0 - y.abs())),
             Unary::Clip { .. }
             | Unary::HardSigmoid { .. }
             | Unary::HardSwish

@@ -286,7 +286,7 @@ pub(crate) fn unary_backward<V: Vector>(
             #[inline(always)]
             |d, [y]| {
                 let distance = one.sub(magnitude(isa, y));
-                d.mul(distance).mul(distance)
+                d.mul(distance.mul(distance))
             },
         ),
         Unary::Clip { .. }
