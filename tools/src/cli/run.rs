@@ -97,8 +97,10 @@ struct Computed<'a> {
     values: Option<Vec<f32>>,
 }
 
-/// Samples that are run at once: a large array need not fit into memory, nor its feature maps.
-const PART: usize = 64;
+/// Bytes of feature maps that samples which are run at once may take, and how many those are at most: a large array need
+/// not fit into memory, nor its feature maps.
+const PART_BYTES: usize = 64 << 20;
+const PART: usize = 4096;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = arguments.model.open()?;
@@ -110,7 +112,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let fit = fit(arguments.resize);
     let mut inputs = Inputs::open("--input", &arguments.input, &model, fit, arguments.layout)?;
     let device = arguments.device.open()?;
-    let part = inputs.batch.min(PART);
+    let part = PART_BYTES / model.sizes().activations().max(1);
+    let part = inputs.batch.min(part.clamp(1, PART));
     let mut memory = SessionMemory::new(&model, &kernels, part);
     let (mut session, said) = HostSession::new(&mut memory, &model, kernels, device.as_ref(), 1)?;
     said.iter().for_each(|text| note(text));
