@@ -45,9 +45,11 @@ static inline float apply(float x, int function, float a, float b) {
     case MISH:
         return tanh(softplus(x)) * x;
     case GELU:
-        return (1.0f + erf(x * 0.70710677f)) * (x * 0.5f);
+        // Not 1 + erf: what a device lacks of -1 would be multiplied by a large x.
+        return erfc(-(x * 0.70710677f)) * (x * 0.5f);
     case GELU_TANH:
-        return (1.0f + tanh((x * x * 0.035677407f + 0.7978846f) * x)) * (x * 0.5f);
+        // 1 + tanh(u) is 2 / (1 + exp(-2 u)).
+        return x / (1.0f + exp(-2.0f * ((x * x * 0.035677407f + 0.7978846f) * x)));
     case ERF:
         return erf(x);
     case ABS:
