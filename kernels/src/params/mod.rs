@@ -16,8 +16,15 @@ mod pooled_conv2d;
 mod strided_copy;
 mod window;
 
+#[cfg(any(
+    test,
+    all(target_arch = "x86_64", not(fuzzing)),
+    target_feature = "neon",
+    target_feature = "simd128"
+))]
+pub(crate) use activation::GELU_TANH;
 pub use activation::{Activation, Unary, clamp};
-pub(crate) use activation::{GELU_TANH, SIXTH, gelu_tanh_argument, hard_sigmoid, softplus};
+pub(crate) use activation::{SIXTH, gelu_tanh_argument, hard_sigmoid, softplus};
 pub use binary::{Binary, BinaryFunction};
 pub use conv2d::Conv2d;
 pub use error::ParamsError;
