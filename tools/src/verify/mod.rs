@@ -177,13 +177,7 @@ pub fn compare(
         ..
     } = onnx::parse(&bytes, onnx, options)?;
     let graph = named_as(model, graph, onnx)?;
-    // Of the nodes that came from one of the file's, the last one computes its value.
-    let last: HashMap<&str, usize> = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| (last_name(&node.name), index))
-        .collect();
+    let last = computing(&graph);
     let tract = Tract::new(&bytes, onnx, &doors, |node, value| {
         last.contains_key(node) || outputs.iter().any(|output| output.name == value)
     })?;
@@ -290,9 +284,16 @@ fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, V
     Ok(graph)
 }
 
-/// The last of the names that were joined.
-fn last_name(name: &str) -> &str {
-    name.rsplit(" + ").next().unwrap_or(name)
+/// The node that computes the value of each of the file's nodes: of those that came from it the last one. If another of
+/// the file's nodes is joined behind it there, nothing computes that value by itself.
+fn computing(graph: &Graph) -> HashMap<&str, usize> {
+    const JOINED: &str = " + ";
+    let mut last = HashMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        last.extend(node.name.split(JOINED).map(|name| (name, index)));
+    }
+    last.retain(|name, index| graph.nodes[*index].name.rsplit(JOINED).next() == Some(*name));
+    last
 }
 
 fn layers(model: &Model<'_>, graph: &Graph) -> Vec<Layer> {
