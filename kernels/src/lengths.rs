@@ -103,95 +103,51 @@ pub(crate) fn linear(
     ok.then_some(batch)
 }
 
-/// The batch of a convolution of 8-bit numbers.
+/// The batch of a convolution of 8-bit numbers with so many weights, packed or not.
 #[inline(always)]
 pub(crate) fn conv2d_i8(
     params: &Conv2dI8,
     input: &[i8],
-    weights: WeightsI8<'_>,
+    weights: (WeightsI8<'_>, usize),
     output: &[i8],
 ) -> Option<usize> {
     let geometry = params.geometry();
     let (from, to) = (geometry.input(), geometry.output());
     let batch = samples(from, input, to, output)?;
-    weights_i8(weights, geometry.weights_len(), to.channels).then_some(batch)
+    weights_i8(weights, to.channels).then_some(batch)
 }
 
-/// The batch of a convolution of 8-bit numbers with packed weights and scratch of the lengths `lens`.
-#[inline(always)]
-#[cfg(any(
-    test,
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
-pub(crate) fn conv2d_i8_packed(
-    params: &Conv2dI8,
-    input: &[i8],
-    weights: WeightsI8<'_>,
-    output: &[i8],
-    lens: (usize, usize),
-    scratch: &[u8],
-) -> Option<usize> {
-    let geometry = params.geometry();
-    let (from, to) = (geometry.input(), geometry.output());
-    let batch = samples(from, input, to, output)?;
-    let ok = weights_i8(weights, lens.0, to.channels) && scratch.len() >= lens.1;
-    debug_assert!(
-        scratch.len() >= lens.1,
-        "scratch of {}, not {}",
-        scratch.len(),
-        lens.1
-    );
-    ok.then_some(batch)
-}
-
-/// The batch of a linear layer of 8-bit numbers with packed weights and scratch of the lengths `lens`.
-#[inline(always)]
-#[cfg(any(
-    test,
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
-pub(crate) fn linear_i8_packed(
-    params: &LinearI8,
-    input: &[i8],
-    weights: WeightsI8<'_>,
-    output: &[i8],
-    lens: (usize, usize),
-    scratch: &[u8],
-) -> Option<usize> {
-    let geometry = params.geometry();
-    let (from, to) = (geometry.in_features(), geometry.out_features());
-    let batch = samples(Shape::vector(from), input, Shape::vector(to), output)?;
-    let ok = weights_i8(weights, lens.0, to) && scratch.len() >= lens.1;
-    debug_assert!(
-        scratch.len() >= lens.1,
-        "scratch of {}, not {}",
-        scratch.len(),
-        lens.1
-    );
-    ok.then_some(batch)
-}
-
-/// The batch of a linear layer of 8-bit numbers.
+/// The batch of a linear layer of 8-bit numbers with so many weights, packed or not.
 #[inline(always)]
 pub(crate) fn linear_i8(
     params: &LinearI8,
     input: &[i8],
-    weights: WeightsI8<'_>,
+    weights: (WeightsI8<'_>, usize),
     output: &[i8],
 ) -> Option<usize> {
     let geometry = params.geometry();
     let (from, to) = (geometry.in_features(), geometry.out_features());
     let batch = samples(Shape::vector(from), input, Shape::vector(to), output)?;
-    weights_i8(weights, geometry.weights_len(), to).then_some(batch)
+    weights_i8(weights, to).then_some(batch)
+}
+
+/// `true` if there is as much scratch as is needed, or more.
+#[inline(always)]
+#[cfg(any(
+    test,
+    all(target_arch = "x86_64", not(fuzzing)),
+    target_feature = "neon",
+    target_feature = "simd128"
+))]
+pub(crate) fn scratch_i8(scratch: &[u8], needed: usize) -> bool {
+    let found = scratch.len();
+    debug_assert!(found >= needed, "scratch of {found}, not {needed}");
+    found >= needed
 }
 
 /// `true` if there are `len` weights, and a bias, if any, and a scale for each output channel.
 #[inline(always)]
-fn weights_i8(weights: WeightsI8<'_>, len: usize, channels: usize) -> bool {
+fn weights_i8((weights, len): (WeightsI8<'_>, usize), channels: usize) -> bool {
     let WeightsI8 {
         weights,
         bias,

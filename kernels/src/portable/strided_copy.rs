@@ -5,12 +5,19 @@ use crate::lengths;
 use crate::params::StridedCopy;
 
 /// Copies the elements that `params` names, sample by sample; others are left as they are.
+#[inline(always)]
 pub fn strided_copy<T: Copy>(params: &StridedCopy, input: &[T], output: &mut [T]) {
-    for_each_run(params, input, output, |from, to| {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
-    });
+    for_each_run(
+        params,
+        input,
+        output,
+        #[inline(always)]
+        |from, to| {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
+            }
+        },
+    );
 }
 
 /// Calls `copy` for each run of elements that lie side by side in both tensors, and copies all others.

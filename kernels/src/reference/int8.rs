@@ -58,7 +58,8 @@ fn for_each_output(to: Shape, batch: usize, mut f: impl FnMut(usize, [usize; 4])
 
 /// Convolution, bias and bounds.
 pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    let Some(batch) = lengths::conv2d_i8(params, input, weights, output) else {
+    let all = (weights, params.geometry().weights_len());
+    let Some(batch) = lengths::conv2d_i8(params, input, all, output) else {
         return;
     };
     let geometry = params.geometry();
@@ -74,7 +75,8 @@ pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output
 
 /// Linear layer, bias and bounds.
 pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    if lengths::linear_i8(params, input, weights, output).is_none() {
+    let all = (weights, params.geometry().weights_len());
+    if lengths::linear_i8(params, input, all, output).is_none() {
         return;
     }
     let (from, to) = (

@@ -53,19 +53,8 @@ fn fill_uniform(rng: &mut impl Rng, bound: f32, values: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
+    use super::super::tensor::tests::{LAYERS, network};
     use super::*;
-    use crate::recipe::Recipe;
-
-    fn network(layers: &str) -> Graph {
-        let text = format!("input = [2, 5, 4]\nlayers = [{layers}]");
-        let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
-        recipe.graph.initialized(1)
-    }
-
-    const LAYERS: &str = r#""Conv2d(2, 4, (3, 2), groups=2)", "BatchNorm2d(4)", "ReLU()", "Flatten()",
-        "Dropout()", "Linear(36, 3, bias=False)", "Linear(3, 2)""#;
 
     #[test]
     fn first_values_are_those_of_pytorch() {

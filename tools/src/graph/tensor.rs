@@ -295,19 +295,21 @@ impl List {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::recipe::Recipe;
 
-    fn network(layers: &str) -> Graph {
+    /// A network of these layers with its first values.
+    pub(in crate::graph) fn network(layers: &str) -> Graph {
         let text = format!("input = [2, 5, 4]\nlayers = [{layers}]");
         let recipe = Recipe::parse(&text, Path::new("test.toml")).unwrap();
         recipe.graph.initialized(1)
     }
 
-    const LAYERS: &str = r#""Conv2d(2, 4, (3, 2), groups=2)", "BatchNorm2d(4)", "ReLU()", "Flatten()",
+    /// Layers of every kind that has parameters.
+    pub(in crate::graph) const LAYERS: &str = r#""Conv2d(2, 4, (3, 2), groups=2)", "BatchNorm2d(4)", "ReLU()", "Flatten()",
         "Dropout()", "Linear(36, 3, bias=False)", "Linear(3, 2)""#;
 
     #[test]

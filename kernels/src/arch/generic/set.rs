@@ -5,8 +5,8 @@
 ///
 /// `$name` says its name.
 ///
-/// `int8` are the sums of 8-bit numbers: of `$best` in functions compiled for `$best_features` where the method `$token` of the
-/// set has a token for them, of `$other` elsewhere.
+/// `int8` are the sums of 8-bit numbers and the features that functions with them are compiled for: one kind, or two, of
+/// which the first is taken where a method of the set has a token for it.
 ///
 /// `$set` is the vector's token: its values must exist only where the CPU has these features.
 macro_rules! simd_set {
@@ -178,141 +178,114 @@ macro_rules! simd_set {
         }
     };
 
-    (@int8 $set:ty, [$best:ty, $best_features:literal, $token:ident; $other:ty, $other_features:literal]) => {
+    (@int8 $set:ty, $int8:tt) => {
         fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
-            match self.$token() {
-                Some(_) => generic::int8::conv2d::packed_len::<$best>(params),
-                None => generic::int8::conv2d::packed_len::<$other>(params),
-            }
+            simd_set! { @sums $int8, self, conv2d::packed_len(params) }
         }
 
         fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
-            match self.$token() {
-                Some(_) => generic::int8::conv2d::pack::<$best>(params, weights, packed),
-                None => generic::int8::conv2d::pack::<$other>(params, weights, packed),
-            }
+            simd_set! { @sums $int8, self, conv2d::pack(params, weights, packed) }
         }
 
         fn conv2d_i8_scratch_len(&self, params: &Conv2dI8) -> usize {
-            match self.$token() {
-                Some(_) => generic::int8::conv2d::scratch_len::<$best>(params),
-                None => generic::int8::conv2d::scratch_len::<$other>(params),
-            }
+            simd_set! { @sums $int8, self, conv2d::scratch_len(params) }
         }
 
         fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
-            match self.$token() {
-                Some(_) => generic::int8::linear::packed_len::<$best>(params),
-                None => generic::int8::linear::packed_len::<$other>(params),
-            }
+            simd_set! { @sums $int8, self, linear::packed_len(params) }
         }
 
         fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
-            match self.$token() {
-                Some(_) => generic::int8::linear::pack::<$best>(params, weights, packed),
-                None => generic::int8::linear::pack::<$other>(params, weights, packed),
-            }
+            simd_set! { @sums $int8, self, linear::pack(params, weights, packed) }
         }
 
         fn linear_i8_scratch_len(&self, params: &LinearI8) -> usize {
-            match self.$token() {
-                Some(_) => generic::int8::linear::scratch_len::<$best>(params),
-                None => generic::int8::linear::scratch_len::<$other>(params),
-            }
+            simd_set! { @sums $int8, self, linear::scratch_len(params) }
         }
 
-        simd_set! { @either $set, [$best, $best_features, $token; $other, $other_features];
-            fn conv2d_i8(
-                params: &Conv2dI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                scratch: &mut [u8],
-                output: &mut [i8],
-            ) = generic::int8::conv2d::forward;
-
-            fn linear_i8(
-                params: &LinearI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                scratch: &mut [u8],
-                output: &mut [i8],
-            ) = generic::int8::linear::forward;
-        }
-    };
-
-    (@int8 $set:ty, [$sums:ty, $features:literal]) => {
-        fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
-            generic::int8::conv2d::packed_len::<$sums>(params)
+        fn conv2d_i8(
+            &self,
+            params: &Conv2dI8,
+            input: &[i8],
+            weights: WeightsI8<'_>,
+            scratch: &mut [u8],
+            output: &mut [i8],
+        ) {
+            simd_set! { @forward $int8, self, conv2d, Conv2dI8, (params, input, weights, scratch, output) }
         }
 
-        fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
-            generic::int8::conv2d::pack::<$sums>(params, weights, packed);
-        }
-
-        fn conv2d_i8_scratch_len(&self, params: &Conv2dI8) -> usize {
-            generic::int8::conv2d::scratch_len::<$sums>(params)
-        }
-
-        fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
-            generic::int8::linear::packed_len::<$sums>(params)
-        }
-
-        fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
-            generic::int8::linear::pack::<$sums>(params, weights, packed);
-        }
-
-        fn linear_i8_scratch_len(&self, params: &LinearI8) -> usize {
-            generic::int8::linear::scratch_len::<$sums>(params)
-        }
-
-        simd_set! { @compiled $set, $features;
-            fn conv2d_i8(
-                params: &Conv2dI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                scratch: &mut [u8],
-                output: &mut [i8],
-            ) = generic::int8::conv2d::forward::<$sums>;
-
-            fn linear_i8(
-                params: &LinearI8,
-                input: &[i8],
-                weights: WeightsI8<'_>,
-                scratch: &mut [u8],
-                output: &mut [i8],
-            ) = generic::int8::linear::forward::<$sums>;
+        fn linear_i8(
+            &self,
+            params: &LinearI8,
+            input: &[i8],
+            weights: WeightsI8<'_>,
+            scratch: &mut [u8],
+            output: &mut [i8],
+        ) {
+            simd_set! { @forward $int8, self, linear, LinearI8, (params, input, weights, scratch, output) }
         }
     };
 
-    (@either $set:ty, $int8:tt; $(
-        fn $method:ident($($argument:ident: $type:ty),* $(,)?) = $($body:ident)::+;
-    )*) => {$(
-        simd_set! { @one $set, $int8, $method($($argument: $type),*), $($body)::+ }
-    )*};
+    (@sums [$sums:ty, $features:literal], $set:ident, $layer:ident::$of:ident $arguments:tt) => {
+        generic::int8::$layer::$of::<$sums> $arguments
+    };
 
     (
-        @one $set:ty,
+        @sums
         [$best:ty, $best_features:literal, $token:ident; $other:ty, $other_features:literal],
-        $method:ident($($argument:ident: $type:ty),*),
-        $($body:ident)::+
+        $set:ident,
+        $layer:ident::$of:ident $arguments:tt
     ) => {
-        fn $method(&self, $($argument: $type),*) {
-            #[target_feature(enable = $best_features)]
-            fn best(isa: <$best as Sums>::Isa, $($argument: $type),*) {
-                $($body)::+::<$best>(isa, $($argument),*)
-            }
-            #[target_feature(enable = $other_features)]
-            fn other(isa: <$other as Sums>::Isa, $($argument: $type),*) {
-                $($body)::+::<$other>(isa, $($argument),*)
-            }
-            match self.$token() {
-                // SAFETY: there is a token for it, so the CPU has the features.
-                Some(isa) => unsafe { best(isa, $($argument),*) },
-                // SAFETY: there is a value of this type, so the CPU has the features.
-                None => unsafe { other(*self, $($argument),*) },
-            }
+        match $set.$token() {
+            Some(_) => generic::int8::$layer::$of::<$best> $arguments,
+            None => generic::int8::$layer::$of::<$other> $arguments,
         }
     };
+
+    (@forward [$sums:ty, $features:literal], $set:ident, $layer:ident, $params:ty, $arguments:tt) => {
+        simd_set! { @run $sums, $features, *$set, $layer, $params, $arguments }
+    };
+
+    (
+        @forward
+        [$best:ty, $best_features:literal, $token:ident; $other:ty, $other_features:literal],
+        $set:ident,
+        $layer:ident,
+        $params:ty,
+        $arguments:tt
+    ) => {
+        match $set.$token() {
+            Some(isa) => simd_set! { @run $best, $best_features, isa, $layer, $params, $arguments },
+            None => simd_set! { @run $other, $other_features, *$set, $layer, $params, $arguments },
+        }
+    };
+
+    (
+        @run $sums:ty,
+        $features:literal,
+        $isa:expr,
+        $layer:ident,
+        $params:ty,
+        ($($argument:ident),*)
+    ) => {{
+        #[target_feature(enable = $features)]
+        fn compiled(
+            isa: <$sums as Sums>::Isa,
+            params: &$params,
+            input: &[i8],
+            weights: WeightsI8<'_>,
+            scratch: &mut [u8],
+            output: &mut [i8],
+        ) {
+            generic::int8::$layer::forward::<$sums>(isa, params, input, weights, scratch, output)
+        }
+        let isa: <$sums as Sums>::Isa = $isa;
+        #[allow(unused_unsafe, reason = "a build for WebAssembly has the features everywhere")]
+        // SAFETY: there is a token for these sums, so the CPU has the features.
+        unsafe {
+            compiled(isa, $($argument),*)
+        }
+    }};
 
     (@compiled $set:ty, $features:literal; $(
         fn $method:ident($($argument:ident: $type:ty),* $(,)?) = $body:path;

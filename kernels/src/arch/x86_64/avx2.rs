@@ -100,7 +100,7 @@ struct Pairs(__m256i);
 
 /// What sums have in common, whatever their words.
 macro_rules! sums {
-    ($sums:ty, $isa:ty) => {
+    ($isa:ty) => {
         type Isa = $isa;
         type Real = F32x8;
 
@@ -160,7 +160,7 @@ macro_rules! sums {
 }
 
 impl Sums for Quads {
-    sums!(Quads, Vnni);
+    sums!(Vnni);
 
     type Word = Quad;
 
@@ -172,7 +172,7 @@ impl Sums for Quads {
 }
 
 impl Sums for Pairs {
-    sums!(Pairs, Avx2);
+    sums!(Avx2);
 
     type Word = Pair;
 

@@ -113,7 +113,7 @@ struct Pairs(__m512i);
 
 /// What sums have in common, whatever their words.
 macro_rules! sums {
-    ($sums:ty, $isa:ty) => {
+    ($isa:ty) => {
         type Isa = $isa;
         type Real = F32x16;
 
@@ -160,7 +160,7 @@ macro_rules! sums {
 }
 
 impl Sums for Quads {
-    sums!(Quads, Vnni);
+    sums!(Vnni);
 
     type Word = Quad;
 
@@ -172,7 +172,7 @@ impl Sums for Quads {
 }
 
 impl Sums for Pairs {
-    sums!(Pairs, Avx512);
+    sums!(Avx512);
 
     type Word = Pair;
 

@@ -11,7 +11,8 @@ use crate::taps::Axis;
 
 /// Convolution, bias and bounds.
 pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    if lengths::conv2d_i8(params, input, weights, output).is_none() {
+    let all = (weights, params.geometry().weights_len());
+    if lengths::conv2d_i8(params, input, all, output).is_none() {
         return;
     }
     let geometry = params.geometry();

@@ -6,6 +6,7 @@ use crate::params::{AddI8, RequantizeI8, SoftmaxI8};
 use crate::quant::Quantization;
 
 /// Numbers from real ones.
+#[inline(always)]
 pub fn quantize_i8(to: Quantization, input: &[f32], output: &mut [i8]) {
     if !lengths::same("output", output, input) {
         return;
@@ -16,6 +17,7 @@ pub fn quantize_i8(to: Quantization, input: &[f32], output: &mut [i8]) {
 }
 
 /// What numbers mean.
+#[inline(always)]
 pub fn dequantize_i8(from: Quantization, input: &[i8], output: &mut [f32]) {
     if !lengths::same("output", output, input) {
         return;
@@ -26,6 +28,7 @@ pub fn dequantize_i8(from: Quantization, input: &[i8], output: &mut [f32]) {
 }
 
 /// The sum of each number and the operand at its place, in place.
+#[inline(always)]
 pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
     if !lengths::same("operand", operand, data) {
         return;
@@ -37,6 +40,7 @@ pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
 }
 
 /// Numbers of one scale as such of another, in place.
+#[inline(always)]
 pub fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) {
     for q in data {
         *q = params.output.round(params.input.apply(*q));

@@ -8,7 +8,8 @@ use crate::params::{LinearI8, WeightsI8};
 
 /// Linear layer, bias and bounds.
 pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    if lengths::linear_i8(params, input, weights, output).is_none() {
+    let all = (weights, params.geometry().weights_len());
+    if lengths::linear_i8(params, input, all, output).is_none() {
         return;
     }
     let (from, to) = (

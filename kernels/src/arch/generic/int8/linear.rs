@@ -45,8 +45,10 @@ pub(crate) fn forward<S: Sums>(
     scratch: &mut [u8],
     output: &mut [i8],
 ) {
-    let lens = (packed_len::<S>(params), scratch_len::<S>(params));
-    if lengths::linear_i8_packed(params, input, weights, output, lens, scratch).is_none() {
+    let all = (weights, packed_len::<S>(params));
+    if lengths::linear_i8(params, input, all, output).is_none()
+        || !lengths::scratch_i8(scratch, scratch_len::<S>(params))
+    {
         return;
     }
     let (from, to) = (
