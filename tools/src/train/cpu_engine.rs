@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::average::Average;
 use super::engine::{Engine, Snapshot, Take};
 use super::optimizer::Stepper;
-use super::plan::{Gradient, GradientBuffers, Plan};
+use super::plan::{Gradient, GradientBuffers, Plan, wanted};
 use super::stage::{self, Backward, Computes, Keys, Map, Mode, Pass, Stage};
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
 use crate::evaluate::argmax;
@@ -59,11 +59,8 @@ impl CpuEngine {
         let maps = maps.map(|(map, len)| vec![0.0; if ends(map) { len * batch_size } else { 0 }]);
         let maps: Vec<Vec<f32>> = maps.collect();
         let backward = stages.iter().rev().filter(|stage| stage.learns);
-        let backward = backward.map(|stage| {
-            let from = stage.from.iter().zip(&stage.d_from);
-            let wanted = from.filter(|(_, gradient)| **gradient != Gradient::Unwanted);
-            (stage.to, wanted.map(|(map, _)| *map).collect())
-        });
+        let backward =
+            backward.map(|stage| (stage.to, wanted(&stage.from, &stage.d_from).collect()));
         let gradient_buffers = GradientBuffers::new(&plan.map_lens, plan.logits, backward);
         let added = stages.iter().filter(|stage| stage.adds());
         let further = added.map(|stage| maps[stage.from[0]].len());

@@ -107,6 +107,16 @@ pub(super) enum Gradient {
     Add,
 }
 
+/// The maps among those read whose gradients somebody needs.
+pub(super) fn wanted<'a>(
+    from: &'a [usize],
+    d_from: &'a [Gradient],
+) -> impl Iterator<Item = usize> + 'a {
+    let from = from.iter().zip(d_from);
+    let wanted = from.filter(|(_, gradient)| **gradient != Gradient::Unwanted);
+    wanted.map(|(map, _)| *map)
+}
+
 /// What a step computes, and where its parameters lie.
 #[derive(Clone)]
 pub(super) enum Kind {

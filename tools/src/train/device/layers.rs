@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use kinglet::opencl::Recording;
 
-use crate::train::plan::{Gradient, GradientBuffers, Kind, Plan};
+use crate::train::plan::{Gradient, GradientBuffers, Kind, Plan, wanted};
 
 /// All steps, and how long what they share is.
 pub(super) struct Layers {
@@ -60,10 +60,8 @@ impl Layers {
         all.further_len = lens.max().unwrap_or(0);
         let backward = all.plan.steps.iter().rev().filter(|step| step.learns);
         let backward = backward.map(|step| {
-            let from = step.from.iter().zip(&step.d_from);
-            let wanted = from.filter(|(_, gradient)| **gradient != Gradient::Unwanted);
-            let from = wanted.map(|(map, _)| all.stored[*map]).collect();
-            (all.stored[step.to], from)
+            let from = wanted(&step.from, &step.d_from).map(|map| all.stored[map]);
+            (all.stored[step.to], from.collect())
         });
         let logits = all.stored[all.plan.logits];
         all.gradients = GradientBuffers::new(&all.plan.map_lens, logits, backward);
