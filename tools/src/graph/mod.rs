@@ -6,6 +6,7 @@
 //! before its own.
 
 mod first_values;
+mod of_model;
 mod operation;
 mod tensor;
 mod view;

@@ -4,6 +4,7 @@
 mod layers;
 mod onnx;
 mod pytorch;
+mod read_again;
 mod tflite;
 #[cfg(feature = "verify")]
 mod verify;
