@@ -526,6 +526,7 @@ impl Kernels for Columns {
 
 impl StaticKernels for Columns {
     const SCRATCH_PER_TERM: usize = 4;
+    const SCRATCH: usize = 0;
 }
 
 #[test]

@@ -137,7 +137,8 @@ pub(crate) fn linear_i8(
     test,
     all(target_arch = "x86_64", not(fuzzing)),
     target_feature = "neon",
-    target_feature = "simd128"
+    target_feature = "simd128",
+    arm_dsp
 ))]
 pub(crate) fn scratch_i8(scratch: &[u8], needed: usize) -> bool {
     let found = scratch.len();

@@ -258,6 +258,9 @@ pub trait StaticKernels: Kernels {
     /// Bytes of scratch for each product of the longest sum of a model: two of 16 bits, say, for a window of the input in
     /// twice the width. A set like this packs no weights.
     const SCRATCH_PER_TERM: usize;
+
+    /// Bytes of scratch beside, whatever the model.
+    const SCRATCH: usize;
 }
 
 /// The backward operations that training on a host uses. `d_x` is the gradient of the loss with respect

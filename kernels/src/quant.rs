@@ -82,7 +82,7 @@ pub struct Requantize {
 
 /// One and a half times 2^23. Adding it to a small `f32` leaves no bits for a fraction: the sum is rounded to an
 /// integer, ties to even, which is then the lowest bits of the number.
-const ROUNDER: f32 = 12_582_912.0;
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
 impl Requantize {
     /// To numbers of `low..=high`, of which `zero_point` means 0.

@@ -13,6 +13,8 @@
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
+#[cfg(arm_dsp)]
+pub mod arm;
 #[cfg(any(
     test,
     all(target_arch = "x86_64", not(fuzzing)),
@@ -124,6 +126,8 @@ list! {
     neon: aarch64::neon, Within;
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     simd128: wasm32::simd128, Within;
+    #[cfg(arm_dsp)]
+    dsp: arm::dsp, Exact;
     portable: || Some(&crate::Portable), Exact;
     reference: || Some(&crate::Reference), Exact;
 }

@@ -18,7 +18,7 @@ mod int8;
 mod linear;
 mod peak;
 pub(crate) mod pool2d;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod softmax;
 pub(crate) mod strided_copy;
 mod unary;
@@ -57,4 +57,5 @@ impl BackwardKernels for Portable {}
 
 impl StaticKernels for Portable {
     const SCRATCH_PER_TERM: usize = 0;
+    const SCRATCH: usize = 0;
 }

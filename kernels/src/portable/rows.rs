@@ -3,19 +3,19 @@
 
 /// The rows of `slice`; what is shorter than a row at its end is left over. There is no row of length 0.
 #[inline(always)]
-pub(super) fn rows_of<T>(slice: &[T], len: usize) -> Rows<'_, T> {
+pub(crate) fn rows_of<T>(slice: &[T], len: usize) -> Rows<'_, T> {
     Rows { rest: slice, len }
 }
 
 /// The rows of `slice`, to write to.
 #[inline(always)]
-pub(super) fn rows_of_mut<T>(slice: &mut [T], len: usize) -> RowsMut<'_, T> {
+pub(crate) fn rows_of_mut<T>(slice: &mut [T], len: usize) -> RowsMut<'_, T> {
     RowsMut { rest: slice, len }
 }
 
 /// See [`rows_of`].
 #[derive(Clone)]
-pub(super) struct Rows<'a, T> {
+pub(crate) struct Rows<'a, T> {
     rest: &'a [T],
     len: usize,
 }
@@ -23,7 +23,7 @@ pub(super) struct Rows<'a, T> {
 impl<'a, T> Rows<'a, T> {
     /// What was not taken yet.
     #[inline(always)]
-    pub(super) fn rest(&self) -> &'a [T] {
+    pub(crate) fn rest(&self) -> &'a [T] {
         self.rest
     }
 }
@@ -43,7 +43,7 @@ impl<'a, T> Iterator for Rows<'a, T> {
 }
 
 /// See [`rows_of_mut`].
-pub(super) struct RowsMut<'a, T> {
+pub(crate) struct RowsMut<'a, T> {
     rest: &'a mut [T],
     len: usize,
 }
@@ -51,7 +51,7 @@ pub(super) struct RowsMut<'a, T> {
 impl<'a, T> RowsMut<'a, T> {
     /// What was not taken yet.
     #[inline(always)]
-    pub(super) fn rest(self) -> &'a mut [T] {
+    pub(crate) fn rest(self) -> &'a mut [T] {
         self.rest
     }
 }

@@ -213,6 +213,7 @@ impl Sizes {
     /// Bytes of the arena of a session for one sample on a kernel set for microcontrollers, which may need scratch.
     pub const fn arena_for<K: StaticKernels>(&self) -> usize {
         let scratch = self.sum_terms.saturating_mul(K::SCRATCH_PER_TERM);
+        let scratch = scratch.saturating_add(K::SCRATCH);
         TotalWorkspace::of_scratch(scratch).arena_len(self, 1)
     }
 

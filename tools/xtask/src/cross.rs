@@ -14,10 +14,12 @@ use crate::toolchain::for_target;
 use crate::{sets, setup};
 
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask cross [aarch64|wasm32]
+Usage: cargo xtask cross [aarch64|arm|wasm32]
 
 Runs on other machines, emulated, or on one of them alone:
   aarch64  64-bit Arm with NEON, under qemu-aarch64; debug assertions are on
+  arm      32-bit Arm in Thumb code, with the DSP extension that microcontrollers have, under qemu-arm;
+           debug assertions are on
   wasm32   WebAssembly with 128-bit vectors, in node; debug assertions are off, since a panic cannot
            be caught there: what is checked is how a release build treats slices that do not fit
 
@@ -60,6 +62,15 @@ const MACHINES: &[Machine] = &[
         panics: Panics::Unwind,
         linker: Some("aarch64-linux-gnu-gcc"),
         runner: || vec!["qemu-aarch64".to_owned()],
+    },
+    Machine {
+        name: "arm",
+        target: "thumbv7neon-unknown-linux-gnueabihf",
+        set: "dsp",
+        flags: "-C target-feature=+crt-static",
+        panics: Panics::Unwind,
+        linker: Some("arm-linux-gnueabihf-gcc"),
+        runner: || vec!["qemu-arm".to_owned()],
     },
     Machine {
         name: "wasm32",

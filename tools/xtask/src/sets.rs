@@ -63,6 +63,11 @@ const SETS: &[Set] = &[
         needs: "WebAssembly, see `cargo xtask cross`",
     },
     Set {
+        name: "dsp",
+        here: || false,
+        needs: "32-bit Arm with the DSP extension, see `cargo xtask cross`",
+    },
+    Set {
         name: "portable",
         here: || true,
         needs: "nothing",

@@ -17,8 +17,9 @@ Usage: cargo xtask setup [--debian]
 Installs what all verbs together need and is not there yet. Each verb begins with its own part of it:
   firmware  the target thumbv7em-none-eabihf; qemu-system-arm, the emulated microcontroller. All that
             `cargo xtask demo` needs
-  cross     the targets aarch64-unknown-linux-gnu and wasm32-wasip1; qemu-aarch64 and
-            aarch64-linux-gnu-gcc, for tests on 64-bit Arm; node, for tests on WebAssembly
+  cross     the targets aarch64-unknown-linux-gnu, thumbv7neon-unknown-linux-gnueabihf and wasm32-wasip1;
+            qemu-aarch64 and aarch64-linux-gnu-gcc, for tests on 64-bit Arm; qemu-arm and
+            arm-linux-gnueabihf-gcc, for those on 32-bit Arm; node, for tests on WebAssembly
   opencl    on Linux: the OpenCL loader, PoCL, which runs OpenCL kernels on the CPU, and Oclgrind,
             which checks them
   sanitize  valgrind
@@ -122,6 +123,22 @@ const NEEDS: &[Need] = &[
         packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         purpose: "links tests for 64-bit Arm",
         place: Place::Emulating("aarch64"),
+        is_there: can_link_statically,
+    },
+    Need {
+        name: "qemu-arm",
+        wanted_for: Purpose::Cross,
+        packages: &["qemu-user"],
+        purpose: "runs tests for 32-bit Arm",
+        place: Place::Emulating("arm"),
+        is_there: is_installed,
+    },
+    Need {
+        name: "arm-linux-gnueabihf-gcc",
+        wanted_for: Purpose::Cross,
+        packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
+        purpose: "links tests for 32-bit Arm",
+        place: Place::Emulating("arm"),
         is_there: can_link_statically,
     },
     Need {

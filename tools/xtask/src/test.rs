@@ -31,7 +31,7 @@ this order (6 GB in target/):
   bare metal        kernels and runtime for a microcontroller, without an allocator
   firmware          the board images in QEMU (see `cargo xtask firmware --help`)
   demo              `cargo xtask demo` with the program as the tests have built it
-  aarch64, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
+  aarch64, arm, wasm32   tests on machines that this one is not (see `cargo xtask cross --help`)
 
 `cargo xtask prove` goes on where this ends, with tract, fuzzing, AddressSanitizer and valgrind: continuous integration
 runs both.

@@ -53,6 +53,13 @@ const RECIPES: &[Recipe] = &[
         runtime: Runtime::None,
     },
     Recipe {
+        target: "thumbv7neon-unknown-linux-gnueabihf",
+        crates: "std,panic_unwind,test",
+        panic: "unwind",
+        packages: &[],
+        runtime: Runtime::None,
+    },
+    Recipe {
         target: "wasm32-wasip1",
         crates: "std,panic_abort,test",
         panic: "abort",

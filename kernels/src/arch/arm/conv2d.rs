@@ -1,0 +1,199 @@
+//! Convolution as a product of matrices: four windows of the input as columns, and all rows of weights.
+
+use super::columns::{Group, PIXELS, TAPS, Windows};
+use super::instructions::bound;
+use super::matmul::{Channels, Pixels, Rounding, multiply, multiply_two};
+use crate::lengths;
+use crate::params::{Conv2d, Conv2dI8, WeightsI8};
+use crate::portable::rows::{rows_of, rows_of_mut};
+
+/// Bytes of scratch for each tap: four windows in 16 bits, and of bytes a window and a row of weights.
+pub(super) const SCRATCH_PER_TERM: usize = 2 * PIXELS + 2;
+
+/// Bytes of scratch beside: for taps that are there to make whole groups, and what else [depthwise](super::depthwise) layers
+/// ask for.
+pub(super) const SCRATCH: usize = 1536;
+
+/// Whether a layer is one for this: those of groups would read what lies apart, and shorter rows of weights more of each
+/// other than there is.
+pub(super) fn takes(geometry: &Conv2d) -> bool {
+    geometry.groups() == 1 && geometry.taps() >= TAPS
+}
+
+/// Taps of a window in whole groups.
+fn whole_taps(geometry: &Conv2d) -> usize {
+    geometry.taps().saturating_add(TAPS - 1) / TAPS * TAPS
+}
+
+/// Whether windows are gathered as bytes first.
+fn gathers(geometry: &Conv2d) -> bool {
+    !geometry.input().channels.is_multiple_of(TAPS)
+}
+
+/// Whether the last row of weights ends within a group, so that more would be read than there is.
+fn copies_last(geometry: &Conv2d) -> bool {
+    !geometry.taps().is_multiple_of(TAPS)
+}
+
+pub(super) fn scratch_len(geometry: &Conv2d) -> usize {
+    let bytes = usize::from(gathers(geometry)).wrapping_add(usize::from(copies_last(geometry)));
+    let bytes = bytes.wrapping_add(2 * PIXELS);
+    whole_taps(geometry).saturating_mul(bytes)
+}
+
+/// Convolution, bias and bounds.
+pub(super) fn conv2d_i8(
+    params: &Conv2dI8,
+    input: &[i8],
+    weights: WeightsI8<'_>,
+    scratch: &mut [u8],
+    output: &mut [i8],
+) {
+    let geometry = params.geometry();
+    let all = (weights, geometry.weights_len());
+    if lengths::conv2d_i8(params, input, all, output).is_none()
+        || !lengths::scratch_i8(scratch, scratch_len(geometry))
+    {
+        return;
+    }
+    let taps = whole_taps(geometry);
+    let Some((columns, bytes)) = split(scratch, taps / TAPS) else {
+        return;
+    };
+    // What is behind a window in its last group counts as padding.
+    bytes.fill(params.input_zero_point());
+    let (bytes, last) = match gathers(geometry) {
+        true => bytes.split_at_mut_checked(taps).unwrap_or_default(),
+        false => (Default::default(), bytes),
+    };
+    let rows = Rows::new(params, weights, last);
+    let windows = Windows::new(params);
+    let (from, to) = (geometry.input(), geometry.output());
+    let pixels = to.height.wrapping_mul(to.width);
+    for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        let mut first = 0usize;
+        while first < pixels {
+            // Four that end with the last one, if there are as many: some are computed twice.
+            let at = first.min(pixels.saturating_sub(PIXELS));
+            windows.take(input, at, bytes, columns);
+            let start = at.wrapping_mul(to.channels);
+            let pixels = output.get_mut(start..).unwrap_or_default();
+            rows.multiply(columns, pixels);
+            first = first.wrapping_add(PIXELS);
+        }
+    }
+    bound(output, params.output().low(), params.output().high());
+}
+
+/// Scratch as columns of so many groups, and bytes.
+fn split(scratch: &mut [u8], groups: usize) -> Option<(&mut [Group], &mut [i8])> {
+    let len = groups.checked_mul(size_of::<Group>())?;
+    let (columns, bytes) = scratch.split_at_mut_checked(len)?;
+    // SAFETY: any bits are a word, or an 8-bit number.
+    let ((_, columns, _), (_, bytes, _)) =
+        unsafe { (columns.align_to_mut(), bytes.align_to_mut()) };
+    (columns.len() == groups).then_some((columns, bytes))
+}
+
+/// The rows of a layer's weights.
+struct Rows<'a> {
+    weights: &'a [i8],
+    /// Weights of a row.
+    taps: usize,
+    /// How many rows there are.
+    count: usize,
+    /// The last row, and what makes it whole groups; empty if it is so in place.
+    last: &'a [i8],
+    channels: Channels<'a>,
+    rounding: Rounding,
+}
+
+impl<'a> Rows<'a> {
+    /// `copy` is as long as a row in whole groups, if the last row is not.
+    fn new(params: &Conv2dI8, weights: WeightsI8<'a>, copy: &'a mut [i8]) -> Self {
+        let geometry = params.geometry();
+        let mut rows = Self {
+            weights: weights.weights,
+            taps: geometry.taps(),
+            count: geometry.output().channels,
+            last: &[],
+            channels: Channels {
+                bias: weights.bias,
+                scale: weights.scale,
+            },
+            rounding: Rounding::new(params.output()),
+        };
+        if copies_last(geometry) {
+            let last = rows.row(rows.count.wrapping_sub(1));
+            copy.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
+            rows.last = copy;
+        }
+        rows
+    }
+
+    /// All there is from the beginning of a row on.
+    fn row(&self, row: usize) -> &'a [i8] {
+        let is_last = row.wrapping_add(1) == self.count;
+        if is_last && !self.last.is_empty() {
+            return self.last;
+        }
+        let start = row.wrapping_mul(self.taps);
+        self.weights.get(start..).unwrap_or_default()
+    }
+
+    /// Multiplies `columns` with all rows; `output` begins with the first pixel, and has four if there are as many.
+    fn multiply(&self, columns: &[Group], output: &mut [i8]) {
+        let stride = self.count;
+        let pairs = match output.len() < PIXELS.wrapping_mul(stride) {
+            true => 0,
+            // The last row is not in place.
+            false if !self.last.is_empty() => self.count.wrapping_sub(1) / 2,
+            false => self.count / 2,
+        };
+        let to = Pixels {
+            output: &mut *output,
+            stride,
+        };
+        let rows = (self.weights, self.taps);
+        multiply(columns, rows, pairs, self.channels, self.rounding, to);
+        let done = pairs.wrapping_mul(2);
+        if pairs > 0 && done.wrapping_add(2) == self.count {
+            let rows = [self.row(done), self.row(done.wrapping_add(1))];
+            let output = output.get_mut(done..).unwrap_or_default();
+            let (own, to) = (self.channels.from(done), Pixels { output, stride });
+            return multiply_two(columns, rows, own, self.rounding, to);
+        }
+        for row in (done..self.count).step_by(2) {
+            let numbers = self.two(columns, row);
+            for (pixel, numbers) in rows_of_mut(output, stride).zip(numbers) {
+                let own = pixel.get_mut(row..).unwrap_or_default();
+                own.iter_mut()
+                    .zip(numbers)
+                    .for_each(|(to, from)| *to = from);
+            }
+        }
+    }
+
+    /// The numbers of four pixels in two rows, `first` and the next, if there is one.
+    fn two(&self, columns: &[Group], first: usize) -> [[i8; 2]; PIXELS] {
+        let second = first.wrapping_add(1).min(self.count.wrapping_sub(1));
+        let (rows, own) = (
+            [self.row(first), self.row(second)],
+            self.channels.from(first),
+        );
+        let two = |list: &[i32]| [0, 1].map(|at| list.get(at).copied().unwrap_or_default());
+        let bias = own.bias.map(two);
+        let scale = [0, 1].map(|at| own.scale.get(at).copied().unwrap_or_default());
+        let channels = Channels {
+            bias: bias.as_ref().map(|bias| bias.as_slice()),
+            scale: &scale,
+        };
+        let mut numbers = [[0; 2]; PIXELS];
+        let to = Pixels {
+            output: numbers.as_flattened_mut(),
+            stride: 2,
+        };
+        multiply_two(columns, rows, channels, self.rounding, to);
+        numbers
+    }
+}

@@ -1,0 +1,146 @@
+//! Instructions that Rust has no word for, on registers alone: bytes and halfwords side by side in one word.
+
+use core::arch::asm;
+
+/// Bytes 0 and 2 of `x`, each with its sign in 16 bits.
+#[inline(always)]
+pub(super) fn even_bytes(x: u32) -> u32 {
+    let halves;
+    // SAFETY: this module is for targets that have the instruction, which reads and writes registers alone.
+    unsafe {
+        asm!("sxtb16 {}, {}", lateout(reg) halves, in(reg) x, options(pure, nomem, nostack, preserves_flags));
+    }
+    halves
+}
+
+/// Bytes 1 and 3 of `x`, each with its sign in 16 bits.
+#[inline(always)]
+pub(super) fn odd_bytes(x: u32) -> u32 {
+    let halves;
+    // SAFETY: as in `even_bytes`.
+    unsafe {
+        asm!("sxtb16 {}, {}, ror #8", lateout(reg) halves, in(reg) x, options(pure, nomem, nostack, preserves_flags));
+    }
+    halves
+}
+
+/// The difference of each half.
+#[inline(always)]
+pub(super) fn less(x: u32, y: u32) -> u32 {
+    let halves;
+    // SAFETY: as in `even_bytes`; it writes flags that nothing else here reads.
+    unsafe {
+        asm!("ssub16 {}, {}, {}", lateout(reg) halves, in(reg) x, in(reg) y, options(pure, nomem, nostack));
+    }
+    halves
+}
+
+/// Each byte of `x`, but no less than that of `low` and no more than that of `high`.
+#[inline(always)]
+fn within(x: u32, low: u32, high: u32) -> u32 {
+    let mut bytes = x;
+    // SAFETY: as in `even_bytes`; the flags that it reads are those it has just written.
+    unsafe {
+        asm!(
+            "ssub8 {t}, {x}, {low}",
+            "sel {x}, {x}, {low}",
+            "ssub8 {t}, {x}, {high}",
+            "sel {x}, {high}, {x}",
+            x = inout(reg) bytes,
+            low = in(reg) low,
+            high = in(reg) high,
+            t = out(reg) _,
+            options(pure, nomem, nostack),
+        );
+    }
+    bytes
+}
+
+/// The word of four times the byte `x`.
+const fn four(x: i8) -> u32 {
+    u32::from_le_bytes([x as u8; 4])
+}
+
+/// The word of twice the number `x`.
+#[inline(always)]
+pub(super) fn twice(x: i8) -> u32 {
+    let half = u32::from(i16::from(x) as u16);
+    half | half << 16
+}
+
+/// Bounds numbers, each of which is one of all that there are: where bounds are narrower, they come after the rounding.
+pub(super) fn bound(numbers: &mut [i8], low: i8, high: i8) {
+    if (low, high) == (i8::MIN, i8::MAX) {
+        return;
+    }
+    let (words, rest) = numbers.as_chunks_mut::<4>();
+    for word in words {
+        let bytes = u32::from_le_bytes(word.map(|q| q as u8));
+        let bytes = within(bytes, four(low), four(high));
+        *word = bytes.to_le_bytes().map(|q| q as i8);
+    }
+    for q in rest {
+        *q = (*q).max(low).min(high);
+    }
+}
+
+/// Copies what is as long as both, a word at a time. A call of the library's would take longer than the few numbers of a
+/// row of a window.
+#[inline(always)]
+pub(super) fn copy(to: &mut [i8], from: &[i8]) {
+    let len = to.len().min(from.len());
+    // SAFETY: it reads and writes `len` numbers, in words while there are four, which may lie anywhere.
+    unsafe {
+        asm!(
+            "subs {n}, {n}, #4",
+            "blo 3f",
+            "2:",
+            "ldr {t}, [{from}], #4",
+            "subs {n}, {n}, #4",
+            "str {t}, [{to}], #4",
+            "bhs 2b",
+            "3:",
+            "adds {n}, {n}, #4",
+            "beq 5f",
+            "4:",
+            "ldrb {t}, [{from}], #1",
+            "subs {n}, {n}, #1",
+            "strb {t}, [{to}], #1",
+            "bne 4b",
+            "5:",
+            n = inout(reg) len => _,
+            from = inout(reg) from.as_ptr() => _,
+            to = inout(reg) to.as_mut_ptr() => _,
+            t = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets all of `to`, a word at a time, as [`copy`] copies.
+#[inline(always)]
+pub(super) fn fill(to: &mut [i8], x: i8) {
+    // SAFETY: it writes as many numbers as there are, in words while there are four, which may lie anywhere.
+    unsafe {
+        asm!(
+            "subs {n}, {n}, #4",
+            "blo 3f",
+            "2:",
+            "str {x}, [{to}], #4",
+            "subs {n}, {n}, #4",
+            "bhs 2b",
+            "3:",
+            "adds {n}, {n}, #4",
+            "beq 5f",
+            "4:",
+            "strb {x}, [{to}], #1",
+            "subs {n}, {n}, #1",
+            "bne 4b",
+            "5:",
+            n = inout(reg) to.len() => _,
+            to = inout(reg) to.as_mut_ptr() => _,
+            x = in(reg) four(x),
+            options(nostack),
+        );
+    }
+}

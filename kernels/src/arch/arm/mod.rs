@@ -1,0 +1,19 @@
+//! Kernel sets for 32-bit Arm.
+
+mod columns;
+mod conv2d;
+mod depthwise;
+mod dsp;
+mod elementwise;
+mod instructions;
+mod linear;
+mod matmul;
+
+pub use dsp::Dsp;
+
+/// The set of the DSP extension, which every machine of this target can run.
+#[cfg(any(test, feature = "std"))]
+pub(super) fn dsp() -> Option<&'static Dsp> {
+    static DSP: Dsp = Dsp::new();
+    Some(&DSP)
+}
