@@ -1,6 +1,6 @@
 //! From an optimized graph to a model file.
 
-use kinglet::kernels::{Pool2d, Quantization};
+use kinglet::kernels::Pool2d;
 use kinglet::model::{EncodeError, GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec, encode};
 use kinglet::operator::{
     AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
@@ -10,7 +10,7 @@ use kinglet::operator::{
 use kinglet::plan::Plan;
 
 use crate::graph::{Graph, Input, Int8Operation, Operation};
-use crate::optimize::optimize;
+use crate::optimize::{dequantize_last, optimize};
 use crate::recipe::Normalize;
 
 /// A graph could not be exported.
@@ -60,12 +60,16 @@ pub struct ExportSettings {
     pub fine_tune_last: usize,
 }
 
-/// Optimizes `graph` and writes it as a model file; returns its plan too.
+/// Optimizes `graph` and writes it as a model file; returns its plan too. Layers that are to be trained, and are on 8-bit
+/// numbers, are taken back to real ones.
 ///
 /// # Errors
 /// [`ExportError`] if the trainable layers asked for are not there, or the graph is not one the runtime takes.
 pub fn export(mut graph: Graph, settings: &ExportSettings) -> Result<(Vec<u8>, Plan), ExportError> {
     optimize(&mut graph);
+    if settings.fine_tune_last > 0 {
+        dequantize_last::run(&mut graph, settings.fine_tune_last);
+    }
     write(graph, settings)
 }
 
@@ -87,7 +91,8 @@ pub(crate) fn write(
     let mut tensors: Vec<TensorSpec> = inputs.iter().map(|input| input.tensor).collect();
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for (node, shape) in graph.nodes.into_iter().zip(&shapes[inputs.len()..]) {
-        let output = match quantization(&node.operation, &tensors[node.inputs[0]]) {
+        let input = tensors[node.inputs[0]].dtype.quantization();
+        let output = match node.operation.meaning(input) {
             Some(quantization) => TensorSpec::quantized(*shape, quantization),
             None => (*shape).into(),
         };
@@ -137,29 +142,13 @@ fn input_spec(input: Input, normalize: &Normalize) -> InputSpec {
     }
 }
 
-/// What the numbers of an operation's output mean, if it is quantized; `input` is the first tensor it reads.
-fn quantization(operation: &Operation, input: &TensorSpec) -> Option<Quantization> {
-    match operation {
-        Operation::Quantize(output) | Operation::Int8 { output, .. } => Some(*output),
-        Operation::MaxPool2d(_)
-        | Operation::Concat { .. }
-        | Operation::Slice { .. }
-        | Operation::Pad { .. }
-        | Operation::Upsample { .. }
-        | Operation::Transpose { .. }
-        | Operation::Reshape { .. }
-        | Operation::Identity => input.dtype.quantization(),
-        _ => None,
-    }
-}
-
 /// How many nodes the suffix with the last `wanted` linear layers has.
 fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
     if wanted == 0 {
         return Ok(0);
     }
     let linear: Vec<usize> = (0..graph.nodes.len())
-        .filter(|n| matches!(graph.nodes[*n].operation, Operation::Linear { .. }))
+        .filter(|n| dequantize_last::is_linear(&graph.nodes[*n]))
         .collect();
     let Some(first) = linear.len().checked_sub(wanted).map(|at| linear[at]) else {
         return Err(ExportError::TooFewLinear {

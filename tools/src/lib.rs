@@ -29,6 +29,7 @@ pub mod optimize;
 #[cfg(feature = "program")]
 mod page;
 pub mod picture;
+pub mod quantize;
 pub mod random;
 pub mod recipe;
 #[cfg(feature = "program")]

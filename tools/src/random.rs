@@ -16,6 +16,8 @@ pub enum Purpose {
     Shuffle,
     /// The first values of a layer's parameters.
     Initialize,
+    /// Which samples show the ranges of a network's values.
+    Calibrate,
 }
 
 impl Purpose {

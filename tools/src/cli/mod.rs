@@ -26,6 +26,7 @@ mod model;
 mod numbers;
 mod outputs;
 mod progress;
+mod quantize;
 mod recipes;
 mod replace;
 mod report;
@@ -71,6 +72,7 @@ enum Command {
     Report(report::Arguments),
     Compare(compare::Arguments),
     Export(export::Arguments),
+    Quantize(quantize::Arguments),
     Import(import::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Quantize(arguments) => quantize::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),

@@ -24,7 +24,7 @@ pub use error::DatasetError;
 pub use numpy::ArrayProblem;
 pub use options::ReadOptions;
 pub use samples::{Dataset, Sample};
-pub use split::{epoch_order, split};
+pub use split::{epoch_order, split, spread};
 
 /// A data set as it comes: samples to train on, often others to test on, perhaps names of the classes.
 #[derive(Debug, Clone, PartialEq)]

@@ -33,6 +33,32 @@ pub fn epoch_order(indices: &mut [usize], seed: u64, epoch: u64) {
     shuffle(&mut for_purpose(seed, Purpose::Shuffle, epoch, 0), indices);
 }
 
+/// At most `count` of `indices`, a few of each class: chosen at random, and in an order that takes the classes in turn.
+/// `labels` are those of all samples.
+pub fn spread(labels: &[u8], mut indices: Vec<usize>, count: usize, seed: u64) -> Vec<usize> {
+    indices.sort_unstable();
+    shuffle(
+        &mut for_purpose(seed, Purpose::Calibrate, 0, 0),
+        &mut indices,
+    );
+    // How many of its class come before each.
+    let mut seen = [0_usize; 256];
+    let turn = |index: &usize| {
+        let seen = &mut seen[usize::from(labels[*index])];
+        *seen += 1;
+        *seen
+    };
+    let turns: Vec<usize> = indices.iter().map(turn).collect();
+    let mut chosen: Vec<(usize, u8, usize)> = turns
+        .into_iter()
+        .zip(&indices)
+        .map(|(turn, index)| (turn, labels[*index], *index))
+        .collect();
+    chosen.sort_unstable();
+    let chosen = chosen.into_iter().take(count);
+    chosen.map(|(_, _, index)| index).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +109,23 @@ mod tests {
         for fraction in [1.0, -0.1, f64::NAN] {
             assert!(split(10, fraction, 1).is_err());
         }
+    }
+
+    #[test]
+    fn samples_are_spread_over_the_classes() {
+        let labels: Vec<u8> = (0..90).map(|i| u8::from(i >= 80)).collect();
+        let chosen = spread(&labels, (0..90).collect(), 12, 1);
+        assert_eq!(chosen, spread(&labels, (0..90).rev().collect(), 12, 1));
+        assert_ne!(chosen, spread(&labels, (0..90).collect(), 12, 2));
+        let second = chosen.iter().filter(|index| **index >= 80).count();
+        assert_eq!((chosen.len(), second), (12, 6));
+        // Of a class that has no more, the others take the place.
+        let all = spread(&labels, (0..90).collect(), 100, 1);
+        assert_eq!(
+            all.iter().collect::<std::collections::BTreeSet<_>>().len(),
+            90
+        );
+        assert_eq!(spread(&labels, vec![3, 85], 5, 1), [3, 85]);
     }
 
     #[test]

@@ -313,6 +313,22 @@ impl Operation {
             .sum()
     }
 
+    /// What the numbers of its output mean, if they are of 8 bits; `input` is what those of its first input do.
+    pub(crate) fn meaning(&self, input: Option<Quantization>) -> Option<Quantization> {
+        match self {
+            Self::Quantize(output) | Self::Int8 { output, .. } => Some(*output),
+            Self::MaxPool2d(_)
+            | Self::Concat { .. }
+            | Self::Slice { .. }
+            | Self::Pad { .. }
+            | Self::Upsample { .. }
+            | Self::Transpose { .. }
+            | Self::Reshape { .. }
+            | Self::Identity => input,
+            _ => None,
+        }
+    }
+
     /// Multiply-accumulates of one sample.
     pub fn macs(&self) -> u64 {
         match self {

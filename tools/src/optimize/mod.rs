@@ -6,6 +6,7 @@
 //! and pools go into the convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
 
 mod activation_before_pool;
+pub(crate) mod dequantize_last;
 mod eliminate_transposes;
 mod end_training;
 mod fold_affine;

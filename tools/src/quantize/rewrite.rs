@@ -1,0 +1,164 @@
+//! Writes a network down as quantized ones are: each value that is to be of 8-bit numbers is quantized and dequantized
+//! where it is made, weights and biases are whole multiples of their scales. The passes that take imported networks of
+//! this form then join what computes on 8-bit numbers.
+
+use kinglet_kernels::Quantization;
+
+use super::network::{Arithmetic, Network, Scheme, parameters};
+use super::weights::round;
+use crate::graph::{Graph, Operation};
+use crate::optimize::optimize;
+
+/// A network on 8-bit numbers.
+#[derive(Debug, Clone)]
+pub(super) struct Rewritten {
+    /// What can be written as a file.
+    pub(super) graph: Graph,
+    /// The value of the network of real numbers that each of its nodes computes.
+    pub(super) values: Vec<usize>,
+    /// Layers that could not be joined: their numbers are none that an `i32` could sum up.
+    pub(super) refused: Vec<usize>,
+}
+
+/// `network` with the values of `scheme` as the numbers that `quantizations` says.
+pub(super) fn rewrite(
+    network: &Network,
+    scheme: &Scheme,
+    quantizations: &[Option<Quantization>],
+) -> Rewritten {
+    let mut graph = written(network, scheme, quantizations);
+    optimize(&mut graph);
+    // Joined nodes are called by the values of all that is in them, the last of which is what they compute.
+    let last = |name: &str| {
+        let last = name.rsplit(" + ").next();
+        last.and_then(|number| number.parse().ok()).unwrap_or(0)
+    };
+    let values: Vec<usize> = graph.nodes.iter().map(|node| last(&node.name)).collect();
+    let own = &network.graph;
+    let mut refused = Vec::new();
+    for (node, value) in graph.nodes.iter_mut().zip(&values) {
+        let is_refused = matches!(
+            node.operation,
+            Operation::Conv2d {
+                weight_scale: Some(_),
+                ..
+            } | Operation::Linear {
+                weight_scale: Some(_),
+                ..
+            }
+        );
+        let producer = own.producer(*value);
+        if let Some(producer) = producer.filter(|_| is_refused) {
+            refused.push(producer);
+        }
+        node.name = match producer {
+            Some(producer) => own.nodes[producer].name.clone(),
+            None => own.inputs[*value].name.clone(),
+        };
+    }
+    Rewritten {
+        graph,
+        values,
+        refused,
+    }
+}
+
+/// The network with steps from real numbers to 8-bit ones and back. Nodes are called by the values that they compute.
+fn written(network: &Network, scheme: &Scheme, quantizations: &[Option<Quantization>]) -> Graph {
+    let old = &network.graph;
+    let mut writer = Writer {
+        graph: old.without_nodes(),
+        real: (0..old.inputs.len()).map(Some).collect(),
+        rounded: vec![None; quantizations.len()],
+        quantizations,
+    };
+    writer.real.resize(quantizations.len(), None);
+    for (index, node) in old.nodes.iter().enumerate() {
+        let value = old.value_of(index);
+        let name = value.to_string();
+        let arithmetic = scheme.nodes[index];
+        let inputs: Vec<usize> = node
+            .inputs
+            .iter()
+            .map(|input| match arithmetic {
+                Arithmetic::Real => writer.real[*input].unwrap_or(0),
+                _ => writer.rounded(*input),
+            })
+            .collect();
+        let operation = match arithmetic {
+            Arithmetic::Int8 => rounded(&node.operation, quantizations[node.inputs[0]]),
+            _ => node.operation.clone(),
+        };
+        let number = writer.graph.push(&name, operation, &inputs);
+        writer.real[value] = Some(number);
+        match arithmetic {
+            Arithmetic::Real => {}
+            // What is brought to one meaning has to be told so.
+            Arithmetic::Copy if inputs.len() == 1 => writer.rounded[value] = Some(number),
+            _ => {
+                let rounded = writer.rounded(value);
+                writer.real[value] = Some(rounded);
+            }
+        }
+    }
+    let outputs = writer.graph.outputs.iter_mut();
+    outputs.for_each(|output| output.value = writer.real[output.value].unwrap_or(0));
+    writer.graph
+}
+
+struct Writer<'a> {
+    graph: Graph,
+    /// Where each value is as real numbers.
+    real: Vec<Option<usize>>,
+    /// Where it is rounded to 8-bit ones.
+    rounded: Vec<Option<usize>>,
+    quantizations: &'a [Option<Quantization>],
+}
+
+impl Writer<'_> {
+    /// The value rounded to the numbers that it is to have.
+    fn rounded(&mut self, value: usize) -> usize {
+        let real = self.real[value].unwrap_or(0);
+        if let Some(rounded) = self.rounded[value] {
+            return rounded;
+        }
+        let Some(quantization) = self.quantizations[value] else {
+            return real;
+        };
+        let name = value.to_string();
+        let quantize = Operation::Quantize(quantization);
+        let numbers = self.graph.push(&name, quantize, &[real]);
+        let dequantize = Operation::Dequantize(quantization);
+        let rounded = self.graph.push(&name, dequantize, &[numbers]);
+        self.rounded[value] = Some(rounded);
+        rounded
+    }
+}
+
+/// The operation with weights and bias that 8-bit numbers can be, over numbers of `input`.
+pub(super) fn rounded(operation: &Operation, input: Option<Quantization>) -> Operation {
+    let mut operation = operation.clone();
+    let (weights, bias, row) = parameters(&operation);
+    let Some(input) = input.filter(|_| !weights.is_empty()) else {
+        return operation;
+    };
+    let to = round(weights, row, bias, input.scale);
+    if let Operation::Conv2d {
+        weights,
+        weight_scale,
+        bias,
+        ..
+    }
+    | Operation::Linear {
+        weights,
+        weight_scale,
+        bias,
+        ..
+    } = &mut operation
+    {
+        *weights = to.weights;
+        *weight_scale = Some(to.scale);
+        *bias = to.bias;
+    }
+    operation
+}
