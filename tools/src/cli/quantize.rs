@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, short, value_name = "FILE.kgl")]
     output: Option<PathBuf>,
     /// Samples to calibrate with, spread over the classes
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "512")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "256")]
     samples: NonZeroUsize,
     /// How ranges follow from what occurs: min-max, 99.99, 99.9 (percent), mse, kl; the best if absent
     #[arg(long, value_name = "METHOD")]
@@ -86,9 +86,9 @@ struct Written<'a> {
     path: &'a Path,
     data: &'a str,
     seconds: f64,
+    id: String,
     #[serde(flatten)]
     report: &'a Report,
-    model: inspect::Report,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -138,8 +138,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         path: &path,
         data: &collection.source,
         seconds,
+        id: written.model().id().to_string(),
         report: &quantized.report,
-        model: inspect::Report::of_model(&written.model(), quantized.bytes.len()),
     };
     document::print("quantize", &written)
 }

@@ -49,7 +49,9 @@ impl Statistics {
             .collect();
         let unbounded = |value: &usize| decides[*value] && !reach.finite[*value];
         if let Some(value) = (0..decides.len()).find(unbounded) {
-            let node = graph.producer(value);
+            // It may have become so before.
+            let first = (0..value).find(|value| !reach.finite[*value]);
+            let node = graph.producer(first.unwrap_or(value));
             return Err(QuantizeError::NotFinite {
                 layer: node.map_or("the input".to_owned(), |n| graph.nodes[n].name.clone()),
             });

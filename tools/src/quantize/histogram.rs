@@ -51,6 +51,19 @@ impl Histogram {
         self.zeros += other.zeros;
     }
 
+    /// The same in fewer bins, two in one, until there are `least` numbers to each or no more than `bins` of them: of a few
+    /// numbers chance decides which bins they fill.
+    pub(super) fn coarse(&self, least: u64, bins: usize) -> Self {
+        let mut coarse = self.clone();
+        let total: u64 = self.counts.iter().sum();
+        while total < least * coarse.counts.len() as u64 && coarse.counts.len() > bins {
+            let pairs = coarse.counts.chunks(2);
+            coarse.counts = pairs.map(|pair| pair.iter().sum()).collect();
+            coarse.width *= 2.0;
+        }
+        coarse
+    }
+
     /// How many numbers but 0 are in each bin.
     pub(super) fn counts(&self) -> &[u64] {
         &self.counts

@@ -61,7 +61,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            samples: 512,
+            samples: 256,
             method: None,
             keep_float: BTreeSet::new(),
             fine_tune_last: 0,

@@ -141,6 +141,9 @@ fn every_document_has_the_keys_of_the_golden_file_and_of_the_page() {
     document("compare", &["compare", &run, &run]);
     let export = ["export", &run, "-o", &model, "--fine-tune", "last=1"];
     document("export", &export);
+    let (_, quantized) = file("quantized.kgl");
+    let quantize = ["quantize", &run, "-o", &quantized, "--samples", "50"];
+    document("quantize", &[&quantize[..], &["--per-layer"]].concat());
     document("import", &["import", ONNX, "-o", &imported]);
     if cfg!(feature = "verify") {
         document("verify", &["verify", ONNX, &imported]);

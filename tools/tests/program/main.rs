@@ -4,6 +4,7 @@ mod arrays;
 mod bench;
 mod heads;
 mod json;
+mod quantize;
 mod readme;
 #[cfg(target_os = "linux")]
 mod streams;
