@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = ReadOptions::of_model(&model, fit(arguments.resize), arguments.layout);
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
-    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection, "--data"))?;
     note_samples(&model, &pictures);
     if let [first, _, ..] = &output_names(&model)[..] {
         note(&format!("the first output is measured: {first}"));

@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = ReadOptions::of_model(&model, fit(arguments.resize), None);
     let collection = data(arguments.data.as_deref(), &options)?;
     let mut pictures = arguments.part.of(&collection)?.clone();
-    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection))?;
+    check_fit(&model, &pictures).map_err(|error| forgotten_data(error, &collection, "--data"))?;
     note_samples(&model, &pictures);
     let noun = pictures.noun();
     if arguments.invert {

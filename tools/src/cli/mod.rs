@@ -170,13 +170,13 @@ fn data(path: Option<&Path>, options: &ReadOptions) -> Result<Collection, Datase
     }
 }
 
-/// What does not fit the built-in data set was hardly meant for it.
-fn forgotten_data(error: EvaluateError, collection: &Collection) -> Failure {
+/// What does not fit the built-in data set was hardly meant for it; `option` is the one that names another.
+fn forgotten_data(error: EvaluateError, collection: &Collection, option: &str) -> Failure {
     if collection.source != BUILT_IN {
         return error.into();
     }
     format!(
-        "{error}. That is the built-in data set, which is taken without --data: was --data DIR forgotten?"
+        "{error}. That is the built-in data set, which is taken without {option}: was {option} DIR forgotten?"
     )
     .into()
 }

@@ -108,7 +108,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let options = ReadOptions::of_model(&model, fit(arguments.resize), arguments.layout);
     let collection = data(arguments.calibrate.as_deref(), &options)?;
-    check_fit(&model, &collection.train).map_err(|error| forgotten_data(error, &collection))?;
+    check_fit(&model, &collection.train)
+        .map_err(|error| forgotten_data(error, &collection, "--calibrate"))?;
     note_samples(&model, &collection.train);
     let mut quantized = quantize(&file, &collection, &settings, kernels)?;
     for layer in &mut quantized.report.layers {

@@ -253,7 +253,7 @@ fn layers(
                     Some("its sums could overflow")
                 }
                 // It has one, but classes that are close become equal.
-                Operation::Softmax => Some("closer"),
+                Operation::Softmax => Some("classes stay apart"),
                 _ => Some("no 8-bit counterpart"),
             };
             let layer = Layer {

@@ -107,7 +107,7 @@ fn what_is_there_is_kept_and_what_fails_leaves_nothing() {
     folder.good(&[&quantize[..], &["--force"]].concat());
     // Pictures of another size, with the data set that was not asked for.
     let error = folder.wrong(&["quantize", "micro.kgl", "-o", "other.kgl"]);
-    assert!(error.contains("was --data DIR forgotten?"), "{error}");
+    assert!(error.contains("was --calibrate DIR forgotten?"), "{error}");
     let error = folder.wrong(&["quantize", "micro.int8.kgl", "--resize"]);
     assert!(error.contains("the model is quantized already"), "{error}");
     let error = folder.wrong(&[
