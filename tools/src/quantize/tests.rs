@@ -17,7 +17,7 @@ use crate::picture::Fit;
 use crate::random::{Purpose, for_purpose, uniform_between};
 use crate::recipe::{Normalize, Recipe};
 
-/// A model that was trained on Fashion-MNIST, for pictures of another size.
+/// A model that was trained on Fashion-MNIST.
 const MICRO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../boards/models/micro.kgl");
 
 /// An untrained network of these layers.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A trained model of real numbers, for smaller pictures than the built-in ones.
+/// A trained model of real numbers.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../boards/models/micro.kgl");
 
 /// A network of 8-bit numbers by TensorFlow.
@@ -105,9 +105,32 @@ fn what_is_there_is_kept_and_what_fails_leaves_nothing() {
     let mine = std::fs::read(folder.path("micro.int8.kgl")).expect("it is there");
     assert_eq!(mine, b"mine");
     folder.good(&[&quantize[..], &["--force"]].concat());
-    // Pictures of another size, with the data set that was not asked for.
-    let error = folder.wrong(&["quantize", "micro.kgl", "-o", "other.kgl"]);
+    // Samples of another shape, with the data set that was not asked for, and with one that was.
+    folder.good(&["import", INT8, "-o", "words.kgl"]);
+    let error = folder.wrong(&["quantize", "words.kgl", "-o", "x.kgl"]);
     assert!(error.contains("was --calibrate DIR forgotten?"), "{error}");
+    std::fs::create_dir(folder.path("small")).expect("made");
+    let write = |name: &str, array: ndarray::ArrayD<u8>| {
+        let path = folder.path("small").join(name);
+        ndarray_npy::write_npy(path, &array).expect("written");
+    };
+    write("x_train.npy", ndarray::ArrayD::zeros(vec![6, 9, 9, 1]));
+    write("y_train.npy", ndarray::ArrayD::zeros(vec![6]));
+    let small = [
+        "quantize",
+        "micro.kgl",
+        "--calibrate",
+        "small",
+        "-o",
+        "x.kgl",
+    ];
+    let error = folder.wrong(&small);
+    assert!(error.contains("the samples are 9x9x1"), "{error}");
+    let error = folder.wrong(&[&small[..], &["--resize"]].concat());
+    assert!(
+        error.contains("samples for calibration are the same"),
+        "{error}"
+    );
     let error = folder.wrong(&["quantize", "micro.int8.kgl", "--resize"]);
     assert!(error.contains("the model is quantized already"), "{error}");
     let error = folder.wrong(&[
@@ -135,7 +158,10 @@ fn what_is_there_is_kept_and_what_fails_leaves_nothing() {
     assert!(error.contains("empty"), "{error}");
     let output = folder.output(&["quantize", "micro.kgl", "--method", "best"]);
     assert!(text(&output.stderr).contains("there are min-max, 99.99, 99.9, mse, kl"));
-    assert_eq!(folder.names(), ["empty", "micro.int8.kgl", "micro.kgl"]);
+    assert_eq!(
+        folder.names(),
+        ["empty", "micro.int8.kgl", "micro.kgl", "small", "words.kgl"]
+    );
 }
 
 /// A device trains the last layer, behind a body on 8-bit numbers.
