@@ -5,9 +5,9 @@
 use std::fmt::Arguments;
 use std::path::Path;
 
-use kinglet::kernels::Portable;
+use kinglet::kernels::{Portable, arch};
 use kinglet::model::schema::bits;
-use kinglet::{AlignedBytes, HeapArena, Model, Sgd};
+use kinglet::{AlignedBytes, HeapArena, Model, Sgd, arena_len};
 use kinglet_board_common::{Board, Failure, Memory, Samples, fine_tune, infer};
 
 /// Keeps the lines; what is measured on a board has no meaning here.
@@ -41,12 +41,12 @@ fn read(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Runs `program` with the committed model and samples; its lines must be those of `expected`.
+/// Runs `program` with a committed model and the samples; its lines must be those of `expected`.
 fn compare(
-    expected: &str,
+    (model, expected): (&str, &str),
     program: impl FnOnce(&mut Host, &[u8], &Samples<'_>) -> Result<(), Failure>,
 ) {
-    let file = AlignedBytes::from(read("models/micro.kgl").as_slice());
+    let file = AlignedBytes::from(read(model).as_slice());
     let samples = read("models/micro.samples");
     let samples = Samples::read(&samples).unwrap();
     let mut host = Host::default();
@@ -58,16 +58,35 @@ fn compare(
 
 #[test]
 fn inference_on_the_board_gives_the_bits_of_this_machine() {
-    compare("mps2-an386/expected/infer.run", |host, file, samples| {
+    let files = ("models/micro.kgl", "mps2-an386/expected/infer.run");
+    compare(files, |host, file, samples| {
         let mut arena = HeapArena::new(Model::load(file)?.sizes().arena);
         infer::<{ bits::ALL }, _>(host, file, samples, &mut arena, Portable)
     });
 }
 
 #[test]
+fn inference_of_8_bit_numbers_on_the_board_gives_the_bits_of_every_set_here() {
+    for set in arch::sets() {
+        let Some(kernels) = set.kernels() else {
+            println!("{}: not run, since this machine cannot", set.name());
+            continue;
+        };
+        let files = (
+            "models/micro.int8.kgl",
+            "mps2-an386/expected/infer_int8.run",
+        );
+        compare(files, |host, file, samples| {
+            let mut arena = HeapArena::new(arena_len(&Model::load(file)?, &kernels, 1));
+            infer::<{ bits::ALL }, _>(host, file, samples, &mut arena, kernels)
+        });
+    }
+}
+
+#[test]
 fn learning_on_the_board_gives_the_bits_of_this_machine() {
     compare(
-        "mps2-an386/expected/fine_tune.run",
+        ("models/micro.kgl", "mps2-an386/expected/fine_tune.run"),
         |host, file, samples| {
             let sizes = Model::load(file)?.sizes();
             let mut session = HeapArena::new(sizes.arena);

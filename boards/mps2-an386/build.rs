@@ -1,5 +1,6 @@
 //! Puts the linker script where the linker looks, and the model and samples where `payload` includes
-//! them: those named by `KINGLET_MODEL` and `KINGLET_SAMPLES`, or the committed ones.
+//! them: those named by `KINGLET_MODEL`, which then is the model of 8-bit numbers too, and `KINGLET_SAMPLES`, or the
+//! committed ones.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -10,6 +11,11 @@ fn main() -> io::Result<()> {
     println!("cargo::rustc-link-search={}", out.display());
     for (variable, default, name) in [
         ("KINGLET_MODEL", "../models/micro.kgl", "model.kgl"),
+        (
+            "KINGLET_MODEL",
+            "../models/micro.int8.kgl",
+            "model.int8.kgl",
+        ),
         ("KINGLET_SAMPLES", "../models/micro.samples", "samples"),
     ] {
         println!("cargo::rerun-if-env-changed={variable}");

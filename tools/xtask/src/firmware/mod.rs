@@ -65,7 +65,15 @@ const BOARDS: &[Board] = &[Board {
             panics: Panics::Refused,
         },
         Image {
+            name: "probe_int8",
+            panics: Panics::Refused,
+        },
+        Image {
             name: "infer",
+            panics: Panics::Allowed,
+        },
+        Image {
+            name: "infer_int8",
             panics: Panics::Allowed,
         },
         Image {
