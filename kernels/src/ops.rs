@@ -349,9 +349,20 @@ pub trait BackwardKernels: Kernels {
         portable::unary_f32_backward(function, output, d);
     }
 
+    /// Turns the gradient of the output into that of the input, in place, of any function. `input` is what the forward
+    /// function was given.
+    fn unary_f32_backward_from_input(&self, function: Unary, input: &[f32], d: &mut [f32]) {
+        portable::unary_f32_backward_from_input(function, input, d);
+    }
+
     /// Turns the gradient of softmax's output into that of its input, in place.
     fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
         portable::softmax_f32_backward(channels, output, d);
+    }
+
+    /// Turns the gradient of the output of softmax's logarithm into that of its input, in place.
+    fn log_softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
+        portable::log_softmax_f32_backward(channels, output, d);
     }
 
     /// At least `macs` multiply-accumulates on registers alone, for benchmarks: no operation of this set can

@@ -101,12 +101,12 @@ static inline float slope(float x, float o, int function, int of_operand) {
 }
 
 // The gradient of the tensor, or of the operand if `of_operand`, from that of the output. x, d_output [batch, len],
-// len = rows * columns * run; operand [batch, operand_len], in steps of `*_from` along the three loops as in `binary`: what
-// an element is repeated for adds up. d_input as x or operand. Work-items: element of a sample of d_input, sample.
+// len = rows * columns * run; operand [batch, operand_len], or with an operand_step of 0 [operand_len] for all samples, in
+// steps of `*_from` along the three loops as in `binary`: what an element is repeated for adds up. d_input as x or operand. Work-items: element of a sample of d_input, sample.
 __kernel void binary_backward(
     __global const storage *x, uint x_at, __global const storage *operand, uint operand_at,
     __global const storage *d_output, uint d_output_at, __global storage *d_input, uint d_input_at,
-    int batch, int operand_len, int rows, int columns, int run,
+    int batch, int operand_len, int operand_step, int rows, int columns, int run,
     int row_from, int column_from, int run_from, int function, int of_operand) {
     const int i = get_global_id(0);
     const int sample = get_global_id(1);
@@ -115,7 +115,7 @@ __kernel void binary_backward(
         return;
     x_at += sample * len;
     d_output_at += sample * len;
-    operand_at += sample * operand_len;
+    operand_at += sample * operand_step;
     if (!of_operand) {
         const int column_of_all = i / run;
         const int row = column_of_all / columns;

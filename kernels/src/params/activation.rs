@@ -147,6 +147,12 @@ pub(crate) fn gelu_tanh_argument(x: f32) -> f32 {
     (x * x * GELU_TANH[1] + GELU_TANH[0]) * x
 }
 
+/// The derivative of [`gelu_tanh_argument`].
+#[inline(always)]
+pub(crate) fn gelu_tanh_slope(x: f32) -> f32 {
+    x * x * (3.0 * GELU_TANH[1]) + GELU_TANH[0]
+}
+
 impl Unary {
     /// True if the function has a derivative that its output tells: it may be trained through.
     pub const fn has_backward(self) -> bool {

@@ -24,7 +24,7 @@ mod window;
 ))]
 pub(crate) use activation::GELU_TANH;
 pub use activation::{Activation, Unary, clamp};
-pub(crate) use activation::{SIXTH, gelu_tanh_argument, hard_sigmoid, softplus};
+pub(crate) use activation::{SIXTH, gelu_tanh_argument, gelu_tanh_slope, hard_sigmoid, softplus};
 pub use binary::{Binary, BinaryFunction};
 pub use conv2d::Conv2d;
 pub use error::ParamsError;

@@ -37,9 +37,9 @@ pub use peak::peak_f32;
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
+pub use softmax::{log_softmax_f32, log_softmax_f32_backward, softmax_f32, softmax_f32_backward};
 pub use strided_copy::strided_copy;
-pub use unary::{unary_f32, unary_f32_backward};
+pub use unary::{unary_f32, unary_f32_backward, unary_f32_backward_from_input};
 
 use crate::ops::{BackwardKernels, Kernels, StaticKernels};
 

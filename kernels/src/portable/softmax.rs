@@ -68,3 +68,16 @@ pub fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
         }
     }
 }
+
+/// Turns the gradient of the output of softmax's logarithm into that of its input.
+pub fn log_softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
+    if !lengths::runs(channels, output) || !lengths::same("d", d, output) {
+        return;
+    }
+    for (d, y) in rows_of_mut(d, channels).zip(rows_of(output, channels)) {
+        let sum: f32 = d.iter().fold(0.0, |sum, d| sum + d);
+        for (d, y) in d.iter_mut().zip(y) {
+            *d -= libm::expf(*y) * sum;
+        }
+    }
+}

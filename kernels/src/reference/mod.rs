@@ -31,9 +31,9 @@ pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weig
 pub use pool2d::{
     avg_pool2d_f32, avg_pool2d_f32_backward, max_pool2d_f32, max_pool2d_f32_backward,
 };
-pub use softmax::{log_softmax_f32, softmax_f32, softmax_f32_backward};
+pub use softmax::{log_softmax_f32, log_softmax_f32_backward, softmax_f32, softmax_f32_backward};
 pub use strided_copy::strided_copy;
-pub use unary::{unary_f32, unary_f32_backward};
+pub use unary::{unary_f32, unary_f32_backward, unary_f32_backward_from_input};
 
 use crate::ops::{BackwardKernels, Kernels};
 use crate::params::{
@@ -243,8 +243,16 @@ impl BackwardKernels for Reference {
         unary_f32_backward(function, output, d);
     }
 
+    fn unary_f32_backward_from_input(&self, function: Unary, input: &[f32], d: &mut [f32]) {
+        unary_f32_backward_from_input(function, input, d);
+    }
+
     fn softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
         softmax_f32_backward(channels, output, d);
+    }
+
+    fn log_softmax_f32_backward(&self, channels: usize, output: &[f32], d: &mut [f32]) {
+        log_softmax_f32_backward(channels, output, d);
     }
 }
 

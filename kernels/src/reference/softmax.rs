@@ -61,3 +61,19 @@ pub fn softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
         }
     }
 }
+
+/// Turns the gradient of the output of softmax's logarithm into that of its input: `d - exp(y) * sum over the run of d`.
+pub fn log_softmax_f32_backward(channels: usize, output: &[f32], d: &mut [f32]) {
+    if !lengths::runs(channels, output) || !lengths::same("d", d, output) {
+        return;
+    }
+    for (d, y) in d.chunks_mut(channels).zip(output.chunks(channels)) {
+        let mut sum = 0.0;
+        for d in d.iter() {
+            sum += d;
+        }
+        for (d, y) in d.iter_mut().zip(y) {
+            *d -= libm::expf(*y) * sum;
+        }
+    }
+}

@@ -202,6 +202,98 @@ fn unary_gradients() {
 }
 
 #[test]
+fn unary_gradients_from_the_input() {
+    for function in [
+        Unary::Relu,
+        Unary::Relu6,
+        Unary::LeakyRelu { slope: -0.4 },
+        Unary::Sigmoid,
+        Unary::Tanh,
+        Unary::Clip {
+            low: -0.9,
+            high: 2.1,
+        },
+        Unary::Elu { alpha: -0.7 },
+        Unary::HardSigmoid {
+            alpha: 0.2,
+            beta: 0.5,
+        },
+        Unary::HardSwish,
+        Unary::Selu {
+            alpha: -0.5,
+            gamma: 2.0,
+        },
+        Unary::Swish { alpha: 1.0 },
+        Unary::Swish { alpha: -1.7 },
+        Unary::Softplus,
+        Unary::Softsign,
+        Unary::Mish,
+        Unary::Gelu,
+        Unary::GeluTanh,
+        Unary::Erf,
+        Unary::Abs,
+        Unary::Exp,
+        Unary::Log,
+        Unary::Sqrt,
+        Unary::Power { exponent: 3.0 },
+        Unary::Power { exponent: -1.5 },
+        Unary::Power { exponent: 0.0 },
+    ] {
+        let mut random = Random::new(14);
+        // On both sides of every kink, and never within a step of one; where the function is.
+        let x: Vec<f32> = (0..64).map(|i| (i as f32 - 31.5) / 8.0).collect();
+        let above_0 = match function {
+            Unary::Log | Unary::Sqrt => true,
+            Unary::Power { exponent } => exponent != 3.0,
+            _ => false,
+        };
+        let x: Vec<f32> = match above_0 {
+            true => x.iter().map(|x| x.abs() + 1.0).collect(),
+            false => x,
+        };
+        let factors = random.values(x.len());
+        let mut d = factors.clone();
+        unary_f32_backward_from_input(function, &x, &mut d);
+        assert_gradient(&format!("{function:?}"), &x, &d, CURVED, |x| {
+            let mut output = x.to_vec();
+            unary_f32(function, &mut output);
+            loss(&output, &factors)
+        });
+    }
+}
+
+#[test]
+fn kinks_and_flat_sides_stop_what_is_infinite() {
+    for (function, x) in [
+        (Unary::Relu, -1.0),
+        (Unary::Relu, 0.0),
+        (Unary::Abs, 0.0),
+        (Unary::HardSwish, -3.0),
+        (Unary::Power { exponent: 0.0 }, 0.0),
+    ] {
+        let mut d = [f32::INFINITY];
+        unary_f32_backward_from_input(function, &[x], &mut d);
+        assert_eq!(d, [0.0], "{function:?} at {x}");
+    }
+}
+
+#[test]
+fn log_softmax_gradient() {
+    let mut random = Random::new(15);
+    let (x, factors) = (random.values(3 * 7), random.values(3 * 7));
+    let forward = |x: &[f32]| {
+        let mut output = x.to_vec();
+        log_softmax_f32(7, &mut output);
+        output
+    };
+    let mut d = factors.clone();
+    log_softmax_f32_backward(7, &forward(&x), &mut d);
+    assert_gradient("log softmax", &x, &d, CURVED, |x| {
+        loss(&forward(x), &factors)
+    });
+}
+
+#[test]
 fn softmax_gradient() {
     let mut random = Random::new(15);
     let (x, factors) = (random.values(3 * 7), random.values(3 * 7));

@@ -155,6 +155,16 @@ pub fn unary(set: &dyn BackwardKernels, agreement: Agreement) {
             let found = d.finish(about);
             let ulps = vec![1.0; len];
             assert_agrees(agreement, about, &found, &expected_d, (6, &ulps));
+
+            let about: (&dyn Debug, &str) = (&(function, len), "unary_f32_backward_from_input");
+            let gradient = random.values(len);
+            let mut d = Guarded::new(&gradient);
+            set.unary_f32_backward_from_input(function, &values, d.get());
+            let mut expected_d = gradient;
+            reference::unary_f32_backward_from_input(function, &values, &mut expected_d);
+            let found = d.finish(about);
+            let ulps: Vec<f32> = expected_d.iter().map(|d| d.abs().max(1.0)).collect();
+            assert_agrees(agreement, about, &found, &expected_d, (6, &ulps));
         }
     }
     let about: (&dyn Debug, &str) = (&(9, 10), "unary_f32_backward with short slices");
@@ -162,10 +172,13 @@ pub fn unary(set: &dyn BackwardKernels, agreement: Agreement) {
     call_wrongly(about, || {
         set.unary_f32_backward(Unary::Relu, &[1.0; 9], d.get());
     });
+    call_wrongly(about, || {
+        set.unary_f32_backward_from_input(Unary::Relu, &[1.0; 9], d.get());
+    });
     d.finish(about);
 }
 
-/// Checks the logarithm of softmax.
+/// Checks the logarithm of softmax, forward and backward.
 ///
 /// # Panics
 /// If the set is wrong, naming the problem.
@@ -189,11 +202,24 @@ pub fn log_softmax(set: &dyn BackwardKernels, agreement: Agreement) {
                 &expected,
                 (channels + 4, &magnitudes),
             );
+
+            let about: (&dyn Debug, &str) = (&(channels, runs, spread), "log_softmax_f32_backward");
+            let gradient = random.values(expected.len());
+            let mut d = Guarded::new(&gradient);
+            set.log_softmax_f32_backward(channels, &expected, d.get());
+            let mut expected_d = gradient;
+            reference::log_softmax_f32_backward(channels, &expected, &mut expected_d);
+            let found = d.finish(about);
+            let ulps = vec![channels as f32; expected.len()];
+            assert_agrees(agreement, about, &found, &expected_d, (channels + 4, &ulps));
         }
     }
     let about: (&dyn Debug, &str) = (&(3, 10), "log_softmax_f32 with slices that do not fit");
     let mut data = Guarded::new(&[1.0; 10]);
     call_wrongly(about, || set.log_softmax_f32(3, data.get()));
+    call_wrongly(about, || {
+        set.log_softmax_f32_backward(3, &[1.0; 9], data.get());
+    });
     data.finish(about);
 }
 

@@ -284,6 +284,61 @@ fn functions_small() {
     }
 }
 
+#[test]
+fn functions_from_their_input_small() {
+    for function in [
+        Unary::Relu,
+        Unary::Relu6,
+        Unary::LeakyRelu { slope: -0.1 },
+        Unary::Sigmoid,
+        Unary::Tanh,
+        Unary::Clip {
+            low: -1.0,
+            high: 0.5,
+        },
+        Unary::Elu { alpha: -0.75 },
+        Unary::HardSigmoid {
+            alpha: 0.2,
+            beta: 0.5,
+        },
+        Unary::HardSwish,
+        Unary::Selu {
+            alpha: 1.673_263_2,
+            gamma: 1.050_701,
+        },
+        Unary::Swish { alpha: 1.5 },
+        Unary::Softplus,
+        Unary::Softsign,
+        Unary::Mish,
+        Unary::Gelu,
+        Unary::GeluTanh,
+        Unary::Erf,
+        Unary::Abs,
+        Unary::Exp,
+        Unary::Log,
+        Unary::Sqrt,
+        Unary::Power { exponent: 2.5 },
+        Unary::Power { exponent: 0.0 },
+    ] {
+        let mut random = Random::new(9);
+        let mut input: Vec<f32> = random.values(70).iter().map(|x| x * 4.0).collect();
+        input[..3].copy_from_slice(&[0.0, 3.0, 6.0]);
+        // Of the others, where the function is; there its slope is finite.
+        if let Unary::Log | Unary::Sqrt | Unary::Power { .. } = function {
+            input.iter_mut().for_each(|x| *x = x.abs() + 0.25);
+        }
+        let mut expected = random.values(input.len());
+        let (x, d) = (buffer(&input), buffer(&expected));
+        run(|recording| {
+            recording
+                .unary_f32_backward_from_input(function, x.whole(), d.whole())
+                .unwrap();
+        });
+        reference::unary_f32_backward_from_input(function, &input, &mut expected);
+        assert_close(&format!("{function:?}"), 2e-6, &d, &expected);
+    }
+}
+
 /// Against finite differences of what the function computes of an element and its operand.
 #[test]
 fn binary_small() {
@@ -374,6 +429,24 @@ fn softmax_small() {
 }
 
 #[test]
+fn log_softmax_small() {
+    for channels in [1, 3, 10] {
+        let mut random = Random::new(10);
+        let mut output = random.values(5 * channels);
+        reference::log_softmax_f32(channels, &mut output);
+        let mut expected = random.values(output.len());
+        let (y, d) = (buffer(&output), buffer(&expected));
+        run(|recording| {
+            recording
+                .log_softmax_f32_backward(channels, y.whole(), d.whole())
+                .unwrap();
+        });
+        reference::log_softmax_f32_backward(channels, &output, &mut expected);
+        assert_close("log softmax", 1e-6, &d, &expected);
+    }
+}
+
+#[test]
 fn short_tensors_are_refused_small() {
     let params = conv2d((4, 3, 2), 3, same_3x3(), 1);
     let (short, long) = (unwritten(5), unwritten(1000));
@@ -389,7 +462,9 @@ fn short_tensors_are_refused_small() {
         recording.conv2d_f32_backward_weights(&params, 1, long, long, short, long, None),
         recording.conv2d_f32_backward_weights(&params, 1, long, long, long, short, None),
         recording.unary_f32_backward(Unary::Relu, short, long),
+        recording.unary_f32_backward_from_input(Unary::Gelu, short, long),
         recording.softmax_f32_backward(10, short, long),
+        recording.log_softmax_f32_backward(10, short, long),
         recording.multiply_f32(short, long, long),
         recording.copy_f32(long, short),
     ];

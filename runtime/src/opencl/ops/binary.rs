@@ -60,7 +60,7 @@ impl Recording {
 
     /// The gradient of the tensor, or with `of_operand` that of the operand, from the gradient of
     /// [`binary_f32`](Self::binary_f32)'s output; that of the activation has been taken. `operands` are the tensor and the
-    /// operand, which has a sample for each of the tensor's.
+    /// operand, which has a sample for each of the tensor's or, where its own gradient is not wanted, may have one for all.
     ///
     /// # Errors
     /// [`OpenClError::Length`] if a slice does not have as many samples as `operands` begin with, or one of the driver's.
@@ -75,7 +75,11 @@ impl Recording {
         expect(Element::F32, &[x, operand, d_output, d_input])?;
         let batch = x.len() / params.len();
         let (len, operand_len) = (batch * params.len(), batch * params.operand_len());
-        at_least("binary_f32_backward: operand", operand, operand_len)?;
+        let one_for_all = !of_operand && operand.len() == params.operand_len();
+        let operand_step = if one_for_all { 0 } else { params.operand_len() };
+        if !one_for_all {
+            at_least("binary_f32_backward: operand", operand, operand_len)?;
+        }
         at_least("binary_f32_backward: d_output", d_output, len)?;
         let of_input = if of_operand { operand_len } else { len };
         at_least("binary_f32_backward: d_input", d_input, of_input)?;
@@ -91,6 +95,7 @@ impl Recording {
             .slice(d_input)
             .int(batch)
             .int(params.operand_len())
+            .int(operand_step)
             .int(rows.extent)
             .int(columns.extent)
             .int(run.extent)
@@ -101,7 +106,8 @@ impl Recording {
             .int(usize::from(of_operand))
             .global([of_input / batch, batch, 1])
             .local([64, 1, 1]);
-        // SAFETY: all slices have `batch` samples, as was checked; the loops stay within one of each. Each work-item writes
+        // SAFETY: all slices have `batch` samples, but an operand of one for all, which is read in steps of 0, as was
+        // checked; the loops stay within one of each. Each work-item writes
         // one element of `d_input`.
         unsafe { self.push(call) }
     }

@@ -36,6 +36,46 @@ impl Recording {
         unsafe { self.push(call) }
     }
 
+    /// Turns the gradient of the output, all of `d`, into that of the input, in place, of any function. `input` is what the
+    /// forward function was given.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn unary_f32_backward_from_input(
+        &mut self,
+        function: Unary,
+        input: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        expect(Element::F32, &[input, d])?;
+        at_least("unary_f32_backward_from_input: input", input, d.len())?;
+        let (number, [a, b]) = unary(function);
+        let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward_from_input")
+            .slice(input)
+            .slice(d)
+            .int(d.len())
+            .int(number)
+            .float(a)
+            .float(b)
+            .global([d.len(), 1, 1])
+            .local([64, 1, 1]);
+        // SAFETY: both slices have every element, as was checked; each work-item reads and writes one of its own.
+        unsafe { self.push(call) }
+    }
+
+    /// Turns the gradient of the output of softmax's logarithm, all of `d`, into that of its input, in place.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn log_softmax_f32_backward(
+        &mut self,
+        channels: usize,
+        output: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        self.rows_backward("log_softmax_backward", channels, output, d)
+    }
+
     /// Turns the gradient of softmax's output, all of `d`, into that of its input, in place.
     ///
     /// # Errors
@@ -46,10 +86,20 @@ impl Recording {
         output: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
+        self.rows_backward("softmax_backward", channels, output, d)
+    }
+
+    fn rows_backward(
+        &mut self,
+        kernel: &'static str,
+        channels: usize,
+        output: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
         let rows = d.len() / channels.max(1);
         expect(Element::F32, &[output, d])?;
         at_least("softmax_f32_backward: output", output, d.len())?;
-        let call = Call::new(&ELEMENTWISE_BACKWARD, "softmax_backward")
+        let call = Call::new(&ELEMENTWISE_BACKWARD, kernel)
             .slice(output)
             .slice(d)
             .int(rows)
