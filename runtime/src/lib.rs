@@ -129,6 +129,7 @@ pub use probe::Probe;
 pub use session::SessionMemory;
 pub use session::{AnySession, InputError, Session, SessionError, arena_len};
 pub use train::{
-    Adam, Bounds, FineTuneError, FineTuner, HeadError, HeadInfo, Optimizer, Sgd, Step, StoreError,
+    Adam, AdamW, Bounds, FineTuneError, FineTuner, HeadError, HeadInfo, Optimizer, Sgd, Step,
+    StoreError,
 };
 pub use values::{Values, ValuesMut};

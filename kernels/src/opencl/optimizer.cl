@@ -1,7 +1,8 @@
 // Steps of the optimizers in the form that PyTorch documents, and the average of a network's values.
 //
 // What changes from step to step stands in `rates`, so that launches can be repeated as they are:
-// rates [4]: learning rate, momentum (of Adam beta1), correction of the root (Adam alone), decay of the average.
+// rates [5]: learning rate, momentum (of Adam beta1), correction of the root (Adam alone), decay of the average, what the
+// decay of weights leaves of each (AdamW alone).
 // No step is taken unless `finite`, one value, says that the losses were. Work-items of all: element.
 
 // g = gradient + weight_decay * w; v = momentum * v + g; w -= learning_rate * v, or with nesterov
@@ -24,19 +25,19 @@ __kernel void sgd(
 }
 
 // The learning rate is already divided by 1 - beta1^step; the correction of the root is sqrt(1 - beta2^step).
-// All [count].
+// AdamW has no weight_decay here, but begins with what its own leaves of the parameters. All [count].
 __kernel void adam(
     __global float *parameters, uint parameters_at, __global const float *gradients, uint gradients_at,
     __global float *means, uint means_at, __global float *squares, uint squares_at,
     __global const float *rates, uint rates_at, __global const float *finite, uint finite_at,
-    int count, float weight_decay, float beta2, float epsilon) {
+    int count, float weight_decay, float beta2, float epsilon, int decays) {
     const int i = get_global_id(0);
     if (i >= count || finite[finite_at] == 0.0f) {
         return;
     }
     rates += rates_at;
     const float step_size = rates[0], beta1 = rates[1], root_correction = rates[2];
-    const float parameter = parameters[parameters_at + i];
+    const float parameter = parameters[parameters_at + i] * (decays ? rates[4] : 1.0f);
     const float gradient = gradients[gradients_at + i] + weight_decay * parameter;
     float mean = means[means_at + i];
     mean += (1.0f - beta1) * (gradient - mean);

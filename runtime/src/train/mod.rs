@@ -18,5 +18,5 @@ mod tuner;
 pub use error::FineTuneError;
 pub(crate) use head::head_len;
 pub use head::{HeadError, HeadInfo, StoreError};
-pub use optimizer::{Adam, AdamStep, Bounds, Optimizer, Sgd};
+pub use optimizer::{Adam, AdamStep, AdamW, Bounds, Optimizer, Sgd};
 pub use tuner::{FineTuner, Step};

@@ -186,17 +186,92 @@ impl Optimizer for Adam {
         gradients: impl Iterator<Item = f32>,
         state: &mut [f32],
     ) {
+        // A factor of 1 changes no bit.
+        self.update_kept(step, 1.0, weights, gradients, state);
+    }
+}
+
+impl Adam {
+    /// An update of what `kept` leaves of each weight.
+    #[inline(always)]
+    fn update_kept(
+        &self,
+        step: AdamStep,
+        kept: f32,
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
         let Some((mean, square)) = state.split_at_mut_checked(weights.len()) else {
             return;
         };
         let (keep1, keep2) = (1.0 - self.beta1, 1.0 - self.beta2);
         for (((w, m), s), g) in weights.iter_mut().zip(mean).zip(square).zip(gradients) {
-            let g = g + self.weight_decay * *w;
+            let kept = kept * *w;
+            let g = g + self.weight_decay * kept;
             *m += keep1 * (g - *m);
             *s = self.beta2 * *s + keep2 * g * g;
             let denominator = square_root(*s) / step.root_correction + self.epsilon;
-            *w -= step.step_size * (*m / denominator);
+            *w = kept - step.step_size * (*m / denominator);
         }
+    }
+}
+
+/// Adam whose weight decay is none of the gradient's: each step first takes its share of the weights themselves (Loshchilov and
+/// Hutter, arXiv 1711.05101), as `torch.optim.AdamW` computes it. All but the meaning of the weight decay is Adam's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AdamW(pub Adam);
+
+impl AdamW {
+    /// AdamW with PyTorch's defaults for the rest: those of [`Adam::new`], and a weight decay of 0.01.
+    pub const fn new(learning_rate: f32) -> Self {
+        Self(Adam {
+            weight_decay: 0.01,
+            ..Adam::new(learning_rate)
+        })
+    }
+
+    /// What the decay of a step leaves of each weight: `1 - learning_rate * weight_decay`.
+    pub fn kept(&self) -> f32 {
+        (1.0 - f64::from(self.0.learning_rate) * f64::from(self.0.weight_decay)) as f32
+    }
+
+    /// Adam without a penalty.
+    const fn adam(&self) -> Adam {
+        Adam {
+            weight_decay: 0.0,
+            ..self.0
+        }
+    }
+}
+
+impl Optimizer for AdamW {
+    const SLOTS: usize = Adam::SLOTS;
+    type Step = AdamStep;
+
+    fn step(&self, step: u32) -> AdamStep {
+        self.0.step(step)
+    }
+
+    fn bounds(&self, step: AdamStep, before: Bounds, gradient: f32) -> Bounds {
+        let kept = Bounds {
+            weight: self.kept().abs() * before.weight,
+            ..before
+        };
+        self.adam().bounds(step, kept, gradient)
+    }
+
+    #[inline]
+    fn update(
+        &self,
+        step: AdamStep,
+        weights: &mut [f32],
+        gradients: impl Iterator<Item = f32>,
+        state: &mut [f32],
+    ) {
+        self.adam()
+            .update_kept(step, self.kept(), weights, gradients, state);
     }
 }
 
@@ -266,6 +341,22 @@ mod tests {
     fn adam_moves_by_the_learning_rate_at_first() {
         assert!((descend(&Adam::new(0.01), 1) - 0.99).abs() < 1e-6);
         assert!(descend(&Adam::new(0.05), 200).abs() < 0.05);
+    }
+
+    #[test]
+    fn adam_w_decays_the_weights_and_not_the_gradients() {
+        let plain = Adam::new(0.01);
+        let decayed = AdamW(Adam {
+            weight_decay: 0.5,
+            ..plain
+        });
+        // 1 - 0.01 * 0.5 of the weight, then Adam's first step.
+        assert!((descend(&decayed, 1) - (0.995 - 0.01)).abs() < 1e-6);
+        let without = AdamW(plain);
+        assert_eq!(
+            descend(&without, 50).to_bits(),
+            descend(&plain, 50).to_bits()
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kinglet_kernels::opencl::OPTIMIZER;
 use super::arguments::expect;
 use crate::opencl::recording::{Call, at_least};
 use crate::opencl::{Element, OpenClError, Recording, Slice};
-use crate::train::{Adam, Optimizer, Sgd};
+use crate::train::{Adam, AdamW, Optimizer, Sgd};
 
 /// What changes from one step to the next. It is written to the device before each step, so that a recording stays
 /// as it is.
@@ -16,11 +16,12 @@ pub struct StepRates {
     momentum: f32,
     root_correction: f32,
     average_decay: f32,
+    kept: f32,
 }
 
 impl StepRates {
     /// Elements on the device.
-    pub const LEN: usize = 4;
+    pub const LEN: usize = 5;
 
     /// Those of a step of SGD.
     pub fn of_sgd(sgd: &Sgd) -> Self {
@@ -29,6 +30,7 @@ impl StepRates {
             momentum: sgd.momentum,
             root_correction: 1.0,
             average_decay: 0.0,
+            kept: 1.0,
         }
     }
 
@@ -40,6 +42,15 @@ impl StepRates {
             momentum: adam.beta1,
             root_correction: of_step.root_correction,
             average_decay: 0.0,
+            kept: 1.0,
+        }
+    }
+
+    /// Those of AdamW's step number `step`, counted from 1.
+    pub fn of_adam_w(adam_w: &AdamW, step: u32) -> Self {
+        Self {
+            kept: adam_w.kept(),
+            ..Self::of_adam(&adam_w.0, step)
         }
     }
 
@@ -57,6 +68,7 @@ impl StepRates {
             self.momentum,
             self.root_correction,
             self.average_decay,
+            self.kept,
         ]
     }
 }
@@ -126,6 +138,42 @@ impl Recording {
         means: Slice<'_>,
         squares: Slice<'_>,
     ) -> Result<(), OpenClError> {
+        let moments = [means, squares];
+        self.adam(adam, false, control, parameters, gradients, moments)
+    }
+
+    /// A step of [`AdamW`] for all of `parameters`. Of `adam_w` it takes what does not change from step to step: whether there
+    /// is a weight decay, beta2 and epsilon.
+    ///
+    /// # Errors
+    /// [`OpenClError::Length`] if a slice is too short, or one of the driver's.
+    pub fn adam_w_f32(
+        &mut self,
+        adam_w: &AdamW,
+        control: StepControl<'_>,
+        parameters: Slice<'_>,
+        gradients: Slice<'_>,
+        means: Slice<'_>,
+        squares: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        let (decays, moments) = (adam_w.0.weight_decay != 0.0, [means, squares]);
+        let adam = Adam {
+            weight_decay: 0.0,
+            ..adam_w.0
+        };
+        self.adam(&adam, decays, control, parameters, gradients, moments)
+    }
+
+    /// A step of Adam, of what the rates leave of the parameters if they `decay`.
+    fn adam(
+        &mut self,
+        adam: &Adam,
+        decay: bool,
+        control: StepControl<'_>,
+        parameters: Slice<'_>,
+        gradients: Slice<'_>,
+        [means, squares]: [Slice<'_>; 2],
+    ) -> Result<(), OpenClError> {
         control.check()?;
         expect(Element::F32, &[parameters, gradients, means, squares])?;
         at_least("adam_f32: gradients", gradients, parameters.len())?;
@@ -142,6 +190,7 @@ impl Recording {
             .float(adam.weight_decay)
             .float(adam.beta2)
             .float(adam.epsilon)
+            .int(usize::from(decay))
             .global([parameters.len(), 1, 1])
             .local([64, 1, 1]);
         // SAFETY: the slices have every element, as was checked; each work-item reads and writes those of one
