@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod array_layout;
+pub mod base;
 #[cfg(feature = "program")]
 pub mod bench;
 #[cfg(feature = "program")]

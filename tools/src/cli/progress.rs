@@ -58,7 +58,7 @@ impl Observer for Progress {
             trainer.threads()
         ));
         if !network.is_output(network.logits()) {
-            self.line("the loss is taken on the logits before the last Softmax, which stays in the exported model");
+            self.line("the loss is taken on the logits before the last softmax, which stays in the exported model");
         }
         self.bar.set_length(steps_left as u64);
         self.bar.reset();

@@ -16,6 +16,7 @@ use super::progress::{JsonLines, Progress};
 use super::replace::ReplaceArguments;
 use super::report::print_files;
 use super::{DATA_HELP, Failure, data, document};
+use crate::base::{Base, Frozen};
 use crate::dataset::{Collection, ReadOptions};
 use crate::device::{self, DeviceChoice, Storage};
 use crate::kernel_set;
@@ -26,12 +27,17 @@ use crate::train::{
     fit,
 };
 
-/// Train a recipe's network and keep its best epoch
+/// Train a recipe's network, or one that was trained before, and keep its best epoch
 ///
 /// Writes DIR/checkpoint.postcard after each epoch and each minute, DIR/metrics.csv, DIR/run.toml with the date and the
 /// machine, and at the end DIR/report.html with the figures that `kinglet report --help` tells of. The best epoch is the one with the lowest validation loss (or, as the recipe says, the highest
 /// accuracy); `kinglet export DIR` writes it as a model file. Ctrl-C stops after the current batch and leaves a
 /// checkpoint that --resume continues, on the same kernel set or device bit for bit, and that can be exported too.
+///
+/// With --from, training goes on from a trained network: a model, ONNX or TensorFlow Lite file, whose normalization holds where
+/// the recipe has none. A recipe then is optional, and has settings but no network. --classes N puts a new last layer in the
+/// place of the network's own, --last K trains the last K layers alone, --freeze-until all behind the one named. The
+/// checkpoint holds the network: what comes later needs neither the file nor these options.
 ///
 /// Pictures are transformed and normalized on other threads, ahead of the training. The line of an epoch shows its
 /// last learning rate, samples trained in a second and, where it was not next to nothing, the time spent waiting for
@@ -41,10 +47,24 @@ use crate::train::{
   kinglet train tools/recipes/fashion.toml --out runs/fashion
   kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --epochs 5
   kinglet train tools/recipes/lesson.toml --data ./cifar-10 --out runs/lesson --resume
-  kinglet train my.toml --data ./photographs --out runs/my       photographs/train/CLASS/*.jpg")]
+  kinglet train my.toml --data ./photographs --out runs/my       photographs/train/CLASS/*.jpg
+  kinglet train --from net.onnx my.toml --data ./photographs --out runs/my --classes 5 --last 1
+  kinglet train --out runs/my --data ./photographs --resume      recipe and network of the checkpoint")]
 pub(super) struct Arguments {
-    /// The recipe (.toml)
-    recipe: PathBuf,
+    /// The recipe (.toml); with --from one of settings alone, or none, and with --resume the run's own if absent
+    recipe: Option<PathBuf>,
+    /// A trained network to go on from: a model (.kgl), ONNX or TensorFlow Lite file
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
+    /// Outputs of a new last layer, which takes the place of the trained network's own
+    #[arg(long, value_name = "N", requires = "from", value_parser = at_least_one)]
+    classes: Option<NonZeroUsize>,
+    /// Keep the values of all layers up to this one: its number in `kinglet inspect`
+    #[arg(long, value_name = "LAYER", requires = "from", conflicts_with = "last")]
+    freeze_until: Option<String>,
+    /// Train the last K layers that have parameters, and keep the values of those before them
+    #[arg(long, value_name = "K", requires = "from", value_parser = at_least_one)]
+    last: Option<NonZeroUsize>,
     /// Folder for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -89,7 +109,7 @@ pub(super) struct Arguments {
 
 /// Trains; the exit code tells a complete run from an interrupted one (130, as after any Ctrl-C).
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let mut recipe = Recipe::load(&arguments.recipe)?;
+    let mut recipe = recipe(arguments)?;
     recipe.train.epochs = arguments.epochs.map_or(recipe.train.epochs, usize::from);
     recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
     let collection = data(arguments.data.as_deref(), &ReadOptions::of_recipe(&recipe))?;
@@ -101,7 +121,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (device, notes) = device::open(&arguments.device, Storage::F32)?;
     notes.iter().for_each(|text| note(text));
     let options = FitOptions {
-        recipe_path: &arguments.recipe,
+        recipe_path: arguments
+            .recipe
+            .as_deref()
+            .unwrap_or("recipe.toml".as_ref()),
         folder: &arguments.out,
         kernels: kernel_set::select_training(&arguments.kernels)?,
         device: device.as_ref(),
@@ -163,6 +186,38 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(130))
         }
     }
+}
+
+/// The recipe that is given, with the network that it goes on from; what is not given is that of the run that is resumed.
+fn recipe(arguments: &Arguments) -> Result<Recipe, Failure> {
+    let resumed = match arguments.resume || arguments.resume_elsewhere {
+        true => Some(Checkpoint::load(&arguments.out)?),
+        false => None,
+    };
+    let base = match &arguments.from {
+        Some(path) => Some(Base {
+            classes: arguments.classes.map(usize::from),
+            frozen: match (&arguments.freeze_until, arguments.last) {
+                (Some(name), _) => Frozen::Until(name.clone()),
+                (None, Some(count)) => Frozen::AllBut(count.into()),
+                (None, None) => Frozen::Nothing,
+            },
+            ..Base::open(path)?
+        }),
+        None => resumed.as_ref().and_then(|run| run.base.clone()),
+    };
+    Ok(match (&arguments.recipe, base, resumed) {
+        (Some(path), Some(base), _) => Recipe::load_onto(path, base)?,
+        (Some(path), None, _) => Recipe::load(path)?,
+        (None, _, Some(run)) if arguments.from.is_none() => run.recipe()?,
+        (None, Some(base), _) => Recipe::parse_onto("", "recipe.toml".as_ref(), base)?,
+        (None, None, _) => {
+            return Err(
+                "what is to be trained? A recipe (`kinglet recipes --list` has some), or a trained network with --from"
+                    .into(),
+            );
+        }
+    })
 }
 
 /// Writes the report of the run that has just ended.

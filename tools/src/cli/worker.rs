@@ -195,6 +195,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
                 threads: usize::from(arguments.threads),
                 batch_size: arguments.batch as usize,
                 seed: 1,
+                frozen: 0,
             };
             let trainer = Trainer::new(graph, &settings, options)?;
             learn(

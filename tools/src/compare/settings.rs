@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::base::{Base, Frozen};
+use crate::model_file::ModelFile;
 use crate::train::Checkpoint;
 
 /// A setting in which runs differ.
@@ -41,10 +43,28 @@ pub(super) fn of_run(checkpoint: &Checkpoint) -> Vec<(String, Value)> {
         ("train.epochs", checkpoint.train.epochs.to_string()),
         ("train.seed", checkpoint.train.seed.to_string()),
     ];
-    for (key, value) in changed {
+    let base = checkpoint.base.iter().flat_map(of_base);
+    for (key, value) in changed.into_iter().chain(base) {
         settings.retain(|(other, _)| other != key);
         settings.push((key.to_owned(), Value::Single(value)));
     }
+    settings
+}
+
+/// What a trained network that was gone on from is, and what became of its layers, as the options of `kinglet train`.
+fn of_base(base: &Base) -> Vec<(&'static str, String)> {
+    // A checkpoint that was loaded has a model.
+    let model = ModelFile::from_bytes(&base.model).map(|file| file.model().id().to_string());
+    let mut settings = vec![("--from", model.unwrap_or_default())];
+    settings.extend(
+        base.classes
+            .map(|classes| ("--classes", classes.to_string())),
+    );
+    settings.extend(match &base.frozen {
+        Frozen::Nothing => None,
+        Frozen::Until(name) => Some(("--freeze-until", name.clone())),
+        Frozen::AllBut(count) => Some(("--last", count.to_string())),
+    });
     settings
 }
 

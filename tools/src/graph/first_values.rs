@@ -16,6 +16,13 @@ impl Graph {
         }
         self
     }
+
+    /// The graph with PyTorch's first values in node `index` alone.
+    #[must_use]
+    pub(crate) fn initialized_at(mut self, index: usize, seed: u64) -> Self {
+        self.nodes[index].operation.initialize(seed, index);
+        self
+    }
 }
 
 impl Operation {

@@ -230,11 +230,11 @@ impl Graph {
         value.map(|value| self.shapes()[value]).unwrap_or_default()
     }
 
-    /// The value before the softmax that ends in the first output, if one does: the loss contains it.
+    /// The value before the softmax, or its logarithm, that ends in the first output, if one does: the loss contains it.
     pub fn logits(&self) -> usize {
         let mut value = self.outputs.first().map_or(0, |output| output.value);
         while let Some(producer) = self.producer(value)
-            && self.nodes[producer].operation == Operation::Softmax
+            && let Operation::Softmax | Operation::LogSoftmax = self.nodes[producer].operation
         {
             value = self.nodes[producer].inputs[0];
         }

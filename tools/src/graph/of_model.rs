@@ -11,8 +11,8 @@ use super::{Graph, Input, Int8Operation, Operation, Output, extents};
 
 impl Graph {
     /// The graph of a model: a node for each of the file's, and one more for a max pool that was joined with its
-    /// convolution. Files have no names for nodes: they are called by the file's number for them and their operator,
-    /// `3 Conv2d`.
+    /// convolution. Files have no names for nodes: they are called by the file's number for what they write, which is
+    /// that of `kinglet inspect`, and their operator: `3 Conv2d`.
     ///
     /// # Errors
     /// None that a loaded model could cause.
@@ -30,7 +30,8 @@ impl Graph {
         let mut values: Vec<usize> = (0..tensors.len()).collect();
         for (number, node) in spec.nodes.into_iter().enumerate() {
             let refused = |_| LoadError::Shape { node: number };
-            let name = format!("{number} {}", node.operator.name());
+            let written = tensors.len();
+            let name = format!("{written} {}", node.operator.name());
             let inputs: Vec<usize> = node.inputs.iter().map(|input| values[*input]).collect();
             let site = Site {
                 input: tensors[node.inputs[0]],
@@ -48,7 +49,7 @@ impl Graph {
                     );
                     let conv = graph.push(&name, conv, &inputs);
                     let pool = Operation::MaxPool2d(pool.map_err(refused)?);
-                    graph.push(&format!("{number} MaxPool2d"), pool, &[conv])
+                    graph.push(&format!("{written} MaxPool2d"), pool, &[conv])
                 }
                 operator => graph.push(&name, site.operation(operator).map_err(refused)?, &inputs),
             };

@@ -279,6 +279,8 @@ impl Operation {
                 Some(weights)
             }
             (Self::Conv2d { bias, .. } | Self::Linear { bias, .. }, Role::Bias) => bias.as_deref(),
+            (Self::ChannelAffine { scale, .. }, Role::Weights) => Some(scale),
+            (Self::ChannelAffine { shift, .. }, Role::Bias) => Some(shift),
             (Self::BatchNorm2d(of), Role::Weights) => Some(&of.weights),
             (Self::BatchNorm2d(of), Role::Bias) => Some(&of.bias),
             (Self::BatchNorm2d(of), Role::RunningMean) => Some(&of.mean),
@@ -296,6 +298,8 @@ impl Operation {
             (Self::Conv2d { bias, .. } | Self::Linear { bias, .. }, Role::Bias) => {
                 bias.as_deref_mut()
             }
+            (Self::ChannelAffine { scale, .. }, Role::Weights) => Some(scale),
+            (Self::ChannelAffine { shift, .. }, Role::Bias) => Some(shift),
             (Self::BatchNorm2d(of), Role::Weights) => Some(&mut of.weights),
             (Self::BatchNorm2d(of), Role::Bias) => Some(&mut of.bias),
             (Self::BatchNorm2d(of), Role::RunningMean) => Some(&mut of.mean),

@@ -10,9 +10,9 @@ use super::{Graph, Operation};
 /// What a tensor is to its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Weights; of batch normalization the factor.
+    /// Weights; of batch normalization and what it becomes the factor.
     Weights,
-    /// Bias; of batch normalization the summand.
+    /// Bias; of batch normalization and what it becomes the summand.
     Bias,
     /// Mean that batch normalization subtracts in evaluation.
     RunningMean,
@@ -169,6 +169,11 @@ impl Graph {
                         Role::RunningMean,
                         Role::RunningVariance,
                     ] {
+                        list.push(index, role, outputs, vec![Shape::vector(1)], Rank::Vector);
+                    }
+                }
+                Operation::ChannelAffine { .. } => {
+                    for role in [Role::Weights, Role::Bias] {
                         list.push(index, role, outputs, vec![Shape::vector(1)], Rank::Vector);
                     }
                 }

@@ -274,16 +274,12 @@ impl std::fmt::Display for Report {
         let rule = LineStyle::none().fill('-').junction('-');
         table.load_style(TableStyle::new().header_separator(rule));
         table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
-        // Rows have numbers where something speaks of them, and element types where there is more than one.
-        let branches = !is_simple || self.layers.iter().any(|row| !row.reads.is_empty());
+        // Rows have element types where there is more than one.
         let real = element(DType::F32);
         let quantized = self.layers.iter().any(|row| row.element != real);
         for (index, row) in self.layers.iter().enumerate() {
             table.add_row([
-                match branches {
-                    true => format!("{:>3}  {}", index + self.inputs.len(), row.text()),
-                    false => row.text(),
-                },
+                format!("{:>3}  {}", index + self.inputs.len(), row.text()),
                 match quantized {
                     true => format!("{:?} {}", row.output, row.element),
                     false => format!("{:?}", row.output),

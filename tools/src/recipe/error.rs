@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use kinglet_kernels::{ParamsError, Shape};
 
+use crate::base::BaseError;
+
 /// A recipe that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +30,9 @@ pub enum RecipeError {
         /// What is wrong there.
         problem: Box<Problem>,
     },
+    /// The trained network that it goes on from cannot be used.
+    #[error(transparent)]
+    Base(#[from] Box<BaseError>),
 }
 
 /// What is wrong in a line of a recipe.
@@ -56,6 +61,12 @@ pub enum Problem {
         key: &'static str,
         /// A line that would do.
         example: &'static str,
+    },
+    /// A network beside the one that training goes on from.
+    #[error("`{key}` has no place in a recipe for --from, whose file is the network: leave it out")]
+    NetworkTwice {
+        /// The key.
+        key: &'static str,
     },
     /// A value of the wrong type or out of range.
     #[error("{key} = {found} is not possible; it must be {right}")]

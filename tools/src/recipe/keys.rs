@@ -204,12 +204,18 @@ pub(super) const OPTIMIZER: &[Key] = &[
     key(
         "type",
         STRING,
-        "`\"SGD\"` or `\"Adam\"`",
+        "`\"SGD\"`, `\"Adam\"` or `\"AdamW\"`",
         "",
         "as in `torch.optim`",
     ),
     key("lr", NUMBER, AT_LEAST_ZERO, "0.001", "the learning rate"),
-    key("weight_decay", NUMBER, AT_LEAST_ZERO, "0", "the L2 penalty"),
+    key(
+        "weight_decay",
+        NUMBER,
+        AT_LEAST_ZERO,
+        "0; 0.01 with AdamW",
+        "the L2 penalty; AdamW takes it from the weights themselves, times the learning rate",
+    ),
     key(
         "decay_bias",
         FLAG,
@@ -237,7 +243,7 @@ pub(super) const SGD: &[Key] = &[
     ),
 ];
 
-/// `[optimizer]` with `type = "Adam"`.
+/// `[optimizer]` with `type = "Adam"` or `type = "AdamW"`.
 pub(super) const ADAM: &[Key] = &[
     key(
         "betas",

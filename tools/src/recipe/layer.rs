@@ -9,6 +9,12 @@ use super::call::{Call, Value};
 use super::error::CallProblem;
 use super::layers::{LAYERS, hint};
 
+/// `torch.nn.Hardsigmoid`.
+const HARDSIGMOID: Unary = Unary::HardSigmoid {
+    alpha: 1.0 / 6.0,
+    beta: 0.5,
+};
+
 /// The numbers of `torch.nn.SELU`, as published.
 const SELU: Unary = Unary::Selu {
     alpha: 1.673_263_2,
@@ -151,6 +157,16 @@ impl Arguments {
                 LayerArguments::Unary(Unary::Softplus)
             }
             "Softsign" => LayerArguments::Unary(Unary::Softsign),
+            "GELU" => LayerArguments::Unary(self.gelu()?),
+            "SiLU" => self.unary(Unary::Swish { alpha: 1.0 })?,
+            "Mish" => self.unary(Unary::Mish)?,
+            "Hardswish" => self.unary(Unary::HardSwish)?,
+            "Hardsigmoid" => self.unary(HARDSIGMOID)?,
+            "Hardtanh" => {
+                let high = self.float("max_val", 1.0, "a number", |_| true)?;
+                let low = self.float("min_val", -1.0, "below max_val", |low| low < high)?;
+                self.unary(Unary::Clip { low, high })?
+            }
             "Softmax" => LayerArguments::Softmax {
                 dim: match self.value("dim") {
                     None | Some(Value::None) => 1,
@@ -226,6 +242,15 @@ impl Arguments {
     fn unary(&self, function: Unary) -> Result<LayerArguments, CallProblem> {
         self.flag("inplace", false)?;
         Ok(LayerArguments::Unary(function))
+    }
+
+    fn gelu(&self) -> Result<Unary, CallProblem> {
+        match self.value("approximate") {
+            None => Ok(Unary::Gelu),
+            Some(Value::Text(text)) if text == "none" => Ok(Unary::Gelu),
+            Some(Value::Text(text)) if text == "tanh" => Ok(Unary::GeluTanh),
+            Some(other) => Err(self.wrong("approximate", other, "'none' or 'tanh'")),
+        }
     }
 
     fn probability(&self) -> Result<f32, CallProblem> {
@@ -315,6 +340,17 @@ mod tests {
             LayerArguments::Unary(Unary::LeakyRelu { slope: 0.2 })
         );
         assert_eq!(
+            read("GELU('tanh')").unwrap(),
+            LayerArguments::Unary(Unary::GeluTanh)
+        );
+        assert_eq!(
+            read("Hardtanh(max_val=4, inplace=True)").unwrap(),
+            LayerArguments::Unary(Unary::Clip {
+                low: -1.0,
+                high: 4.0
+            })
+        );
+        assert_eq!(
             read("Flatten(start_dim=1, end_dim=-1)").unwrap(),
             LayerArguments::Flatten
         );
@@ -372,6 +408,14 @@ mod tests {
         assert_eq!(
             error("Softmax(dim=0)"),
             "dim=0 is not possible; it must be 1 (the channels)"
+        );
+        assert_eq!(
+            error("Hardtanh(2)"),
+            "min_val=2 is not possible; it must be below max_val"
+        );
+        assert_eq!(
+            error("GELU('erf')"),
+            "approximate='erf' is not possible; it must be 'none' or 'tanh'"
         );
         assert_eq!(
             error("ReLU(inplace=1)"),

@@ -225,6 +225,66 @@ pub(super) const LAYERS: &[Function] = &[
         example: &["Softsign()"],
     },
     Function {
+        name: "GELU",
+        kind: ACTIVATIONS,
+        parameters: &[with_default(
+            "approximate",
+            "'none'",
+            "'none', or 'tanh' for the approximation with it",
+        )],
+        meaning: "multiplies by the part of a normal distribution that lies below x",
+        output: "as its input",
+        example: &["GELU()"],
+    },
+    Function {
+        name: "SiLU",
+        kind: ACTIVATIONS,
+        parameters: &[INPLACE],
+        meaning: "computes x / (1 + exp(-x)), elsewhere called swish",
+        output: "as its input",
+        example: &["SiLU()"],
+    },
+    Function {
+        name: "Mish",
+        kind: ACTIVATIONS,
+        parameters: &[INPLACE],
+        meaning: "computes x tanh(ln(1 + exp(x)))",
+        output: "as its input",
+        example: &["Mish()"],
+    },
+    Function {
+        name: "Hardswish",
+        kind: ACTIVATIONS,
+        parameters: &[INPLACE],
+        meaning: "computes x times Hardsigmoid of x: SiLU of straight lines, for small processors",
+        output: "as its input",
+        example: &["Hardswish()"],
+    },
+    Function {
+        name: "Hardsigmoid",
+        kind: ACTIVATIONS,
+        parameters: &[INPLACE],
+        meaning: "computes x / 6 + 1 / 2 limited to 0 and 1",
+        output: "as its input",
+        example: &["Hardsigmoid()"],
+    },
+    Function {
+        name: "Hardtanh",
+        kind: ACTIVATIONS,
+        parameters: &[
+            with_default(
+                "min_val",
+                "-1.0",
+                "number below max_val; the smallest value",
+            ),
+            with_default("max_val", "1.0", "number; the largest value"),
+            INPLACE,
+        ],
+        meaning: "limits values",
+        output: "as its input",
+        example: &["Hardtanh(0.0, 4.0)"],
+    },
+    Function {
         name: "Softmax",
         kind: ACTIVATIONS,
         parameters: &[with_default(
@@ -349,17 +409,10 @@ const MISSING: &[(&str, &[&str])] = &[
     (
         ACTIVATIONS,
         &[
-            "GELU",
             "CELU",
-            "SiLU",
-            "Swish",
-            "Mish",
             "PReLU",
             "RReLU",
             "GLU",
-            "Hardtanh",
-            "Hardsigmoid",
-            "Hardswish",
             "Hardshrink",
             "Softshrink",
             "Softmin",
@@ -546,14 +599,15 @@ mod tests {
 
     #[test]
     fn only_what_is_of_the_same_kind_is_suggested() {
-        const ACTIVATIONS: &str = "of activations there are ReLU, ReLU6, LeakyReLU, Sigmoid, Tanh, ELU, SELU, Softplus, Softsign, Softmax";
+        const ACTIVATIONS: &str = "of activations there are ReLU, ReLU6, LeakyReLU, Sigmoid, Tanh, ELU, SELU, Softplus, Softsign, GELU, SiLU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softmax";
         for (name, expected) in [
-            ("GELU", format!("kinglet does not have it; {ACTIVATIONS}")),
-            ("gelu", format!("kinglet does not have it; {ACTIVATIONS}")),
+            ("CELU", format!("kinglet does not have it; {ACTIVATIONS}")),
+            ("celu", format!("kinglet does not have it; {ACTIVATIONS}")),
             (
-                "Hardswich",
-                format!("near is Hardswish, which kinglet does not have; {ACTIVATIONS}"),
+                "Hardschrink",
+                format!("near is Hardshrink, which kinglet does not have; {ACTIVATIONS}"),
             ),
+            ("gelu", "did you mean GELU?".to_owned()),
             (
                 "AdaptiveMaxPool2d",
                 "kinglet does not have it; of pools there are MaxPool2d, AvgPool2d, AdaptiveAvgPool2d"

@@ -55,6 +55,7 @@ pub use settings::{BestBy, DataSettings, Normalize, OptimizerSettings, TrainSett
 pub use shipped::{SHIPPED, Shipped};
 
 use crate::array_layout::ArrayLayout;
+use crate::base::{Base, BaseError, Network};
 use crate::graph::{Graph, Input as GraphInput, Output};
 use branches::Builder;
 use section::{Entry, Located, Section};
@@ -65,8 +66,15 @@ use shapes::Flow;
 pub struct Recipe {
     /// The network's name; the file's own where the recipe gives none.
     pub name: String,
-    /// The network, a node for each layer, of zeros: first values are [`Graph::initialized`].
+    /// The network, a node for each layer, of zeros, or with the values it was trained to: [`Recipe::network`] has first
+    /// values.
     pub graph: Graph,
+    /// The trained network that it goes on from, where no layers describe it.
+    pub base: Option<Base>,
+    /// How many of the first nodes are frozen.
+    pub frozen: usize,
+    /// The node of a trained network that is new.
+    head: Option<usize>,
     /// Names of the classes; empty where the recipe leaves them to the data set.
     pub classes: Vec<String>,
     /// What becomes of the pictures.
@@ -89,11 +97,15 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`] with the line, what was found and what would be right.
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(path)?, path)
+    }
+
+    /// Reads a recipe's file that has settings alone: the network is that of `base`.
+    ///
+    /// # Errors
+    /// Those of [`Recipe::load`] and [`Recipe::parse_onto`].
+    pub fn load_onto(path: &Path, base: Base) -> Result<Self, RecipeError> {
+        Self::parse_onto(&read_text(path)?, path, base)
     }
 
     /// Reads a recipe's text. `path` names it in errors, and the network where it has no name.
@@ -105,14 +117,38 @@ impl Recipe {
         read(text, &stem).map_err(|(line, problem)| located(path, line, problem))
     }
 
+    /// Reads a recipe's text that has settings alone: the network is that of `base`. `path` names it in errors.
+    ///
+    /// # Errors
+    /// [`RecipeError::At`], also if the recipe describes a network of its own, or [`RecipeError::Base`].
+    pub fn parse_onto(text: &str, path: &Path, base: Base) -> Result<Self, RecipeError> {
+        let network = base.network().map_err(Box::new)?;
+        read_onto(text, base, network).map_err(|(line, problem)| located(path, line, problem))
+    }
+
+    /// The network as training begins with it: first values from the seed, but where it was trained before.
+    pub fn network(&self) -> Graph {
+        let (graph, seed) = (self.graph.clone(), self.train.seed);
+        match (&self.base, self.head) {
+            (None, _) => graph.initialized(seed),
+            (Some(_), None) => graph,
+            (Some(_), Some(head)) => graph.initialized_at(head, seed),
+        }
+    }
+
     /// Refuses a network that cannot learn to tell classes apart: it must have parameters and end in one
     /// number for each class. (Without them a recipe can still be looked at.)
     ///
     /// # Errors
-    /// [`RecipeError::At`] with the last layer's line.
+    /// [`RecipeError::At`] with the last layer's line, or [`RecipeError::Base`].
     pub fn check_trainable(&self, path: &Path) -> Result<(), RecipeError> {
         let line = self.layer_lines.last().copied().unwrap_or(1);
         let output = self.graph.output();
+        let ends_in_vector = output == Shape::vector(output.len());
+        if self.base.is_some() {
+            let problem = || Box::new(BaseError::NoLogits(ChannelsFirst(output)));
+            return ends_in_vector.then_some(()).ok_or_else(|| problem().into());
+        }
         let problem = if output != Shape::vector(output.len()) {
             Problem::NoLogits(ChannelsFirst(output), output.len())
         } else if self.graph.parameters() == 0 {
@@ -127,6 +163,13 @@ impl Recipe {
     pub fn layer_line(&self, layer: usize) -> Option<usize> {
         self.layer_lines.get(layer).copied()
     }
+}
+
+fn read_text(path: &Path) -> Result<String, RecipeError> {
+    std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn located(path: &Path, line: usize, problem: Problem) -> RecipeError {
@@ -188,9 +231,7 @@ fn read_with(
     change(&mut found);
     let [channels, height, width] = found.extents;
     let input = Shape::new(height, width, channels);
-    let classes = top
-        .optional("classes")
-        .map_or(Ok((0, Vec::new())), read_classes)?;
+    let classes = top.optional("classes").map(read_classes).transpose()?;
     let layers = top.required(
         "layers",
         "layers = [\"Conv2d(3, 16, 3)\", \"ReLU()\", \"Flatten()\", \"Linear(14400, 10)\"]",
@@ -207,7 +248,46 @@ fn read_with(
         }],
     );
     let layer_lines = read_layers(layers, &mut graph, (flow, found.line), fit)?;
-    let data = settings::read_data(top.section("data", "[data]", &[keys::DATA])?, input)?;
+    let classes = classes.unwrap_or_default();
+    let mut recipe = read_settings(top, text, graph, classes, Normalize::identity(channels))?;
+    recipe.name = name;
+    recipe.layer_lines = layer_lines;
+    Ok(recipe)
+}
+
+/// Reads a recipe that has settings alone.
+fn read_onto(text: &str, base: Base, network: Network) -> Located<Recipe> {
+    let mut top = Section::parse(text, &[keys::TOP])?;
+    let name = top.optional("name").map(Entry::string).transpose()?;
+    for key in ["input", "layers"] {
+        if let Some(entry) = top.optional(key) {
+            return Err((entry.line, Problem::NetworkTwice { key }));
+        }
+    }
+    let classes = top.optional("classes").map(read_classes).transpose()?;
+    let classes = classes.unwrap_or((0, network.classes));
+    let mut recipe = read_settings(top, text, network.graph, classes, network.normalize)?;
+    if let Some(name) = name {
+        recipe.graph.name.clone_from(&name);
+        recipe.name = name;
+    }
+    recipe.frozen = network.frozen;
+    recipe.head = network.head;
+    recipe.base = Some(base);
+    Ok(recipe)
+}
+
+/// Reads the sections of a recipe whose network and classes are known. Where it does not say how pictures are normalized it
+/// is by `normalize`.
+fn read_settings(
+    mut top: Section,
+    text: &str,
+    graph: Graph,
+    (classes_line, classes): (usize, Vec<String>),
+    normalize: Normalize,
+) -> Located<Recipe> {
+    let data = top.section("data", "[data]", &[keys::DATA])?;
+    let data = settings::read_data(data, graph.input(), normalize)?;
     let train = settings::read_train(
         top.section("train", "[train]", &[keys::TRAIN])?,
         data.validation,
@@ -220,7 +300,6 @@ fn read_with(
     let schedule =
         schedule::read_schedule(top.section("schedule", "[schedule]", schedule::KEYS)?)?;
     top.end()?;
-    let (classes_line, classes) = classes;
     let output = graph.output();
     if !classes.is_empty() && output == Shape::vector(output.len()) && output.len() != classes.len()
     {
@@ -233,15 +312,18 @@ fn read_with(
         ));
     }
     Ok(Recipe {
-        name,
+        name: graph.name.clone(),
         graph,
+        base: None,
+        frozen: 0,
+        head: None,
         classes,
         data,
         train,
         optimizer,
         schedule,
         text: text.to_owned(),
-        layer_lines,
+        layer_lines: Vec::new(),
     })
 }
 

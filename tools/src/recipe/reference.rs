@@ -93,7 +93,7 @@ decay_bias = false
         example: "[optimizer]\ntype = \"SGD\"\nlr = 0.05\nmomentum = 0.9\nnesterov = true\n",
     },
     Group {
-        title: "`[optimizer]` with `type = \"Adam\"`",
+        title: "`[optimizer]` with `type = \"Adam\"` or `\"AdamW\"`",
         text: "",
         keys: keys::ADAM,
         example: "[optimizer]\ntype = \"Adam\"\nlr = 0.001\nbetas = [0.9, 0.99]\neps = 1e-7\n",

@@ -114,7 +114,7 @@ pub enum OptimizerSettings {
         /// true.
         decay_bias: bool,
     },
-    /// `torch.optim.Adam`.
+    /// `torch.optim.Adam`, or `torch.optim.AdamW`.
     Adam {
         /// `lr`, default 0.001.
         learning_rate: f64,
@@ -122,10 +122,12 @@ pub enum OptimizerSettings {
         betas: [f32; 2],
         /// `eps`, default 1e-8.
         epsilon: f32,
-        /// `weight_decay`, default 0.
+        /// `weight_decay`, default 0, of AdamW 0.01.
         weight_decay: f32,
         /// As for SGD.
         decay_bias: bool,
+        /// Whether it is AdamW, whose decay moves the weights themselves.
+        decoupled: bool,
     },
 }
 
@@ -141,9 +143,14 @@ impl OptimizerSettings {
 /// Largest batch: more would only need memory.
 const MAX_BATCH: u64 = 1 << 16;
 
-pub(super) fn read_data(mut section: Section, input: Shape) -> Located<DataSettings> {
+/// Reads `[data]`; without a key of its own pictures are normalized by `normalize`.
+pub(super) fn read_data(
+    mut section: Section,
+    input: Shape,
+    normalize: Normalize,
+) -> Located<DataSettings> {
     let normalize = match section.optional("normalize") {
-        None => Normalize::identity(input.channels),
+        None => normalize,
         Some(entry) => read_normalize(entry, input.channels)?,
     };
     let validation = section.optional("validation").map_or(Ok(0.2), |entry| {
@@ -299,14 +306,15 @@ pub(super) fn read_optimizer(mut section: Section) -> Located<OptimizerSettings>
     let kind = kind.string()?;
     let settings = match kind.as_str() {
         "SGD" => read_sgd(&mut section)?,
-        "Adam" => read_adam(&mut section)?,
+        "Adam" => read_adam(&mut section, false)?,
+        "AdamW" => read_adam(&mut section, true)?,
         _ => {
             return Err((
                 kind_line,
                 Problem::Value {
                     key: "type".to_owned(),
                     found: format!("{kind:?}"),
-                    right: "\"SGD\" or \"Adam\"".to_owned(),
+                    right: "\"SGD\", \"Adam\" or \"AdamW\"".to_owned(),
                 },
             ));
         }
@@ -370,7 +378,7 @@ fn read_sgd(section: &mut Section) -> Located<OptimizerSettings> {
     })
 }
 
-fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
+fn read_adam(section: &mut Section, decoupled: bool) -> Located<OptimizerSettings> {
     let learning_rate = learning_rate(section)?;
     let betas = match section.optional("betas") {
         None => [0.9, 0.999],
@@ -393,7 +401,8 @@ fn read_adam(section: &mut Section) -> Located<OptimizerSettings> {
         learning_rate,
         betas,
         epsilon: at_least_zero(section, "eps", 1e-8)?,
-        weight_decay: at_least_zero(section, "weight_decay", 0.0)?,
+        weight_decay: at_least_zero(section, "weight_decay", if decoupled { 0.01 } else { 0.0 })?,
         decay_bias: decay_bias(section)?,
+        decoupled,
     })
 }

@@ -181,7 +181,7 @@ fn wrong_values_say_what_is_possible() {
     );
     assert_eq!(
         error("\"SGD\"", "\"sgd\""),
-        "dir/lesson.toml:29: type = \"sgd\" is not possible; it must be \"SGD\" or \"Adam\""
+        "dir/lesson.toml:29: type = \"sgd\" is not possible; it must be \"SGD\", \"Adam\" or \"AdamW\""
     );
     assert_eq!(
         error("momentum = 0.9", "nesterov = true"),
@@ -225,7 +225,8 @@ fn betas_are_two() {
             betas: [0.8, 0.99],
             epsilon: 1e-6,
             weight_decay: 0.0,
-            decay_bias: true
+            decay_bias: true,
+            decoupled: false,
         }
     );
     assert_eq!(
@@ -354,7 +355,7 @@ fn an_input_with_the_channels_last_is_recognized_where_it_fails() {
          but 32 channels come in (32x32x3): write Conv2d(32, 16, 3, padding=1))"
     );
     // What else is wrong on the same line does not hide it.
-    let line = "layers = [\"Conv2d(3, 4, 3)\", \"GELU()\"]";
+    let line = "layers = [\"Conv2d(3, 4, 3)\", \"CELU()\"]";
     let both = parse(&format!("input = [32, 32, 3]\n{line}")).unwrap_err();
     assert!(both.contains("write input = [3, 32, 32]"), "{both}");
     // Where the other order would not do better, nothing is guessed.

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::Values;
+use super::values::Moving;
 
 /// Values that are averaged at a time.
 const CHUNK: usize = 4096;
@@ -24,8 +25,8 @@ impl Average {
         }
     }
 
-    /// Takes in the values after a step: `average = decay * average + (1 - decay) * value`.
-    pub(super) fn add(&mut self, newest: &Values) {
+    /// Takes in the values after a step: `average = decay * average + (1 - decay) * value`, of those that move.
+    pub(super) fn add(&mut self, newest: &Values, moving: &Moving) {
         let Some(values) = &mut self.values else {
             self.values = Some(newest.clone());
             return;
@@ -41,7 +42,17 @@ impl Average {
                     }
                 });
         };
-        average(&mut values.parameters, &newest.parameters);
-        average(&mut values.statistics, &newest.statistics);
+        let Moving {
+            parameters,
+            statistics,
+        } = moving.clone();
+        average(
+            &mut values.parameters[parameters.clone()],
+            &newest.parameters[parameters],
+        );
+        average(
+            &mut values.statistics[statistics.clone()],
+            &newest.statistics[statistics],
+        );
     }
 }

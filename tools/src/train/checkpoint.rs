@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Snapshot;
 use super::{EpochMetrics, Tally, Values};
+use crate::base::Base;
 use crate::dataset::Collection;
 use crate::file::{WriteError, crc32, write_atomic};
 use crate::graph::Graph;
@@ -18,7 +19,7 @@ use crate::recipe::{Recipe, RecipeError, TrainSettings};
 const MAGIC: [u8; 8] = *b"kngltckp";
 
 /// Changes with every change of [`Checkpoint`] or of what its numbers mean.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The file's name in the folder of a run.
 pub(super) const FILE_NAME: &str = "checkpoint.postcard";
@@ -141,6 +142,8 @@ pub struct Checkpoint {
     version: u32,
     /// The recipe's text.
     pub recipe: String,
+    /// The trained network that it goes on from, if it does.
+    pub base: Option<Base>,
     /// Its settings, where the command line may have changed them.
     pub train: TrainSettings,
     /// Where the data set was found.
@@ -179,6 +182,7 @@ impl Checkpoint {
             magic: MAGIC,
             version: VERSION,
             recipe: subject.recipe.text.clone(),
+            base: subject.recipe.base.clone(),
             train: subject.recipe.train,
             source: subject.source.to_owned(),
             data: subject.data,
@@ -258,7 +262,11 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Recipe`], which a checkpoint that was loaded does not give.
     pub fn recipe(&self) -> Result<Recipe, CheckpointError> {
-        let mut recipe = Recipe::parse(&self.recipe, Path::new("recipe.toml"))?;
+        let path = Path::new("recipe.toml");
+        let mut recipe = match &self.base {
+            None => Recipe::parse(&self.recipe, path)?,
+            Some(base) => Recipe::parse_onto(&self.recipe, path, base.clone())?,
+        };
         recipe.train = self.train;
         Ok(recipe)
     }
@@ -299,6 +307,10 @@ impl Checkpoint {
         let then = self.recipe()?;
         let recipe = now.recipe;
         let checks = [
+            (
+                self.base == recipe.base,
+                "the trained network (--from), or what is to become of it (--classes, --freeze-until, --last),",
+            ),
             (
                 then.graph.inputs == recipe.graph.inputs && then.graph.nodes == recipe.graph.nodes,
                 "the network (input, layers)",

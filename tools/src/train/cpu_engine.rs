@@ -13,6 +13,7 @@ use super::engine::{Engine, Snapshot, Take};
 use super::optimizer::Stepper;
 use super::plan::{Gradient, GradientBuffers, Plan, wanted};
 use super::stage::{self, Backward, Computes, Keys, Map, Mode, Pass, Stage};
+use super::values::Moving;
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
 use crate::evaluate::argmax;
 use crate::graph::Graph;
@@ -25,6 +26,7 @@ pub(super) struct CpuEngine {
     values: Values,
     gradients: Vec<f32>,
     stepper: Stepper,
+    moving: Moving,
     stages: Vec<Stage>,
     plan: Plan,
     /// The maps of the whole batch that stages read and write; empty for those within a stage.
@@ -52,7 +54,8 @@ impl CpuEngine {
     ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
         let (tensors, values) = (network.tensors(), Values::of(&network));
-        let plan = Plan::of(&network, &tensors)?;
+        let plan = Plan::of(&network, &tensors, options.frozen)?;
+        let moving = Moving::of(&tensors, options.frozen);
         let stages = stage::build(&plan, batch_size, options.kernels);
         let ends = |map| map == 0 || stages.iter().any(|stage| stage.to == map);
         let maps = plan.map_lens.iter().enumerate();
@@ -68,7 +71,8 @@ impl CpuEngine {
         Ok(Self {
             kernels: options.kernels,
             gradients: vec![0.0; values.parameters.len()],
-            stepper: Stepper::new(optimizer, &tensors),
+            stepper: Stepper::new(optimizer, &tensors, &moving.parameters),
+            moving,
             d_maps: gradient_buffers
                 .lens
                 .iter()
@@ -201,10 +205,11 @@ impl CpuEngine {
     }
 
     fn update(&mut self) {
-        self.stepper
-            .step(&mut self.values.parameters, &mut self.gradients);
+        let moving = self.moving.parameters.clone();
+        let parameters = &mut self.values.parameters[moving.clone()];
+        self.stepper.step(parameters, &mut self.gradients[moving]);
         if let Some(average) = &mut self.average {
-            average.add(&self.values);
+            average.add(&self.values, &self.moving);
         }
         self.stale = true;
     }

@@ -107,6 +107,20 @@ pub enum TrainError {
         /// The data set.
         source_name: String,
     },
+    /// Another number of classes than a trained network has outputs.
+    #[error(
+        "the trained network has {outputs} outputs, but {source_name} has {classes} classes: {}--classes {classes} gives \
+         it a new last layer of as many",
+        forgotten_data(source_name)
+    )]
+    BaseClasses {
+        /// The network's outputs.
+        outputs: usize,
+        /// Classes of the data set.
+        classes: usize,
+        /// The data set.
+        source_name: String,
+    },
     /// The loss is not a number any more.
     #[error(
         "the loss became {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate (it was {learning_rate}), \

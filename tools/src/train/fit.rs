@@ -125,7 +125,7 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Ended, TrainError> {
     recipe.check_trainable(options.recipe_path)?;
-    let classes = class_names(recipe, collection)?;
+    let classes = class_names(recipe, collection, observer)?;
     check_pictures(recipe, collection)?;
     let settings = recipe.train;
     let (train, validation) = collection.parts(recipe.data.validation, settings.seed)?;
@@ -134,7 +134,7 @@ pub fn fit(
     }
     let path = options.folder.join(checkpoint::FILE_NAME);
     let _held = prepare_folder(options, &path)?;
-    let network = recipe.graph.clone().initialized(settings.seed);
+    let network = recipe.network();
     let (mut trainer, kernels) = trainer(&network, recipe, options, observer)?;
     let subject = Subject {
         recipe,
@@ -252,6 +252,7 @@ fn trainer(
         threads: options.threads,
         batch_size: settings.batch_size,
         seed: settings.seed,
+        frozen: recipe.frozen,
     };
     let configure = |trainer: Trainer| {
         let trainer = trainer.with_label_smoothing(settings.label_smoothing);
@@ -314,22 +315,39 @@ fn prepare_folder(options: &FitOptions, checkpoint: &Path) -> Result<FolderLock,
     Ok(lock)
 }
 
-/// The names of the classes: the recipe's, the data set's, or their numbers.
-fn class_names(recipe: &Recipe, collection: &Collection) -> Result<Vec<String>, TrainError> {
+/// The names of the classes: the recipe's, or those of the trained network that it goes on from, the data set's, or their
+/// numbers.
+fn class_names(
+    recipe: &Recipe,
+    collection: &Collection,
+    observer: &mut dyn Observer,
+) -> Result<Vec<String>, TrainError> {
     let outputs = recipe.graph.output().len();
-    let names = if recipe.classes.is_empty() {
-        &collection.classes
-    } else {
-        &recipe.classes
-    };
+    let (own, found) = (&recipe.classes, &collection.classes);
+    let names = if own.is_empty() { found } else { own };
     let numbers = || (0..outputs).map(|class| class.to_string()).collect();
     let in_use = collection.classes_in_use();
+    let source_name = collection.source.clone();
+    if recipe.base.is_some() && (in_use > outputs || found.len() > outputs) {
+        return Err(TrainError::BaseClasses {
+            outputs,
+            classes: in_use.max(found.len()),
+            source_name,
+        });
+    }
     if in_use > outputs || (!names.is_empty() && names.len() != outputs) {
         return Err(TrainError::Classes {
             outputs,
             classes: in_use.max(names.len()),
-            source_name: collection.source.clone(),
+            source_name,
         });
+    }
+    if recipe.base.is_some() && !own.is_empty() && !found.is_empty() && own != found {
+        observer.note(&format!(
+            "the network calls its classes {}, the data set {}: they are taken for the same, in this order, under the network's names",
+            own.join(", "),
+            found.join(", ")
+        ));
     }
     Ok(if names.is_empty() {
         numbers()
@@ -352,8 +370,9 @@ fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainE
     if !recipe.data.transforms.is_empty() && !collection.train.is_images() {
         return Err(TrainError::TransformedFeatures { source_name });
     }
+    // A trained network's own is for pictures, which these are not.
     let identity = Normalize::identity(network.channels);
-    if recipe.data.normalize != identity && !collection.train.is_images() {
+    if recipe.base.is_none() && recipe.data.normalize != identity && !collection.train.is_images() {
         return Err(TrainError::NormalizedFeatures { source_name });
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kinglet::train::{Adam, Optimizer, Sgd};
+use kinglet::train::{Adam, AdamW, Optimizer, Sgd};
 use rayon::prelude::*;
 
 use super::Rates;
@@ -18,6 +18,7 @@ const CHUNK: usize = 4096;
 pub(super) enum AnyOptimizer {
     Sgd(Sgd),
     Adam(Adam),
+    AdamW(AdamW),
 }
 
 /// What a step does: all of an optimizer but its state, which lies where the step is computed.
@@ -26,14 +27,19 @@ pub(super) struct Rule {
     settings: OptimizerSettings,
     /// What the next step takes instead of the settings' own.
     rates: Rates,
-    /// The only parameters that decay, where not all do.
+    /// The only parameters that decay, where not all do; places among those that move.
     decaying: Option<Vec<Range<usize>>>,
     /// Number of steps taken.
     pub(super) steps: u32,
 }
 
 impl Rule {
-    pub(super) fn new(settings: &OptimizerSettings, tensors: &[Tensor]) -> Self {
+    /// For those of the parameters in `tensors` that lie in `moving`.
+    pub(super) fn new(
+        settings: &OptimizerSettings,
+        tensors: &[Tensor],
+        moving: &Range<usize>,
+    ) -> Self {
         let (OptimizerSettings::Sgd { decay_bias, .. }
         | OptimizerSettings::Adam { decay_bias, .. }) = *settings;
         // Biases, and factor and summand of batch normalization, are the tensors of one axis.
@@ -41,7 +47,10 @@ impl Rule {
             |tensor: &&Tensor| !tensor.role.is_statistic() && tensor.pytorch_shape().len() > 1;
         let decaying = || {
             let tensors = tensors.iter().filter(decays);
-            tensors.map(|tensor| tensor.range.clone()).collect()
+            let tensors = tensors.filter(|tensor| tensor.range.start >= moving.start);
+            let places = tensors
+                .map(|tensor| tensor.range.start - moving.start..tensor.range.end - moving.start);
+            places.collect()
         };
         Self {
             settings: *settings,
@@ -87,14 +96,21 @@ impl Rule {
                 betas: [beta1, beta2],
                 epsilon,
                 weight_decay,
+                decoupled,
                 ..
-            } => AnyOptimizer::Adam(Adam {
-                learning_rate,
-                beta1: momentum.unwrap_or(beta1),
-                beta2,
-                epsilon,
-                weight_decay,
-            }),
+            } => {
+                let adam = Adam {
+                    learning_rate,
+                    beta1: momentum.unwrap_or(beta1),
+                    beta2,
+                    epsilon,
+                    weight_decay,
+                };
+                match decoupled {
+                    true => AnyOptimizer::AdamW(AdamW(adam)),
+                    false => AnyOptimizer::Adam(adam),
+                }
+            }
         }
     }
 
@@ -126,17 +142,20 @@ pub(super) struct Stepper {
 }
 
 impl Stepper {
-    pub(super) fn new(settings: &OptimizerSettings, tensors: &[Tensor]) -> Self {
-        let rule = Rule::new(settings, tensors);
-        let parameters = tensors.iter().filter(|tensor| !tensor.role.is_statistic());
-        let parameters: usize = parameters.map(|tensor| tensor.range.len()).sum();
+    /// For those of the parameters in `tensors` that lie in `moving`.
+    pub(super) fn new(
+        settings: &OptimizerSettings,
+        tensors: &[Tensor],
+        moving: &Range<usize>,
+    ) -> Self {
+        let rule = Rule::new(settings, tensors, moving);
         Self {
-            state: vec![0.0; rule.slots() * parameters],
+            state: vec![0.0; rule.slots() * moving.len()],
             rule,
         }
     }
 
-    /// Moves the parameters against their gradients. Where not all parameters decay, the decay is added to
+    /// Moves the parameters that move against their gradients. Where not all parameters decay, the decay is added to
     /// `gradients`.
     pub(super) fn step(&mut self, parameters: &mut [f32], gradients: &mut [f32]) {
         self.rule.steps = self.rule.steps.saturating_add(1);
@@ -149,6 +168,19 @@ impl Stepper {
             AnyOptimizer::Adam(mut adam) => {
                 adam.weight_decay = decay(&self.rule, adam.weight_decay, parameters, gradients);
                 update(&adam, steps, parameters, gradients, state);
+            }
+            AnyOptimizer::AdamW(mut adam_w) => {
+                if let Some(decaying) = &self.rule.decaying {
+                    let kept = adam_w.kept();
+                    for range in decaying {
+                        let parameters = parameters[range.clone()].par_iter_mut();
+                        parameters
+                            .with_min_len(CHUNK)
+                            .for_each(|parameter| *parameter *= kept);
+                    }
+                    adam_w.0.weight_decay = 0.0;
+                }
+                update(&adam_w, steps, parameters, gradients, state);
             }
         }
     }
@@ -261,11 +293,12 @@ mod tests {
             epsilon: 1e-8,
             weight_decay: 0.01,
             decay_bias: true,
+            decoupled: false,
         };
         let (tensors, mut network) = network("\"Flatten()\", \"Linear(8190, 1)\"");
         let count = network.parameters.len();
         assert!(count < 2 * CHUNK && count > CHUNK);
-        let mut stepper = Stepper::new(&settings, &tensors);
+        let mut stepper = Stepper::new(&settings, &tensors, &(0..network.parameters.len()));
         network.parameters.fill(1.0);
         for _ in 0..3 {
             let mut gradients: Vec<f32> = (0..count).map(gradient).collect();
@@ -287,18 +320,30 @@ mod tests {
 
     #[test]
     fn biases_and_batch_normalization_can_be_spared() {
+        check_spared(|weight_decay, decay_bias| OptimizerSettings::Sgd {
+            learning_rate: 0.5,
+            momentum: 0.9,
+            weight_decay,
+            nesterov: false,
+            decay_bias,
+        });
+        check_spared(|weight_decay, decay_bias| OptimizerSettings::Adam {
+            learning_rate: 0.5,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay,
+            decay_bias,
+            decoupled: true,
+        });
+    }
+
+    fn check_spared(settings: impl Fn(f32, bool) -> OptimizerSettings) {
         let layers = "\"Conv2d(1, 3, 2)\", \"BatchNorm2d(3)\", \"Flatten()\", \"Linear(24030, 2)\"";
         let (tensors, start) = network(layers);
         let after = |weight_decay, decay_bias| {
-            let settings = OptimizerSettings::Sgd {
-                learning_rate: 0.5,
-                momentum: 0.9,
-                weight_decay,
-                nesterov: false,
-                decay_bias,
-            };
+            let settings = settings(weight_decay, decay_bias);
             let mut network = start.clone();
-            let mut stepper = Stepper::new(&settings, &tensors);
+            let mut stepper = Stepper::new(&settings, &tensors, &(0..network.parameters.len()));
             for _ in 0..2 {
                 let mut gradients: Vec<f32> = (0..network.parameters.len()).map(gradient).collect();
                 stepper.step(&mut network.parameters, &mut gradients);

@@ -3,7 +3,8 @@
 //!
 //! A *map* is what a step writes for each sample of a batch; map 0 is the input. What only names its input anew (a
 //! reshape) is no step, nor is a function that a convolution or linear layer computes in passing. The loss takes the
-//! logits: a softmax behind them is no step either.
+//! logits: a softmax behind them is no step either. A layer that is frozen computes as in evaluation, and no gradient comes
+//! to it: what is frozen are the first nodes, and a node reads only what comes before its own.
 
 use std::ops::Range;
 
@@ -129,11 +130,24 @@ pub(super) enum Kind {
     Unary(Unary),
     /// Over that many channels.
     Softmax(usize),
+    /// Over that many channels.
+    LogSoftmax(usize),
     BatchNorm(Normalization),
+    ChannelAffine(Affine),
     Dropout(Dropout),
     /// A function of the elements of two maps.
     Binary(Binary),
+    /// A function of the elements of a map and of an operand that is the network's, and stays as it is.
+    BinaryConstant(Binary, Vec<f32>),
     Copies(Copies),
+}
+
+/// Factor and summand of each channel.
+#[derive(Clone)]
+pub(super) struct Affine {
+    pub(super) channels: usize,
+    pub(super) activation: Activation,
+    pub(super) place: Place,
 }
 
 /// What only moves values: concatenation, slices, padding, transposition, repetition.
@@ -152,6 +166,8 @@ pub(super) struct Normalization {
     pub(super) epsilon: f32,
     pub(super) momentum: f32,
     pub(super) place: Place,
+    /// Whether it takes the running statistics in training, too, and leaves them as they are.
+    pub(super) frozen: bool,
     /// In the statistics.
     pub(super) running_mean: Range<usize>,
     /// In the statistics.
@@ -209,6 +225,7 @@ impl Kind {
         match self {
             Self::Conv2d(_, place) | Self::Linear(_, place) => Some(place),
             Self::BatchNorm(of) => Some(&of.place),
+            Self::ChannelAffine(of) => Some(&of.place),
             _ => None,
         }
     }
@@ -218,7 +235,10 @@ impl Kind {
         match self {
             Self::Conv2d(params, _) => function_of(params.activation()),
             Self::Linear(params, _) => function_of(params.activation()),
-            Self::Binary(params) => function_of(params.activation()),
+            Self::Binary(params) | Self::BinaryConstant(params, _) => {
+                function_of(params.activation())
+            }
+            Self::ChannelAffine(of) => function_of(of.activation),
             _ => None,
         }
     }
@@ -236,7 +256,10 @@ impl Kind {
         match self {
             Self::Conv2d(params, _) => *params = params.with_activation(activation),
             Self::Linear(params, _) => *params = params.with_activation(activation),
-            Self::Binary(params) => *params = params.with_activation(activation),
+            Self::Binary(params) | Self::BinaryConstant(params, _) => {
+                *params = params.with_activation(activation);
+            }
+            Self::ChannelAffine(of) => of.activation = activation,
             _ => return false,
         }
         true
@@ -244,21 +267,30 @@ impl Kind {
 
     /// Whether its gradient needs its output as it was.
     fn keeps_output(&self) -> bool {
-        matches!(self, Self::Unary(_) | Self::Softmax(_)) || self.function().is_some()
+        match self {
+            // Of the others it needs the input.
+            Self::Unary(function) => function.has_backward(),
+            Self::Softmax(_) | Self::LogSoftmax(_) => true,
+            _ => self.function().is_some(),
+        }
     }
 
     /// Whether it can write where it reads.
     fn can_work_in_place(&self) -> bool {
-        matches!(self, Self::Unary(_) | Self::Softmax(_) | Self::Dropout(_))
+        match self {
+            Self::Unary(function) => function.has_backward(),
+            Self::Softmax(_) | Self::LogSoftmax(_) | Self::Dropout(_) => true,
+            _ => false,
+        }
     }
 }
 
 impl Plan {
-    /// The plan of a graph whose tensors are `tensors`.
+    /// The plan of a graph whose tensors are `tensors`, the first `frozen` nodes of which keep their values.
     ///
     /// # Errors
     /// [`TrainError::Untrainable`] with the node that training has no step for.
-    pub(super) fn of(graph: &Graph, tensors: &[Tensor]) -> Result<Self, TrainError> {
+    pub(super) fn of(graph: &Graph, tensors: &[Tensor], frozen: usize) -> Result<Self, TrainError> {
         let [input] = graph.inputs.as_slice() else {
             return Err(untrainable(&graph.name, "it has several inputs"));
         };
@@ -272,7 +304,7 @@ impl Plan {
         };
         // The map of each value, and how many read each map.
         let mut maps = vec![0; shapes.len()];
-        let readers = readers(graph, logits, &needed);
+        let readers = readers(graph, logits, &needed, frozen);
         for (index, node) in graph.nodes.iter().enumerate() {
             let value = graph.value_of(index);
             if !needed[value] {
@@ -280,7 +312,8 @@ impl Plan {
             }
             let from: Vec<usize> = node.inputs.iter().map(|input| maps[*input]).collect();
             let only_reader = node.inputs.iter().all(|input| readers[*input] == 1);
-            if let Operation::Reshape { .. } | Operation::Identity = node.operation {
+            let frozen = index < frozen;
+            if is_name(&node.operation, frozen) {
                 maps[value] = from[0];
                 continue;
             }
@@ -293,11 +326,14 @@ impl Plan {
                 continue;
             }
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| shapes[*input]).collect();
-            let kind = kind(index, &node.operation, &inputs, shapes[value], tensors)
+            let mut kind = kind(index, &node.operation, &inputs, shapes[value], tensors)
                 .map_err(|reason| untrainable(&node.name, reason))?;
+            if let Kind::BatchNorm(of) = &mut kind {
+                of.frozen = frozen;
+            }
             plan.map_lens.push(shapes[value].len());
             maps[value] = plan.map_lens.len() - 1;
-            plan.push(kind, from, only_reader);
+            plan.push(kind, from, only_reader, frozen);
         }
         plan.logits = maps[logits];
         plan.find_gradients();
@@ -305,10 +341,10 @@ impl Plan {
     }
 
     /// Appends a step that writes the newest map; `only_reader` if nobody else reads what it reads.
-    fn push(&mut self, kind: Kind, from: Vec<usize>, only_reader: bool) {
+    fn push(&mut self, kind: Kind, from: Vec<usize>, only_reader: bool, frozen: bool) {
         let producer = self.steps.iter().find(|step| step.to == from[0]);
         let kept = producer.is_some_and(|producer| producer.kind.keeps_output());
-        let learns = kind.place().is_some()
+        let learns = kind.place().is_some() && !frozen
             || self
                 .steps
                 .iter()
@@ -383,8 +419,17 @@ fn needed(graph: &Graph, last: usize) -> Vec<bool> {
     needed
 }
 
+/// Whether an operation only names its input anew. So does a dropout that is frozen: it drops nothing.
+fn is_name(operation: &Operation, frozen: bool) -> bool {
+    match operation {
+        Operation::Reshape { .. } | Operation::Identity => true,
+        Operation::Dropout { .. } => frozen,
+        _ => false,
+    }
+}
+
 /// How many steps, and the loss, read each value or what only names it anew.
-fn readers(graph: &Graph, logits: usize, needed: &[bool]) -> Vec<usize> {
+fn readers(graph: &Graph, logits: usize, needed: &[bool], frozen: usize) -> Vec<usize> {
     let mut readers = vec![0; needed.len()];
     readers[logits] = 1;
     for (index, node) in graph.nodes.iter().enumerate().rev() {
@@ -392,9 +437,9 @@ fn readers(graph: &Graph, logits: usize, needed: &[bool]) -> Vec<usize> {
         if !needed[value] {
             continue;
         }
-        let count = match node.operation {
-            Operation::Reshape { .. } | Operation::Identity => readers[value],
-            _ => 1,
+        let count = match is_name(&node.operation, index < frozen) {
+            true => readers[value],
+            false => 1,
         };
         node.inputs
             .iter()
@@ -421,14 +466,20 @@ fn kind(
         Operation::Linear { params, .. } => Kind::Linear(*params, place()),
         Operation::MaxPool2d(params) => Kind::MaxPool2d(*params),
         Operation::AvgPool2d(params) => Kind::AvgPool2d(*params),
-        Operation::Unary(function) if function.has_backward() => Kind::Unary(*function),
-        Operation::Unary(_) => return Err("its function has no gradient here"),
+        Operation::Unary(function) => Kind::Unary(*function),
         Operation::Softmax => Kind::Softmax(channels),
+        Operation::LogSoftmax => Kind::LogSoftmax(channels),
+        Operation::ChannelAffine { activation, .. } => Kind::ChannelAffine(Affine {
+            channels,
+            activation: *activation,
+            place: place(),
+        }),
         Operation::BatchNorm2d(of) => Kind::BatchNorm(Normalization {
             channels,
             epsilon: of.epsilon,
             momentum: of.momentum,
             place: place(),
+            frozen: false,
             running_mean: range(tensors, index, Role::RunningMean).unwrap_or(0..0),
             running_variance: range(tensors, index, Role::RunningVariance).unwrap_or(0..0),
         }),
@@ -442,6 +493,15 @@ fn kind(
         } => {
             let params = Binary::new(*function, *activation, input, inputs[1]);
             Kind::Binary(params.map_err(|_| MISFIT)?)
+        }
+        Operation::BinaryConstant {
+            function,
+            activation,
+            shape,
+            operand,
+        } => {
+            let params = Binary::new(*function, *activation, input, *shape);
+            Kind::BinaryConstant(params.map_err(|_| MISFIT)?, operand.clone())
         }
         Operation::Concat { axis } => {
             copies(concatenation(*axis, inputs, output).ok_or(MISFIT)?, None)
@@ -465,7 +525,7 @@ fn kind(
         Operation::Quantize(_) | Operation::Dequantize(_) | Operation::Int8 { .. } => {
             return Err("it computes with 8-bit numbers");
         }
-        _ => return Err("training has no step for it"),
+        Operation::Reshape { .. } | Operation::Identity => return Err("it computes nothing"),
     })
 }
 
@@ -489,6 +549,8 @@ fn untrainable(node: &str, reason: &'static str) -> TrainError {
 mod tests {
     use std::path::Path;
 
+    use kinglet_kernels::Quantization;
+
     use super::*;
     use crate::graph::{Input, Output};
     use crate::recipe::Recipe;
@@ -496,7 +558,7 @@ mod tests {
     fn plan(layers: &str) -> Plan {
         let text = format!("input = [2, 6, 6]\nlayers = [{layers}]");
         let graph = Recipe::parse(&text, Path::new("test.toml")).unwrap().graph;
-        Plan::of(&graph, &graph.tensors()).unwrap()
+        Plan::of(&graph, &graph.tensors(), 0).unwrap()
     }
 
     #[test]
@@ -514,6 +576,20 @@ mod tests {
         assert_eq!(plan.steps[1].d_from, [Gradient::Unwanted]);
         assert_eq!(plan.steps[2].d_from, [Gradient::Write]);
         assert_eq!((plan.logits, plan.classes()), (5, 3));
+    }
+
+    #[test]
+    fn what_is_frozen_is_given_no_gradient() {
+        let text = "input = [2, 6, 6]\nlayers = [\"Conv2d(2, 4, 3)\", \"BatchNorm2d(4)\", \"Dropout()\", \
+                    \"Conv2d(4, 2, 3)\", \"GELU()\", \"Flatten()\", \"Linear(8, 3)\"]";
+        let graph = Recipe::parse(text, Path::new("test.toml")).unwrap().graph;
+        let plan = Plan::of(&graph, &graph.tensors(), 3).unwrap();
+        let learns: Vec<bool> = plan.steps.iter().map(|step| step.learns).collect();
+        assert_eq!(learns, [false, false, true, true, true]);
+        assert!(matches!(&plan.steps[1].kind, Kind::BatchNorm(of) if of.frozen));
+        assert_eq!(plan.steps[2].d_from, [Gradient::Unwanted]);
+        // The function's gradient needs its input.
+        assert!(!plan.steps[3].in_place);
     }
 
     #[test]
@@ -537,16 +613,17 @@ mod tests {
             let mut graph = Graph::new("net", vec![Input::new("input", shape)]);
             let value = graph.push("strange", operation, &[0]);
             graph.outputs.push(Output::new("output", value));
-            let plan = Plan::of(&graph, &graph.tensors());
+            let plan = Plan::of(&graph, &graph.tensors(), 0);
             plan.err().unwrap().to_string()
         };
+        let quantization = Quantization::new(0.5, 0);
         assert_eq!(
-            error(Operation::Unary(Unary::HardSwish)),
-            "strange cannot be trained: its function has no gradient here"
+            error(Operation::Quantize(quantization)),
+            "strange cannot be trained: it computes with 8-bit numbers"
         );
         let input = Input::new("other", shape);
         let graph = Graph::new("net", vec![input.clone(), input]);
-        let error = Plan::of(&graph, &[]).err().unwrap().to_string();
+        let error = Plan::of(&graph, &[], 0).err().unwrap().to_string();
         assert_eq!(error, "net cannot be trained: it has several inputs");
     }
 }

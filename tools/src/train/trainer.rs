@@ -42,6 +42,8 @@ pub struct TrainerOptions {
     pub batch_size: usize,
     /// Key of dropout.
     pub seed: u64,
+    /// How many of the network's first nodes are frozen: they keep their values bit for bit, and compute as in evaluation.
+    pub frozen: usize,
 }
 
 impl Trainer {

@@ -1,6 +1,8 @@
 //! The values of a network as training moves them: two flat vectors, one of what optimizers move and one of what batch
 //! normalization records. [`Graph::tensors`] says what lies where.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, Tensor};
@@ -12,6 +14,32 @@ pub struct Values {
     pub parameters: Vec<f32>,
     /// Running mean and variance of batch normalization.
     pub statistics: Vec<f32>,
+}
+
+/// The values that training moves, of all: those behind what the frozen layers have, which come first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moving {
+    pub(super) parameters: Range<usize>,
+    pub(super) statistics: Range<usize>,
+}
+
+impl Moving {
+    /// Those of a graph whose first `frozen` nodes keep their values.
+    pub(super) fn of(tensors: &[Tensor], frozen: usize) -> Self {
+        let range = |is_statistic: bool| {
+            let kind = |tensor: &&Tensor| tensor.role.is_statistic() == is_statistic;
+            let end = |tensors: &[Tensor]| {
+                let last = tensors.iter().rfind(kind);
+                last.map_or(0, |tensor| tensor.range.end)
+            };
+            let before = tensors.partition_point(|tensor| tensor.node < frozen);
+            end(&tensors[..before])..end(tensors)
+        };
+        Self {
+            parameters: range(false),
+            statistics: range(true),
+        }
+    }
 }
 
 impl Values {

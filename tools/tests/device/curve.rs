@@ -1,8 +1,9 @@
 //! Whole networks in training: the device's course beside the CPU's.
 
 use kinglet_kernels::testing::Random;
-use kinglet_kernels::{Portable, Shape};
+use kinglet_kernels::{Activation, BinaryFunction, Portable, Shape, Unary};
 use kinglet_tools::device::Device;
+use kinglet_tools::graph::{Graph, Operation};
 use kinglet_tools::recipe::Recipe;
 use kinglet_tools::train::{Source, Trainer, TrainerOptions};
 
@@ -77,15 +78,30 @@ impl Source for Pictures {
 
 /// The CPU's trainer and the device's, of the same network.
 fn trainers(layers: &str, extent: usize, optimizer: &str, batch_size: usize) -> [Trainer; 2] {
+    let change = |_: &mut Graph| ();
+    trainers_of(layers, extent, optimizer, batch_size, 0, change)
+}
+
+/// The same of a network that `change` has changed, with so many frozen nodes.
+fn trainers_of(
+    layers: &str,
+    extent: usize,
+    optimizer: &str,
+    batch_size: usize,
+    frozen: usize,
+    change: impl FnOnce(&mut Graph),
+) -> [Trainer; 2] {
     let text =
         format!("input = [3, {extent}, {extent}]\nlayers = [{layers}]\n[optimizer]\n{optimizer}\n");
     let recipe = Recipe::parse(&text, std::path::Path::new("test.toml")).unwrap();
-    let network = recipe.graph.clone().initialized(5);
+    let mut network = recipe.graph.clone().initialized(5);
+    change(&mut network);
     let options = TrainerOptions {
         kernels: &Portable,
         threads: 2,
         batch_size,
         seed: 4,
+        frozen,
     };
     let cpu = Trainer::new(network.clone(), &recipe.optimizer, options).unwrap();
     let device = Trainer::on_device(network, &recipe.optimizer, options, &device()).unwrap();
@@ -168,6 +184,86 @@ fn branches_small() {
     follow(&mut trainers, &pictures, 3, 2);
 }
 
+/// What imported networks have: constants, affine functions of channels, functions whose gradient needs their input.
+#[test]
+fn imported_operations_small() {
+    let layers = r#"
+        "Conv2d(3, 6, 3, padding=1)", "Sigmoid()", "Conv2d(6, 6, 3, padding=1)", "Sigmoid()", "Sigmoid()",
+        "Conv2d(6, 4, 1)", "Sigmoid()", "Softmax(1)", "AvgPool2d(4)", "Flatten()", "Linear(16, 4)"
+    "#;
+    let pictures = Pictures::new(5, 8);
+    let mut trainers = trainers_of(layers, 8, SGD, 3, 0, |graph| {
+        let numbers = |len: usize| {
+            (0..len)
+                .map(|i| (i as f32 - 2.5) / 4.0)
+                .collect::<Vec<f32>>()
+        };
+        let changed = [
+            (1, affine(Activation::Relu6, numbers(6))),
+            (3, Operation::Unary(Unary::Gelu)),
+            (
+                4,
+                constant(BinaryFunction::Multiply, Shape::vector(6), numbers(6)),
+            ),
+            (
+                6,
+                constant(BinaryFunction::PRelu, Shape::vector(4), numbers(4)),
+            ),
+            (7, Operation::LogSoftmax),
+        ];
+        for (node, operation) in changed {
+            graph.nodes[node].operation = operation;
+        }
+    });
+    compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
+    follow(&mut trainers, &pictures, 3, 2);
+}
+
+fn affine(activation: Activation, scale: Vec<f32>) -> Operation {
+    Operation::ChannelAffine {
+        activation,
+        shift: scale.iter().rev().copied().collect(),
+        scale,
+    }
+}
+
+fn constant(function: BinaryFunction, shape: Shape, operand: Vec<f32>) -> Operation {
+    Operation::BinaryConstant {
+        function,
+        activation: Activation::Relu,
+        shape,
+        operand,
+    }
+}
+
+#[test]
+fn frozen_layers_keep_their_bits_small() {
+    let layers = r#"
+        "Conv2d(3, 4, 3, padding=1, bias=False)", "BatchNorm2d(4)", "ReLU()", "Dropout(0.5)", "MaxPool2d(4)",
+        "Conv2d(4, 4, 1, bias=False)", "BatchNorm2d(4)", "Flatten()", "Linear(16, 4)"
+    "#;
+    let pictures = Pictures::new(5, 8);
+    for optimizer in [SGD, ADAM] {
+        let mut trainers = trainers_of(layers, 8, optimizer, 3, 4, |_| ());
+        let before = trainers[1].fetch().unwrap().clone();
+        compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
+        follow(&mut trainers, &pictures, 3, 3);
+        let device = &mut trainers[1];
+        let tensors = device.network().tensors();
+        let after = device.fetch().unwrap();
+        for tensor in tensors {
+            let same = before.get(&tensor) == after.get(&tensor);
+            assert_eq!(same, tensor.node < 4, "{}", tensor.name);
+        }
+        let all: Vec<usize> = (0..pictures.len()).collect();
+        let [right, found] = trainers.each_mut().map(|trainer| {
+            let tally = trainer.evaluate(&pictures, &all, &|| true);
+            tally.unwrap().unwrap().total().mean_loss()
+        });
+        assert!((right - found).abs() < 1e-3, "{found}, not {right}");
+    }
+}
+
 /// Fifty steps, which lower the loss by a good part, and then an evaluation.
 fn follow_fifty_steps(optimizer: &str) {
     let pictures = Pictures::new(100, 16);
@@ -193,6 +289,11 @@ fn fifty_steps_of_sgd_follow_the_cpu() {
 #[test]
 fn fifty_steps_of_adam_follow_the_cpu() {
     follow_fifty_steps(ADAM);
+}
+
+#[test]
+fn fifty_steps_of_adam_w_follow_the_cpu() {
+    follow_fifty_steps("type = \"AdamW\"\nlr = 0.01\nweight_decay = 0.1\ndecay_bias = false");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The loss and the optimizers against the CPU's.
 
-use kinglet::opencl::{Element, StepControl, StepRates};
-use kinglet::train::{Adam, Optimizer, Sgd};
+use kinglet::opencl::{Element, OpenClError, Recording, Slice, StepControl, StepRates};
+use kinglet::train::{Adam, AdamW, Optimizer, Sgd};
 use kinglet_kernels::reference::cross_entropy_f32;
 use kinglet_kernels::testing::Random;
 
@@ -140,6 +140,35 @@ fn adam_small() {
         weight_decay: 0.01,
         ..Adam::new(0.01)
     };
+    check_adam(
+        adam,
+        |number| StepRates::of_adam(&adam, number),
+        |recording, control, [p, g, means, squares]| {
+            recording.adam_f32(&adam, control, p, g, means, squares)
+        },
+    );
+}
+
+#[test]
+fn adam_w_small() {
+    let adam_w = AdamW(Adam {
+        weight_decay: 0.5,
+        ..Adam::new(0.01)
+    });
+    check_adam(
+        adam_w,
+        |number| StepRates::of_adam_w(&adam_w, number),
+        |recording, control, [p, g, means, squares]| {
+            recording.adam_w_f32(&adam_w, control, p, g, means, squares)
+        },
+    );
+}
+
+fn check_adam<O: Optimizer>(
+    adam: O,
+    rates_of: impl Fn(u32) -> StepRates,
+    record: impl Fn(&mut Recording, StepControl<'_>, [Slice<'_>; 4]) -> Result<(), OpenClError>,
+) {
     let mut state = vec![0.0; 2 * COUNT];
     let expected = steps(|number, parameters, gradients| {
         let gradients = gradients.iter().copied();
@@ -149,7 +178,7 @@ fn adam_small() {
     let finite = buffer(&[1.0]);
     let found = steps(|number, parameters, gradients| {
         let (p, g) = (buffer(parameters), buffer(gradients));
-        let rates = buffer(&StepRates::of_adam(&adam, number).to_array());
+        let rates = buffer(&rates_of(number).to_array());
         run(|recording| {
             let control = StepControl {
                 rates: rates.whole(),
@@ -157,9 +186,7 @@ fn adam_small() {
             };
             let means = moments.whole().part(0, COUNT).unwrap();
             let squares = moments.whole().part(COUNT, COUNT).unwrap();
-            recording
-                .adam_f32(&adam, control, p.whole(), g.whole(), means, squares)
-                .unwrap();
+            record(recording, control, [p.whole(), g.whole(), means, squares]).unwrap();
         });
         parameters.copy_from_slice(&read(&p));
     });

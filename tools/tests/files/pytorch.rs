@@ -156,6 +156,7 @@ fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Wors
         threads: 2,
         batch_size: *sizes.iter().max().unwrap(),
         seed: 1,
+        frozen: 0,
     };
     let mut trainer = Trainer::new(network, &recipe.optimizer, options).unwrap();
     let losses = golden.values(&format!("loss/{run}"));

@@ -14,8 +14,11 @@ pub(super) struct Layers {
     pub(super) stored: Vec<usize>,
     pub(super) gradients: GradientBuffers,
     /// Each step's part of what steps of its kind share: packed weights of convolutions, moments of batch
-    /// normalizations, factors of dropouts for one sample.
+    /// normalizations, factors of dropouts for one sample, constants.
     pub(super) parts: Vec<Range<usize>>,
+    /// Operands that are the network's; of what an affine function of channels normalizes by, mean 0 and inverse standard
+    /// deviation 1.
+    pub(super) constants: Vec<f32>,
     pub(super) packed_len: usize,
     pub(super) moments_len: usize,
     /// Factors of all dropouts for one sample.
@@ -30,6 +33,7 @@ impl Layers {
             stored: (0..plan.map_lens.len()).collect(),
             gradients: GradientBuffers::default(),
             parts: Vec::with_capacity(plan.steps.len()),
+            constants: Vec::new(),
             packed_len: 0,
             moments_len: 0,
             factors_len: 0,
@@ -46,6 +50,17 @@ impl Layers {
                     part(&mut all.packed_len, packed)
                 }
                 Kind::BatchNorm(of) => part(&mut all.moments_len, 2 * of.channels),
+                Kind::ChannelAffine(of) => {
+                    let start = all.constants.len();
+                    all.constants.resize(start + of.channels, 0.0);
+                    all.constants.resize(start + 2 * of.channels, 1.0);
+                    start..all.constants.len()
+                }
+                Kind::BinaryConstant(_, operand) => {
+                    let start = all.constants.len();
+                    all.constants.extend_from_slice(operand);
+                    start..all.constants.len()
+                }
                 Kind::Dropout(_) => part(&mut all.factors_len, all.plan.map_lens[step.to]),
                 _ => 0..0,
             });

@@ -5,7 +5,8 @@ use std::ops::Range;
 use kinglet::opencl::{Buffer, Element, Executor, OpenClError, Recording, Slice, StepRates};
 
 use super::layers::Layers;
-use crate::train::plan::Kind;
+use crate::train::Values;
+use crate::train::plan::{Affine, Kind, Normalization};
 
 pub(super) struct Memory {
     /// What training moves.
@@ -15,7 +16,7 @@ pub(super) struct Memory {
     /// Averages of parameters and then of statistics; made when they are wanted.
     pub(super) averages: Option<Buffer>,
     pub(super) gradients: Buffer,
-    /// The optimizer's: each slot goes over all parameters.
+    /// The optimizer's: each slot goes over all parameters that move.
     pub(super) state: Buffer,
     pub(super) rates: Buffer,
     /// Whether all losses of the step are finite.
@@ -27,6 +28,7 @@ pub(super) struct Memory {
     pub(super) factors: Buffer,
     pub(super) packed: Buffer,
     pub(super) moments: Buffer,
+    pub(super) constants: Buffer,
     pub(super) scratch: Buffer,
     /// What a step computes of a gradient that others have computed before it.
     pub(super) further: Buffer,
@@ -40,8 +42,8 @@ impl Memory {
     pub(super) fn new(
         executor: &Executor,
         layers: &Layers,
-        (parameters, statistics): (usize, usize),
-        slots: usize,
+        values: &Values,
+        state: usize,
         batch_size: usize,
     ) -> Result<Self, OpenClError> {
         let floats = |len: usize| executor.buffer(len, Element::F32);
@@ -52,11 +54,11 @@ impl Memory {
             false => 0,
         });
         Ok(Self {
-            parameters: floats(parameters)?,
-            statistics: floats(statistics)?,
+            parameters: floats(values.parameters.len())?,
+            statistics: floats(values.statistics.len())?,
             averages: None,
-            gradients: floats(parameters)?,
-            state: floats(parameters.saturating_mul(slots))?,
+            gradients: floats(values.parameters.len())?,
+            state: floats(state)?,
             rates: floats(StepRates::LEN)?,
             finite: floats(1)?,
             labels: executor.buffer(batch_size, Element::U32)?,
@@ -64,6 +66,7 @@ impl Memory {
             factors: of_batch(layers.factors_len)?,
             packed: floats(layers.packed_len)?,
             moments: floats(layers.moments_len)?,
+            constants: floats(layers.constants.len())?,
             scratch: floats(scratch_len(layers, batch_size))?,
             further: of_batch(layers.further_len)?,
             maps: lens.map(of_batch).collect::<Result<_, _>>()?,
@@ -96,9 +99,10 @@ pub(super) fn part<'b>(slice: Slice<'b>, range: &Range<usize>) -> Result<Slice<'
 fn scratch_len(layers: &Layers, batch_size: usize) -> usize {
     let of_layer = layers.plan.steps.iter().map(|step| match &step.kind {
         Kind::Conv2d(params, _) => Recording::conv2d_f32_backward_scratch_len(params, batch_size),
-        Kind::BatchNorm(of) => {
-            let rows = batch_size.saturating_mul(layers.plan.map_lens[step.to] / of.channels);
-            Recording::batch_norm_f32_scratch_len(rows, of.channels)
+        Kind::BatchNorm(Normalization { channels, .. })
+        | Kind::ChannelAffine(Affine { channels, .. }) => {
+            let rows = batch_size.saturating_mul(layers.plan.map_lens[step.to] / channels);
+            Recording::batch_norm_f32_scratch_len(rows, *channels)
         }
         _ => 0,
     });

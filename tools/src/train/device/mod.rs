@@ -23,6 +23,7 @@ use super::engine::{Engine, Snapshot, Take};
 use super::optimizer::{AnyOptimizer, Rule, from_chunks, to_chunks};
 use super::plan::{Kind, Plan};
 use super::stage::Keys;
+use super::values::Moving;
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
 use crate::graph::Graph;
 use crate::recipe::OptimizerSettings;
@@ -47,6 +48,7 @@ pub(super) struct DeviceEngine {
     layers: Layers,
     memory: Memory,
     rule: Rule,
+    moving: Moving,
     /// By purpose and number of samples: full batches and the last of an epoch.
     recordings: HashMap<(Purpose, usize), Recording>,
     batch_size: usize,
@@ -73,16 +75,19 @@ impl DeviceEngine {
     ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
         let (tensors, values) = (network.tensors(), Values::of(&network));
-        let layers = Layers::of(Plan::of(&network, &tensors)?);
-        let rule = Rule::new(optimizer, &tensors);
-        let lens = (values.parameters.len(), values.statistics.len());
-        let memory = Memory::new(executor, &layers, lens, rule.slots(), batch_size)?;
+        let layers = Layers::of(Plan::of(&network, &tensors, options.frozen)?);
+        let moving = Moving::of(&tensors, options.frozen);
+        let rule = Rule::new(optimizer, &tensors, &moving.parameters);
+        let state = rule.slots().saturating_mul(moving.parameters.len());
+        let memory = Memory::new(executor, &layers, &values, state, batch_size)?;
+        executor.write_f32(memory.constants.whole(), &layers.constants)?;
         let mut engine = Self {
             executor: Arc::clone(executor),
             pool: Arc::clone(pool),
             layers,
             memory,
             rule,
+            moving,
             recordings: HashMap::new(),
             batch_size,
             seed: options.seed,
@@ -120,8 +125,11 @@ impl DeviceEngine {
         let averages = match memory.averages.take() {
             Some(averages) => averages,
             None => {
-                let len = memory.parameters.len() + memory.statistics.len();
-                self.executor.buffer(len, Element::F32)?
+                // What is frozen is its own average.
+                let values = [&*self.values.parameters, &*self.values.statistics].concat();
+                let averages = self.executor.buffer(values.len(), Element::F32)?;
+                self.executor.write_f32(averages.whole(), &values)?;
+                averages
             }
         };
         Ok(memory.averages.insert(averages))
@@ -161,7 +169,7 @@ impl DeviceEngine {
             }
         }
         if purpose == Purpose::Step {
-            recorder.update(&self.rule)?;
+            recorder.update(&self.rule, &self.moving)?;
         }
         Ok(entry.insert(recorder.finish()))
     }
@@ -229,6 +237,9 @@ impl DeviceEngine {
             AnyOptimizer::Sgd(sgd) => StepRates::of_sgd(&sgd),
             AnyOptimizer::Adam(adam) => {
                 StepRates::of_adam(&adam, self.rule.steps.saturating_add(1))
+            }
+            AnyOptimizer::AdamW(adam_w) => {
+                StepRates::of_adam_w(&adam_w, self.rule.steps.saturating_add(1))
             }
         };
         let decay = self.average.filter(|_| self.averaged).unwrap_or(0.0);

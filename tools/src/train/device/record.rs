@@ -9,7 +9,8 @@ use kinglet_kernels::{Activation, Binary, BinaryFunction, Shape};
 use super::layers::Layers;
 use super::memory::{Memory, part};
 use crate::train::optimizer::{AnyOptimizer, Rule};
-use crate::train::plan::{Copies, Gradient, Kind, Normalization, Place, Step};
+use crate::train::plan::{Affine, Copies, Gradient, Kind, Normalization, Place, Step};
+use crate::train::values::Moving;
 
 /// Which statistics normalize.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,10 @@ impl<'a> Recorder<'a> {
                 self.copy_unless_in_place(step, from, to)?;
                 self.recording.softmax_f32(*channels, to)
             }
+            Kind::LogSoftmax(channels) => {
+                self.copy_unless_in_place(step, from, to)?;
+                self.recording.log_softmax_f32(*channels, to)
+            }
             Kind::Dropout(_) if mode == Mode::Evaluate => self.copy_unless_in_place(step, from, to),
             Kind::Dropout(_) => {
                 let factors = self.factors(own)?;
@@ -127,12 +132,23 @@ impl<'a> Recorder<'a> {
                 let momentum = normalization.momentum;
                 let rows = from.len() / of.channels;
                 let scratch = self.memory.scratch.whole();
-                match mode {
-                    Mode::Train => self
+                match mode == Mode::Train && !normalization.frozen {
+                    true => self
                         .recording
                         .batch_norm_f32_training(&of, rows, momentum, from, scratch, to),
-                    Mode::Evaluate => self.recording.batch_norm_f32(&of, rows, from, to),
+                    false => self.recording.batch_norm_f32(&of, rows, from, to),
                 }
+            }
+            Kind::ChannelAffine(of) => {
+                self.recording.copy_f32(from, to)?;
+                let (scale, shift) = self.scale_and_shift(of, own)?;
+                self.recording
+                    .channel_affine_f32(of.activation, scale, shift, to)
+            }
+            Kind::BinaryConstant(params, _) => {
+                self.recording.copy_f32(from, to)?;
+                let operand = part(self.memory.constants.whole(), own)?;
+                self.recording.binary_f32(params, operand, to)
             }
             Kind::Binary(params) => {
                 self.recording.copy_f32(from, to)?;
@@ -191,6 +207,37 @@ impl<'a> Recorder<'a> {
         })
     }
 
+    /// What an affine function of channels computes with. `constants` are its own: zeros, and then ones.
+    fn scale_and_shift(
+        &self,
+        of: &Affine,
+        constants: &Range<usize>,
+    ) -> Result<(Slice<'a>, Slice<'a>), OpenClError> {
+        let (scale, shift) = weights_and_bias(self.values.parameters, &of.place)?;
+        let zeros = self.memory.constants.whole();
+        let zeros = zeros.part(constants.start, of.channels)?;
+        Ok((scale, shift.unwrap_or(zeros)))
+    }
+
+    /// The normalization by mean 0 and variance 1 that an affine function of channels is.
+    fn affine_as_norm(
+        &self,
+        of: &Affine,
+        constants: &Range<usize>,
+    ) -> Result<BatchNorm<'a>, OpenClError> {
+        let (weights, bias) = self.scale_and_shift(of, constants)?;
+        let moments = part(self.memory.constants.whole(), constants)?;
+        Ok(BatchNorm {
+            channels: of.channels,
+            epsilon: 0.0,
+            weights,
+            bias,
+            running_mean: moments.part(0, of.channels)?,
+            running_variance: moments.part(of.channels, of.channels)?,
+            moments,
+        })
+    }
+
     /// The gradients of all parameters, after [`Recorder::forward`] in training.
     pub(super) fn backward(&mut self) -> Result<(), OpenClError> {
         let steps = self.layers.plan.steps.iter().zip(&self.layers.parts);
@@ -236,6 +283,20 @@ impl<'a> Recorder<'a> {
                     d_from,
                 )?;
             }
+            Kind::ChannelAffine(affine) => {
+                let of = self.affine_as_norm(affine, own)?;
+                let rows = from.len() / of.channels;
+                let d_parameters = part(gradients, &affine.place.range())?;
+                self.recording.batch_norm_f32_backward(
+                    &of,
+                    rows,
+                    from,
+                    d_to,
+                    scratch,
+                    d_parameters,
+                    None,
+                )?;
+            }
             _ => {}
         }
         match &step.kind {
@@ -263,11 +324,34 @@ impl<'a> Recorder<'a> {
                 .avg_pool2d_f32_backward(params, samples, d_to, d_from),
             Kind::Unary(function) => {
                 self.copy_unless_in_place(step, d_to, d_from)?;
-                self.recording.unary_f32_backward(*function, to, d_from)
+                match function.has_backward() {
+                    true => self.recording.unary_f32_backward(*function, to, d_from),
+                    false => self
+                        .recording
+                        .unary_f32_backward_from_input(*function, from, d_from),
+                }
             }
             Kind::Softmax(channels) => {
                 self.copy_unless_in_place(step, d_to, d_from)?;
                 self.recording.softmax_f32_backward(*channels, to, d_from)
+            }
+            Kind::LogSoftmax(channels) => {
+                self.copy_unless_in_place(step, d_to, d_from)?;
+                self.recording
+                    .log_softmax_f32_backward(*channels, to, d_from)
+            }
+            Kind::ChannelAffine(of) => {
+                self.recording.copy_f32(d_to, d_from)?;
+                let (scale, _) = self.scale_and_shift(of, own)?;
+                let zeros = self.memory.constants.whole();
+                let zeros = zeros.part(own.start, of.channels)?;
+                self.recording
+                    .channel_affine_f32(Activation::Identity, scale, zeros, d_from)
+            }
+            Kind::BinaryConstant(params, _) => {
+                let operand = part(self.memory.constants.whole(), own)?;
+                self.recording
+                    .binary_f32_backward(params, [from, operand], d_to, false, d_from)
             }
             Kind::Dropout(_) => {
                 let factors = self.factors(own)?;
@@ -354,16 +438,18 @@ impl<'a> Recorder<'a> {
     }
 
     /// The optimizer's step and what it does to the averages, unless a loss is not finite.
-    pub(super) fn update(&mut self, rule: &Rule) -> Result<(), OpenClError> {
+    pub(super) fn update(&mut self, rule: &Rule, moving: &Moving) -> Result<(), OpenClError> {
         let memory = self.memory;
         let (rates, finite) = (memory.rates.whole(), memory.finite.whole());
         self.recording
             .losses_are_finite(self.samples, memory.outcomes.whole(), finite)?;
         let control = StepControl { rates, finite };
-        let count = memory.parameters.len();
+        let count = moving.parameters.len();
+        let moving_parameters = part(memory.parameters.whole(), &moving.parameters)?;
+        let moving_gradients = part(memory.gradients.whole(), &moving.parameters)?;
         for (range, decays) in rule.runs(count) {
-            let parameters = part(memory.parameters.whole(), &range)?;
-            let gradients = part(memory.gradients.whole(), &range)?;
+            let parameters = part(moving_parameters, &range)?;
+            let gradients = part(moving_gradients, &range)?;
             let slot = |slot: usize| {
                 let state = memory.state.whole().part(slot * count, count)?;
                 part(state, &range)
@@ -380,13 +466,24 @@ impl<'a> Recorder<'a> {
                     self.recording
                         .adam_f32(&adam, control, parameters, gradients, means, squares)?;
                 }
+                AnyOptimizer::AdamW(mut adam_w) => {
+                    adam_w.0.weight_decay = if decays { adam_w.0.weight_decay } else { 0.0 };
+                    let (means, squares) = (slot(0)?, slot(1)?);
+                    self.recording
+                        .adam_w_f32(&adam_w, control, parameters, gradients, means, squares)?;
+                }
             }
         }
         if let Some(averages) = &memory.averages {
-            for (values, start) in [(&memory.parameters, 0), (&memory.statistics, count)] {
-                let averages = averages.whole().part(start, values.len())?;
+            let of_parameters = memory.parameters.len();
+            for (values, start, moving) in [
+                (&memory.parameters, 0, &moving.parameters),
+                (&memory.statistics, of_parameters, &moving.statistics),
+            ] {
+                let values = part(values.whole(), moving)?;
+                let averages = averages.whole().part(start + moving.start, moving.len())?;
                 self.recording
-                    .moving_average_f32(control, values.whole(), averages)?;
+                    .moving_average_f32(control, values, averages)?;
             }
         }
         Ok(())

@@ -1,33 +1,26 @@
 //! Batch normalization over the whole batch, in the phases of [`kinglet_kernels::portable::batch_norm`].
 //!
-//! Sums are taken in f64 for each shard and added in the order of the shards. The running statistics move
-//! towards the batch's mean and unbiased variance, as in PyTorch.
+//! The running statistics move towards the batch's mean and unbiased variance, as in PyTorch. What is frozen normalizes by
+//! them and leaves them as they are.
 
 use std::ops::Range;
 
 use kinglet_kernels::portable::batch_norm::{
-    Channels, backward_input, backward_sums, channel_square_deviations, channel_sums, inverse_std,
-    normalize,
+    Channels, backward_input, channel_square_deviations, channel_sums, inverse_std, normalize,
 };
 use rayon::prelude::*;
 
-use super::{Backward, Mode, Pass, SHARDS, shard_samples};
+use super::channel_sums::{ChannelSums, write_gradients};
+use super::{Backward, Mode, Pass};
 use crate::train::plan::{Normalization, Place};
 
 pub(crate) struct BatchNormStage {
-    channels: usize,
-    /// Values of one sample.
-    len: usize,
-    shard: usize,
     of: Normalization,
     /// Mean and inverse standard deviation of the last pass.
     mean: Vec<f32>,
     inverse_std: Vec<f32>,
-    /// Two sums for each channel and shard: first all of one shard, then of the next.
-    sums: Vec<f64>,
-    /// The same, added over the shards.
-    totals: Vec<f64>,
-    /// The same as means, in the backward pass.
+    sums: ChannelSums,
+    /// The sums as means, in the backward pass.
     means: Vec<f32>,
 }
 
@@ -36,41 +29,11 @@ impl BatchNormStage {
     pub(super) fn new(of: Normalization, len: usize, batch_size: usize) -> Self {
         let channels = of.channels;
         Self {
-            channels,
-            len,
-            shard: shard_samples(batch_size),
+            sums: ChannelSums::new(channels, len, batch_size),
             of,
             mean: vec![0.0; channels],
             inverse_std: vec![0.0; channels],
-            sums: vec![0.0; 2 * SHARDS * channels],
-            totals: vec![0.0; 2 * channels],
             means: vec![0.0; 2 * channels],
-        }
-    }
-
-    /// Values of one channel in the batch.
-    fn count(&self, input: &[f32]) -> usize {
-        input.len() / self.channels
-    }
-
-    /// Lets `add` add to two sums for each channel, shard by shard, and adds those up in order.
-    fn sum(&mut self, input: &[f32], add: impl Fn(usize, &[f32], &mut [f64], &mut [f64]) + Sync) {
-        let shards = self.sums.par_chunks_mut(2 * self.channels);
-        shards
-            .zip(input.par_chunks(self.shard * self.len))
-            .with_max_len(1)
-            .enumerate()
-            .for_each(|(i, (sums, input))| {
-                sums.fill(0.0);
-                let (first, second) = sums.split_at_mut(self.channels);
-                add(i, input, first, second);
-            });
-        self.totals.fill(0.0);
-        let used = input.len().div_ceil(self.shard * self.len);
-        for sums in self.sums.chunks(2 * self.channels).take(used) {
-            for (total, sum) in self.totals.iter_mut().zip(sums) {
-                *total += sum;
-            }
         }
     }
 
@@ -83,7 +46,8 @@ impl BatchNormStage {
     ) {
         let epsilon = f64::from(self.of.epsilon);
         match pass.mode {
-            Mode::Evaluate => {
+            Mode::Train(_) if !self.of.frozen => self.measure(statistics, input),
+            Mode::Evaluate | Mode::Train(_) => {
                 self.mean
                     .copy_from_slice(&statistics[self.of.running_mean.clone()]);
                 let variances = &statistics[self.of.running_variance.clone()];
@@ -91,7 +55,6 @@ impl BatchNormStage {
                     *inverse = inverse_std(f64::from(variance), epsilon);
                 }
             }
-            Mode::Train(_) => self.measure(statistics, input),
         }
         let of = channels(
             &self.of.place,
@@ -99,7 +62,7 @@ impl BatchNormStage {
             &self.inverse_std,
             pass.parameters,
         );
-        let shard = self.shard * self.len;
+        let shard = self.sums.shard();
         input
             .par_chunks(shard)
             .zip(output.par_chunks_mut(shard))
@@ -109,16 +72,14 @@ impl BatchNormStage {
     /// Takes the batch's statistics and moves the running ones.
     fn measure(&mut self, statistics: &mut [f32], input: &[f32]) {
         let (epsilon, momentum) = (f64::from(self.of.epsilon), f64::from(self.of.momentum));
-        let count = self.count(input) as f64;
-        self.sum(input, |_, input, sums, _| channel_sums(input, sums));
-        let means: Vec<f64> = self.totals[..self.channels]
-            .iter()
-            .map(|sum| sum / count)
-            .collect();
-        self.sum(input, |_, input, sums, _| {
+        let count = (input.len() / self.of.channels) as f64;
+        let add = |_, input: &[f32], sums: &mut [f64], _: &mut [f64]| channel_sums(input, sums);
+        let [sums, _] = self.sums.over(input, add);
+        let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        let add = |_, input: &[f32], sums: &mut [f64], _: &mut [f64]| {
             channel_square_deviations(input, &means, sums);
-        });
-        let squares = &self.totals[..self.channels];
+        };
+        let [squares, _] = self.sums.over(input, add);
         // A single value has no spread to estimate.
         let unbiased = (count - 1.0).max(1.0);
         for (channel, (&mean, &square)) in means.iter().zip(squares).enumerate() {
@@ -136,30 +97,20 @@ impl BatchNormStage {
 
     pub(super) fn backward(&mut self, pass: &Pass, of: Backward) {
         let d_output = &*of.d_output;
-        let shard = self.shard * self.len;
+        let shard = self.sums.shard();
         // The statistics of the forward pass, out of the way of the sums.
         let mean = std::mem::take(&mut self.mean);
         let inverse = std::mem::take(&mut self.inverse_std);
         let place = self.of.place.clone();
         let normalization = channels(&place, &mean, &inverse, pass.parameters);
-        self.sum(of.input, |i, input, weight_sums, bias_sums| {
-            let d_output = &d_output[i * shard..][..input.len()];
-            backward_sums(normalization, input, d_output, weight_sums, bias_sums);
-        });
-        let (weight_sums, bias_sums) = self.totals.split_at(self.channels);
-        let (d_weights, d_bias) = place.gradients(of.gradients, 0);
-        for (d, &sum) in d_weights.iter_mut().zip(weight_sums) {
-            *d = sum as f32;
-        }
-        for (d, &sum) in d_bias.into_iter().flatten().zip(bias_sums) {
-            *d = sum as f32;
-        }
+        let sums = self.sums.backward(normalization, of.input, d_output);
+        write_gradients(&place, sums, of.gradients);
         if let Some(d_input) = of.d_input {
-            let count = self.count(of.input) as f64;
-            for (mean, total) in self.means.iter_mut().zip(&self.totals) {
+            let count = (of.input.len() / self.of.channels) as f64;
+            for (mean, total) in self.means.iter_mut().zip(sums.into_iter().flatten()) {
                 *mean = (total / count) as f32;
             }
-            let (weight_means, bias_means) = self.means.split_at(self.channels);
+            let (weight_means, bias_means) = self.means.split_at(self.of.channels);
             d_input
                 .par_chunks_mut(shard)
                 .zip(d_output.par_chunks(shard))

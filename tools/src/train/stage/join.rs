@@ -137,7 +137,7 @@ impl Pairs<'_> {
 
 /// Adds the gradient of the first tensor or, for `which` 1, of the operand, of one sample. What the operand is repeated for
 /// adds up in the order of the tensor.
-fn binary_backward(
+pub(super) fn binary_backward(
     params: &Binary,
     which: usize,
     [x, o]: [&[f32]; 2],

@@ -1,12 +1,14 @@
-//! A run of layers that treat every sample by itself: convolutions, pools, functions, dropout.
+//! A run of layers that treat every sample by itself: convolutions, pools, functions, dropout, what is computed with constants.
 //!
 //! Each shard of the batch owns its buffers and goes through the whole run. A *slot* is a feature map: slot 0
 //! is the stage's input, the last its output, both parts of buffers for the whole batch; those between belong
-//! to the shard. Functions and dropout work in place where the value before them is not needed any more.
+//! to the shard. Functions and dropout work in place where the value before them is not needed any more. What is frozen
+//! has no gradients: those are of the steps from the first one on that learns.
 
 use kinglet_kernels::BackwardKernels;
 use rayon::prelude::*;
 
+use super::join::binary_backward;
 use super::{Backward, Mode, Pass, shard_samples};
 use crate::train::plan::{self, Kind};
 
@@ -68,8 +70,14 @@ impl Builder {
             | Kind::AvgPool2d(_)
             | Kind::Unary(_)
             | Kind::Softmax(_)
-            | Kind::Dropout(_) => true,
-            Kind::Linear(..) | Kind::BatchNorm(_) | Kind::Binary(_) | Kind::Copies(_) => false,
+            | Kind::LogSoftmax(_)
+            | Kind::Dropout(_)
+            | Kind::BinaryConstant(..) => true,
+            Kind::Linear(..)
+            | Kind::BatchNorm(_)
+            | Kind::ChannelAffine(_)
+            | Kind::Binary(_)
+            | Kind::Copies(_) => false,
         }
     }
 
@@ -79,7 +87,9 @@ impl Builder {
         if self.slot_lens.is_empty() {
             self.slot_lens.push(map_lens[step.from[0]]);
         }
-        if let Kind::Conv2d(_, place) = &step.kind {
+        if let Kind::Conv2d(_, place) = &step.kind
+            && step.learns
+        {
             let range = place.range();
             let start = self.parameters.as_ref().map_or(range.start, |p| p.start);
             self.parameters = Some(start..range.end);
@@ -396,6 +406,10 @@ impl Step {
             }
             Kind::MaxPool2d(params) => kernels.max_pool2d_f32(params, from, to),
             Kind::AvgPool2d(params) => kernels.avg_pool2d_f32(params, from, to),
+            Kind::BinaryConstant(params, operand) => {
+                to.copy_from_slice(from);
+                kernels.binary_f32(params, operand, to);
+            }
             _ => {
                 to.copy_from_slice(from);
                 self.forward_in_place(pass, first_sample, to, masks);
@@ -413,6 +427,7 @@ impl Step {
         match &self.kind {
             Kind::Unary(function) => pass.kernels.unary_f32(*function, data),
             Kind::Softmax(channels) => pass.kernels.softmax_f32(*channels, data),
+            Kind::LogSoftmax(channels) => pass.kernels.log_softmax_f32(*channels, data),
             Kind::Dropout(dropout) => {
                 let Mode::Train(keys) = pass.mode else { return };
                 let len = self.len;
@@ -452,6 +467,24 @@ impl Step {
                     kernels.avg_pool2d_f32_backward(params, of.d_to, d_from);
                 }
             }
+            Kind::BinaryConstant(params, operand) => {
+                if let Some(function) = self.kind.function() {
+                    kernels.unary_f32_backward(function, of.to, of.d_to);
+                }
+                if let Some(d_from) = of.d_from {
+                    d_from.fill(0.0);
+                    let samples = of.from.chunks(self.len).zip(of.d_to.chunks(self.len));
+                    for ((x, d_to), d_from) in samples.zip(d_from.chunks_mut(self.len)) {
+                        binary_backward(params, 0, [x, operand], d_to, d_from);
+                    }
+                }
+            }
+            Kind::Unary(function) if !function.has_backward() => {
+                if let Some(d_from) = of.d_from {
+                    d_from.copy_from_slice(of.d_to);
+                    kernels.unary_f32_backward_from_input(*function, of.from, d_from);
+                }
+            }
             _ => {
                 if let Some(d_from) = of.d_from {
                     d_from.copy_from_slice(of.d_to);
@@ -467,6 +500,9 @@ impl Step {
         match &self.kind {
             Kind::Unary(function) => pass.kernels.unary_f32_backward(*function, output, d),
             Kind::Softmax(channels) => pass.kernels.softmax_f32_backward(*channels, output, d),
+            Kind::LogSoftmax(channels) => {
+                pass.kernels.log_softmax_f32_backward(*channels, output, d);
+            }
             Kind::Dropout(_) => multiply(d, &masks[self.mask][..d.len()]),
             _ => {}
         }

@@ -3,12 +3,15 @@
 //! Convolutions, pools and functions of elements treat every sample by itself, so a run of them is one
 //! [`LocalStage`]: a shard of the batch goes through all of its layers without waiting for the others, and
 //! its feature maps stay in the cache of one core. Linear layers want the whole batch at once (their weights
-//! are read once for all samples), batch normalization needs it: these are stages of their own.
+//! are read once for all samples), batch normalization needs it, factors of channels have gradients over all of it: these
+//! are stages of their own.
 //!
 //! Between stages lie buffers for the whole batch. What no thread's timing may change: partial gradients are
 //! kept for each shard, shards depend on the batch size alone, and their sums are added in their order.
 
 mod batch_norm;
+mod channel_affine;
+mod channel_sums;
 pub(super) mod dropout;
 mod join;
 mod linear;
@@ -19,6 +22,7 @@ use rayon::prelude::*;
 
 use super::plan::{Gradient, Kind, Plan};
 use batch_norm::BatchNormStage;
+use channel_affine::ChannelAffineStage;
 use join::Join;
 pub(super) use join::Map;
 use linear::LinearStage;
@@ -76,6 +80,7 @@ pub(super) enum Computes {
     Local(LocalStage),
     Linear(LinearStage),
     BatchNorm(BatchNormStage),
+    ChannelAffine(ChannelAffineStage),
     /// With the function behind it.
     Join(Join, Option<Unary>),
 }
@@ -115,6 +120,7 @@ impl Stage {
             Computes::Local(stage) => stage.forward(pass, input, output),
             Computes::Linear(stage) => stage.forward(pass, input, output),
             Computes::BatchNorm(stage) => stage.forward(pass, statistics, input, output),
+            Computes::ChannelAffine(stage) => stage.forward(pass, input, output),
             Computes::Join(join, _) => join.forward(pass, inputs, output, len),
         }
     }
@@ -130,6 +136,7 @@ impl Stage {
             Computes::Local(stage) => stage.backward(pass, of),
             Computes::Linear(stage) => stage.backward(pass, of),
             Computes::BatchNorm(stage) => stage.backward(pass, of),
+            Computes::ChannelAffine(stage) => stage.backward(pass, of),
             Computes::Join(_, None) => {}
             Computes::Join(_, Some(function)) => {
                 /// Values of one task: enough to be worth it.
@@ -158,6 +165,11 @@ pub(super) fn build(plan: &Plan, batch_size: usize, kernels: &dyn BackwardKernel
                 let len = plan.map_lens[first.to];
                 let stage = BatchNormStage::new(of.clone(), len, batch_size);
                 (Computes::BatchNorm(stage), 1)
+            }
+            Kind::ChannelAffine(of) => {
+                let len = plan.map_lens[first.to];
+                let stage = ChannelAffineStage::new(of.clone(), len, batch_size);
+                (Computes::ChannelAffine(stage), 1)
             }
             Kind::Binary(params) => (
                 Computes::Join(Join::Binary(*params), first.kind.function()),

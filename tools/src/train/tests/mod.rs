@@ -1,8 +1,11 @@
-//! The whole of a small network: gradients against finite differences, independence of threads and shards. Whole
-//! runs are in `runs`, interruption and damage in `resume`.
+//! The whole of a small network: gradients against finite differences, independence of threads and shards. Operations that
+//! recipes do not have, and layers that are frozen, are in `operations`, whole runs in `runs`, interruption and damage in
+//! `resume`.
 
+mod operations;
 mod resume;
 mod runs;
+mod transfer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,13 +69,22 @@ fn pictures(count: usize) -> Dataset {
 fn trainer(layers: &str, kernels: &'static dyn BackwardKernels, threads: usize) -> Trainer {
     let recipe = recipe(layers);
     let network = recipe.graph.initialized(7);
-    let options = TrainerOptions {
+    Trainer::new(
+        network,
+        &recipe.optimizer,
+        trainer_options(kernels, threads),
+    )
+    .unwrap()
+}
+
+fn trainer_options(kernels: &'static dyn BackwardKernels, threads: usize) -> TrainerOptions {
+    TrainerOptions {
         kernels,
         threads,
         batch_size: 20,
         seed: 4,
-    };
-    Trainer::new(network, &recipe.optimizer, options).unwrap()
+        frozen: 0,
+    }
 }
 
 /// Values that are read twice and three times, branches within branches, an input read twice, and what joins them.

@@ -304,6 +304,6 @@ fn damaged_checkpoints_are_refused() {
     other[8] = 9;
     assert_eq!(
         error(&other),
-        "its format is version 9, this program reads version 3"
+        "its format is version 9, this program reads version 4"
     );
 }
