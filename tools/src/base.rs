@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kinglet::LoadError;
 use kinglet::model::EncodeError;
-use kinglet::{LoadError, Model};
 use kinglet_kernels::{Conv2d, Linear, ParamsError, Pool2d, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -182,7 +182,7 @@ impl Base {
             return Err(BaseError::NothingToTrain(reason));
         }
         Ok(Network {
-            normalize: normalization(&model),
+            normalize: Normalize::of_model(&model),
             classes: match head {
                 Some(_) => Vec::new(),
                 None => model.labels().iter().map(str::to_owned).collect(),
@@ -210,18 +210,6 @@ fn import(path: &Path) -> Result<Vec<u8>, BaseError> {
         source,
     })?;
     Ok(exported.0)
-}
-
-/// How a model's pictures become numbers; pixels from 0 to 1 where it does not say.
-fn normalization(model: &Model<'_>) -> Normalize {
-    let found = model.normalization();
-    match found.is_empty() {
-        true => Normalize::identity(model.input().channels),
-        false => Normalize {
-            mean: found.mean().collect(),
-            std: found.std().collect(),
-        },
-    }
 }
 
 impl Frozen {

@@ -10,6 +10,8 @@ use crate::dataset::{Dataset, Sample};
 use crate::device::HostSession;
 use crate::fine_tune::{Features, set_sample_or_features};
 use crate::meaning::producer;
+use crate::recipe::{Normalize, Target};
+use crate::train::{Pictures, Source};
 
 /// The data do not fit the model.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -32,6 +34,16 @@ pub enum EvaluateError {
         found: usize,
         /// Their names.
         names: String,
+    },
+    /// Targets that are not as many as the outputs.
+    #[error(
+        "the samples have {found} numbers each that outputs ought to be, the model has {outputs} outputs"
+    )]
+    Targets {
+        /// Numbers of each sample.
+        found: usize,
+        /// Outputs of the model.
+        outputs: usize,
     },
     /// A class that the model does not have.
     #[error("the samples have {found} classes, the model only {classes}")]
@@ -65,7 +77,13 @@ pub fn check_fit(model: &Model<'_>, data: &Dataset) -> Result<(), EvaluateError>
     if found > classes {
         return Err(EvaluateError::Classes { found, classes });
     }
-    Ok(())
+    match data.target_len() {
+        Some(found) if found != classes => Err(EvaluateError::Targets {
+            found,
+            outputs: classes,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What takes a sample: a session, alone or under a fine-tuner.
@@ -284,6 +302,47 @@ pub fn evaluate(
         .fold(Evaluation::new(classes), Evaluation::merge))
 }
 
+/// The mean square of the distances of `model`'s outputs from `target`, for each sample of `data` named in `indices`, in their
+/// order.
+///
+/// # Errors
+/// [`EvaluateError`] if the samples do not fit.
+pub fn squared_errors(
+    model: &Model<'_>,
+    kernels: &'static dyn Kernels,
+    data: &Dataset,
+    indices: &[usize],
+    target: Target,
+) -> Result<Vec<f64>, EvaluateError> {
+    check_fit(model, data)?;
+    let (input, outputs) = (model.input(), model.output());
+    if target == Target::Input && outputs.len() != input.len() {
+        return Err(EvaluateError::Targets {
+            found: input.len(),
+            outputs: outputs.len(),
+        });
+    }
+    let samples = Pictures::new(data, &Normalize::of_model(model)).with_target(target, outputs);
+    let new = || (Vec::new(), vec![0.0; input.len()], vec![0.0; outputs.len()]);
+    let stretches = run_stretches(
+        model,
+        kernels,
+        data,
+        indices,
+        new,
+        |(found, input, target), index, outputs| {
+            samples.write(index, input);
+            samples.write_target(index, input, target);
+            let distances = outputs.iter().zip(&*target).map(|(x, y)| f64::from(x - y));
+            found.push(distances.map(|d| d * d).sum::<f64>() / outputs.len() as f64);
+        },
+    )?;
+    Ok(stretches
+        .into_iter()
+        .flat_map(|(found, ..)| found)
+        .collect())
+}
+
 /// What `model` makes of each picture of `data` named in `indices`, in their order, on all cores of the
 /// current thread pool.
 ///
@@ -422,7 +481,7 @@ mod tests {
     use crate::graph::{Graph, Input as GraphInput, Int8Operation, Operation, Output};
     use crate::model_file::ModelFile;
     use crate::picture::Fit;
-    use crate::recipe::{Normalize, Recipe};
+    use crate::recipe::Recipe;
 
     #[test]
     fn logits_and_probabilities_give_the_same_loss() {

@@ -31,7 +31,7 @@ pub use executor::{Executor, Options};
 pub use fallback::FallbackSession;
 // It defines the functions of OpenCL that `ocl` calls.
 pub use kinglet_opencl_stub::{NoLibrary, library};
-pub use ops::{BatchNorm, StepControl, StepRates};
+pub use ops::{BatchNorm, CrossEntropy, StepControl, StepRates};
 pub use recording::Recording;
 pub use session::Session;
 pub use tuning::Tuning;

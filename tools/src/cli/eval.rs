@@ -10,16 +10,23 @@ use serde::Serialize;
 use super::device::{DeviceArguments, note, note_failure};
 use super::inputs::note_samples;
 use super::model::ModelArguments;
+use super::progress::measures;
 use super::{DATA_HELP, Failure, Part, data, document, fit, forgotten_data};
 use crate::array_layout::Layout;
 use crate::dataset::ReadOptions;
 use crate::device::HostSession;
 use crate::evaluate::{
-    ClassCount, DEVICE_BATCH, Evaluation, check_fit, evaluate, evaluate_in_batches,
+    ClassCount, DEVICE_BATCH, Evaluation, check_fit, evaluate, evaluate_in_batches, squared_errors,
 };
 use crate::kernel_set;
+use crate::meaning::Meaning;
+use crate::recipe::Target;
 
-/// Measure a model's accuracy on a data set
+/// Measure a model's accuracy on a data set, or the error of one that computes values
+///
+/// Where the data set has numbers for each sample (y_test.npy of float32) these are what the outputs ought to be, and where a
+/// model without classes has as many outputs as inputs, as an autoencoder, the sample itself is: then the mean squared error
+/// (MSE) and its root are measured.
 ///
 /// Arrays of NumPy lie as the file has them that the model was made from, or else NHWC or NCHW, whichever has the model's
 /// channels. uint8 is pixels, normalized as the model file says; float32 is what the network sees. Of a model of several
@@ -76,6 +83,22 @@ struct Report<'a> {
     classes: Vec<Class>,
 }
 
+/// What `--json` prints of a model that computes values.
+#[derive(Debug, Serialize)]
+struct Errors<'a> {
+    model: &'a str,
+    id: String,
+    data: &'a str,
+    part: String,
+    kernels: &'a str,
+    /// The mean squared error.
+    loss: f64,
+    /// Its root.
+    rmse: f64,
+    total: usize,
+    seconds: f64,
+}
+
 /// How one class came off.
 #[derive(Debug, Serialize)]
 struct Class {
@@ -102,6 +125,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         pictures.invert()?;
     }
     let indices: Vec<usize> = (0..pictures.len()).collect();
+    let rebuilds =
+        !Meaning::of(&model, 0).is_classes() && model.output().len() == model.input().len();
+    if pictures.target_len().is_some() || rebuilds {
+        let start = Instant::now();
+        let target = match rebuilds && pictures.target_len().is_none() {
+            true => Target::Input,
+            false => Target::Values,
+        };
+        let found = squared_errors(&model, kernels, &pictures, &indices, target)?;
+        let loss = found.iter().sum::<f64>() / found.len() as f64;
+        let errors = Errors {
+            model: model.name(),
+            id: model.id().to_string(),
+            data: &collection.source,
+            part: arguments.part.to_string(),
+            kernels: kernels.name(),
+            loss,
+            rmse: loss.sqrt(),
+            total: found.len(),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        return print_errors(&errors, noun, arguments.json);
+    }
     let device = arguments.device.open()?;
     let mut memory = None;
     let mut on_device = match &device {
@@ -170,6 +216,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         device_name.unwrap_or(kernels.name())
     );
     print_classes("  ", &found, label);
+    Ok(())
+}
+
+fn print_errors(errors: &Errors, noun: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        return document::print("eval", errors);
+    }
+    println!(
+        "{} on {} ({} {noun}): {}; {:.0} {noun}/s with {}",
+        errors.model,
+        errors.data,
+        errors.total,
+        measures(errors.loss, None),
+        errors.total as f64 / errors.seconds,
+        errors.kernels
+    );
     Ok(())
 }
 

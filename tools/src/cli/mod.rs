@@ -158,7 +158,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, c
 const DATA_HELP: &str = "\
 The data set; the built-in one if absent
 
-A folder of IDX files (MNIST), of NumPy arrays (x_train.npy, y_train.npy, ...; uint8, or float32 features), \
+A folder of IDX files (MNIST), of NumPy arrays (x_train.npy, y_train.npy, ...; uint8, or float32 features; with \
+loss = \"MSELoss\" y_train has numbers), \
 of CIFAR-10's binary batches, or of folders named after the classes with PNG or JPEG files in them \
 (train/CLASS, val/CLASS and test/CLASS, or CLASS alone); or one .npz or CIFAR-10 .bin file.";
 

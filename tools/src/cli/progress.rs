@@ -20,6 +20,10 @@ pub(super) struct Progress {
     epochs: usize,
     /// What the samples are called.
     noun: &'static str,
+    /// Whether they have classes.
+    of_classes: bool,
+    /// How many of the network's first nodes are frozen.
+    frozen: usize,
 }
 
 impl Progress {
@@ -34,6 +38,8 @@ impl Progress {
             title: format!("{} on {}", recipe.name, collection.source),
             epochs: recipe.train.epochs,
             noun: collection.train.noun(),
+            of_classes: recipe.loss.is_of_classes(),
+            frozen: recipe.frozen,
         }
     }
 
@@ -50,14 +56,22 @@ impl Observer for Progress {
 
     fn start(&mut self, trainer: &Trainer, steps_left: usize) {
         let network = trainer.network();
+        let trained = match self.frozen {
+            0 => String::new(),
+            frozen => {
+                let nodes = network.nodes.iter().skip(frozen);
+                let trained: usize = nodes.map(|node| node.operation.parameters()).sum();
+                format!(" ({trained} are trained)")
+            }
+        };
         self.line(&format!(
-            "{}: {} parameters, {} epochs, {} threads",
+            "{}: {} parameters{trained}, {} epochs, {} threads",
             self.title,
             network.parameters(),
             self.epochs,
             trainer.threads()
         ));
-        if !network.is_output(network.logits()) {
+        if self.of_classes && !network.is_output(network.logits()) {
             self.line("the loss is taken on the logits before the last softmax, which stays in the exported model");
         }
         self.bar.set_length(steps_left as u64);
@@ -65,11 +79,11 @@ impl Observer for Progress {
     }
 
     fn batch(&mut self, progress: &BatchProgress) {
+        let accuracy = self.of_classes.then(|| progress.tally.accuracy());
         self.bar.set_message(format!(
-            "epoch {}  loss {:.4}  accuracy {:.2} %  {:.0} {}/s",
+            "epoch {}  {}  {:.0} {}/s",
             progress.epoch,
-            progress.tally.mean_loss(),
-            100.0 * progress.tally.accuracy(),
+            measures(progress.tally.mean_loss(), accuracy),
             progress.images_per_second,
             self.noun
         ));
@@ -77,22 +91,18 @@ impl Observer for Progress {
     }
 
     fn epoch(&mut self, metrics: &EpochMetrics, best: bool) {
-        let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
-        let validation = validation.map_or(String::new(), |(loss, accuracy)| {
-            format!(
-                "  validation loss {loss:.4} accuracy {:.2} %",
-                100.0 * accuracy
-            )
+        let validation = metrics.validation_loss.map_or(String::new(), |loss| {
+            let measures = measures(loss, metrics.validation_accuracy);
+            format!("  validation {measures}")
         });
         let waited = match metrics.loader_wait {
             seconds if seconds < WORTH_TELLING * metrics.seconds => String::new(),
             seconds => format!("  waited {seconds:.1} s for {}", self.noun),
         };
         self.line(&format!(
-            "epoch {:>3}  train loss {:.4} accuracy {:.2} %{validation}  lr {}  {:.0} {}/s{waited}{}",
+            "epoch {:>3}  train {}{validation}  lr {}  {:.0} {}/s{waited}{}",
             metrics.epoch,
-            metrics.train_loss,
-            100.0 * metrics.train_accuracy,
+            measures(metrics.train_loss, metrics.train_accuracy),
             rate(metrics.learning_rate),
             metrics.images_per_second,
             self.noun,
@@ -101,6 +111,14 @@ impl Observer for Progress {
         if metrics.epoch == self.epochs {
             self.bar.finish_and_clear();
         }
+    }
+}
+
+/// A loss beside the accuracy or, where there are no classes, beside its root.
+pub(super) fn measures(loss: f64, accuracy: Option<f64>) -> String {
+    match accuracy {
+        Some(accuracy) => format!("loss {loss:.4} accuracy {:.2} %", 100.0 * accuracy),
+        None => format!("MSE {loss:.6} root {:.6}", loss.sqrt()),
     }
 }
 

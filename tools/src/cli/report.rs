@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::progress::measures;
 use super::{DATA_HELP, Failure, data, document};
 use crate::dataset::{Collection, ReadOptions};
 use crate::kernel_set;
@@ -53,26 +54,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return document::print("report", &report);
     }
-    let findings = &report.findings;
-    println!(
-        "best epoch {} of {}: accuracy {:.2} % ({} of {} {} {}), loss {:.4}",
+    let epochs = format!(
+        "best epoch {} of {}",
         report.best_epoch,
-        report.history.len(),
-        100.0 * findings.accuracy,
-        findings.correct,
-        findings.pictures,
-        report.part,
-        collection.train.noun(),
-        findings.loss
+        report.history.len()
     );
-    for pair in findings.confused.iter().take(3) {
+    let (part, noun) = (report.part, collection.train.noun());
+    if let Some(errors) = &report.errors {
+        let measures = measures(errors.loss, None);
+        println!("{epochs}: {measures} ({} {part} {noun})", errors.samples);
+    }
+    if let Some(findings) = &report.findings {
         println!(
-            "  {} taken for {}: {} ({:.1} % of the class)",
-            pair.label,
-            pair.predicted,
-            pair.count,
-            100.0 * pair.share
+            "{epochs}: accuracy {:.2} % ({} of {} {part} {noun}), loss {:.4}",
+            100.0 * findings.accuracy,
+            findings.correct,
+            findings.pictures,
+            findings.loss
         );
+        for pair in findings.confused.iter().take(3) {
+            println!(
+                "  {} taken for {}: {} ({:.1} % of the class)",
+                pair.label,
+                pair.predicted,
+                pair.count,
+                100.0 * pair.share
+            );
+        }
     }
     print_files(&files);
     Ok(())

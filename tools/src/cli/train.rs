@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::device::note;
 use super::inputs::note_one_class;
 use super::numbers::at_least_one;
-use super::progress::{JsonLines, Progress};
+use super::progress::{JsonLines, Progress, measures};
 use super::replace::ReplaceArguments;
 use super::report::print_files;
 use super::{DATA_HELP, Failure, data, document};
@@ -20,7 +20,7 @@ use crate::base::{Base, Frozen};
 use crate::dataset::{Collection, ReadOptions};
 use crate::device::{self, DeviceChoice, Storage};
 use crate::kernel_set;
-use crate::recipe::Recipe;
+use crate::recipe::{Normalize, Recipe};
 use crate::report::{self, Files};
 use crate::train::{
     CHECKPOINT_EVERY, Checkpoint, Ended, EpochMetrics, FitOptions, Observer, Origin, Report, Start,
@@ -114,10 +114,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     recipe.train.seed = arguments.seed.unwrap_or(recipe.train.seed);
     let collection = data(arguments.data.as_deref(), &ReadOptions::of_recipe(&recipe))?;
     let all: Vec<usize> = (0..collection.train.len()).collect();
-    note_one_class(&collection.train, &all, |class| {
-        let named = recipe.classes.get(class).or(collection.classes.get(class));
-        named.cloned()
-    });
+    if recipe.loss.is_of_classes() {
+        note_one_class(&collection.train, &all, |class| {
+            let named = recipe.classes.get(class).or(collection.classes.get(class));
+            named.cloned()
+        });
+    }
+    let plain = Normalize::identity(recipe.graph.input().channels);
+    if recipe.base.is_some() && collection.train.is_images() && recipe.data.normalize == plain {
+        note(
+            "pixels are divided by 255 and no more, for neither the trained network's file nor the recipe says how they are \
+             normalized: if it was trained otherwise, say so with normalize under [data]",
+        );
+    }
     let (device, notes) = device::open(&arguments.device, Storage::F32)?;
     notes.iter().for_each(|text| note(text));
     let options = FitOptions {
@@ -247,7 +256,13 @@ fn print(report: &Report, files: Option<&Files>, recipe: &Recipe, arguments: &Ar
             report.best_epoch
         ),
     }
-    if let Some(test) = &report.test {
+    if let Some(test) = &report.test
+        && !recipe.loss.is_of_classes()
+    {
+        let total = test.total();
+        let measures = measures(total.mean_loss(), None);
+        println!("test: {measures} ({} samples)", total.samples);
+    } else if let Some(test) = &report.test {
         let total = test.total();
         println!(
             "test: accuracy {:.2} % ({} of {}), loss {:.4}",
@@ -296,9 +311,15 @@ enum Event<'a> {
 /// The best network on the test part.
 #[derive(Debug, Serialize)]
 struct Test<'a> {
-    accuracy: f64,
+    /// None where there are no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
     loss: f64,
-    correct: u64,
+    /// The root of a mean square; none where there are classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rmse: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correct: Option<u64>,
     total: u64,
     classes: Vec<Class<'a>>,
 }
@@ -316,10 +337,12 @@ impl<'a> Event<'a> {
         let test = report.test.as_ref().map(|test| {
             let total = test.total();
             let classes = report.classes.iter().zip(&test.classes);
+            let of_classes = !report.classes.is_empty();
             Test {
-                accuracy: total.accuracy(),
+                accuracy: of_classes.then(|| total.accuracy()),
                 loss: total.mean_loss(),
-                correct: total.correct,
+                rmse: (!of_classes).then(|| total.mean_loss().sqrt()),
+                correct: of_classes.then_some(total.correct),
                 total: total.samples,
                 classes: classes
                     .map(|(label, tally)| Class {

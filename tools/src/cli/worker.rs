@@ -18,7 +18,7 @@ use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::optimize::simplify;
 use crate::recipe::{Normalize, OptimizerSettings};
-use crate::train::{Trainer, TrainerOptions};
+use crate::train::{Loss, Trainer, TrainerOptions};
 
 /// Take part in a round of benchmarks with other runtimes, over a line protocol
 ///
@@ -196,6 +196,7 @@ fn train(arguments: &Train) -> Result<(), Failure> {
                 batch_size: arguments.batch as usize,
                 seed: 1,
                 frozen: 0,
+                loss: Loss::default(),
             };
             let trainer = Trainer::new(graph, &settings, options)?;
             learn(

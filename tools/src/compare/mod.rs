@@ -52,19 +52,26 @@ pub struct Run {
 /// How a network did on the test pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Test {
-    /// Fraction of them that were right.
-    pub accuracy: f64,
-    /// Mean cross-entropy.
+    /// Fraction of them that were right; none where they have no classes.
+    pub accuracy: Option<f64>,
+    /// Mean loss: cross-entropy, or squared error.
     pub loss: f64,
 }
 
 impl Test {
     /// What a report found; none if that was not on test pictures.
     pub fn of_report(report: &report::Report) -> Option<Self> {
-        (report.part == Part::Test).then_some(Self {
-            accuracy: report.findings.accuracy,
-            loss: report.findings.loss,
-        })
+        let of_classes = report.findings.as_ref().map(|found| Self {
+            accuracy: Some(found.accuracy),
+            loss: found.loss,
+        });
+        let of_values = report.errors.as_ref().map(|found| Self {
+            accuracy: None,
+            loss: found.loss,
+        });
+        of_classes
+            .or(of_values)
+            .filter(|_| report.part == Part::Test)
     }
 }
 
@@ -178,7 +185,7 @@ impl Comparison {
             }),
             fact("validation loss", &|run| run.validation_loss.map(fixed)),
             fact("test accuracy", &|run| {
-                run.test.map(|t| percent(t.accuracy))
+                run.test.and_then(|t| t.accuracy).map(percent)
             }),
             fact("test loss", &|run| run.test.map(|t| fixed(t.loss))),
             fact("parameters", &|run| Some(grouped(run.parameters as u64))),

@@ -75,7 +75,7 @@ fn panels(runs: &[Run]) -> [Panel; 2] {
         false => [
             panel("Training loss", f64::INFINITY, |m| Some(m.train_loss)),
             panel("Training accuracy, %", 100.0, |m| {
-                Some(100.0 * m.train_accuracy)
+                m.train_accuracy.map(|x| 100.0 * x)
             }),
         ],
     }

@@ -7,7 +7,7 @@ fn metrics(epoch: usize, validation: Option<f64>) -> EpochMetrics {
     EpochMetrics {
         epoch,
         train_loss: 1.0 / epoch as f64,
-        train_accuracy: 0.5,
+        train_accuracy: Some(0.5),
         validation_loss: validation,
         validation_accuracy: validation.map(|loss| 1.0 - loss / 2.0),
         learning_rate: 0.1,
@@ -46,7 +46,7 @@ fn run(name: &str, lr: &str) -> Run {
 fn a_table_has_a_column_for_each_run_and_the_settings_that_differ() {
     let mut tested = run("second", "0.2");
     tested.test = Some(Test {
-        accuracy: 0.8765,
+        accuracy: Some(0.8765),
         loss: 0.5,
     });
     let text = Comparison::new(vec![run("first", "0.1"), tested]).to_string();

@@ -22,7 +22,7 @@ use walkdir::WalkDir;
 pub use embedded::{BUILT_IN, embedded};
 pub use error::DatasetError;
 pub use numpy::ArrayProblem;
-pub use options::ReadOptions;
+pub use options::{Answers, ReadOptions};
 pub use samples::{Dataset, Sample};
 pub use split::{epoch_order, split, spread};
 

@@ -4,7 +4,8 @@
 //! uint8 arrays are pictures, float arrays are features: the network sees them as they are. For a model they lie as in
 //! the file that it was made from. Of others `[n, h, w]` has one channel and `[n, features]` no place, and
 //! `[n, a, b, c]` is NHWC or NCHW, whichever has the channels of the network's input; where both have, whichever has
-//! its height and width too; and what is still open then is refused. Labels are one integer for each sample.
+//! its height and width too; and what is still open then is refused. Labels are one integer for each sample; for a network that
+//! is trained on values there are numbers instead, `[n]`, `[n, values]` or, of pictures, NCHW.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -13,7 +14,7 @@ use std::path::Path;
 use kinglet_kernels::Shape;
 use zip::ZipArchive;
 
-use super::{Collection, Dataset, DatasetError, ReadOptions, class_names};
+use super::{Answers, Collection, Dataset, DatasetError, ReadOptions, class_names};
 use crate::array_layout::{ArrayLayout, Layout};
 use crate::npy::{Array, ArrayError, Elements};
 
@@ -88,8 +89,29 @@ pub enum ArrayProblem {
     )]
     LabelAxes(Vec<usize>),
     /// Labels that are no integers.
-    #[error("labels are integers, these are floats: y.astype(\"int64\")")]
+    #[error(
+        "labels are integers, these are floats: y.astype(\"int64\"), or loss = \"MSELoss\" under [train] if they are what the \
+         outputs ought to be"
+    )]
     FloatLabels,
+    /// A target that is not a number.
+    #[error("sample {sample} has a target that is {value}")]
+    TargetNotFinite {
+        /// From 0.
+        sample: usize,
+        /// NaN or infinite.
+        value: f32,
+    },
+    /// Targets of no samples, or of other axes than targets have.
+    #[error(
+        "the shape is {shape:?}, but there are {samples} samples; targets are [n], [n, values] or [n, channels, height, width]"
+    )]
+    Targets {
+        /// Of the array.
+        shape: Vec<usize>,
+        /// Samples there are.
+        samples: usize,
+    },
     /// A label that is no class number.
     #[error("label {label} of sample {sample} is not a class number: those go from 0 to 255")]
     Label {
@@ -237,10 +259,23 @@ fn dataset(
         array: x_name.clone(),
         problem,
     };
-    let labels = labels(y).map_err(|problem| DatasetError::Array {
+    let y_wrong = |problem| DatasetError::Array {
         array: y_name.clone(),
         problem,
-    })?;
+    };
+    let is_of_values = match options.answers {
+        Answers::Classes => false,
+        Answers::Values => true,
+        Answers::Either => matches!(y.elements, Elements::Floats(_)),
+    };
+    let samples = x.shape.first().copied().unwrap_or(0);
+    let (labels, targets) = match is_of_values {
+        true => (
+            vec![0; samples],
+            Some(targets(y, samples).map_err(y_wrong)?),
+        ),
+        false => (labels(y).map_err(y_wrong)?, None),
+    };
     if x.shape.contains(&0) {
         return Err(DatasetError::Empty {
             path: x_name.into(),
@@ -249,7 +284,7 @@ fn dataset(
     let layout = layout(&x.shape, options).map_err(x_wrong)?;
     let shape = layout.shape();
     let path = Path::new(&y_name);
-    match x.elements {
+    let dataset = match x.elements {
         Elements::Bytes(pixels) => Dataset::new(path, shape, layout.to_model(pixels), labels),
         Elements::Floats(features) => {
             if let Some(place) = features.iter().position(|x| !x.is_finite()) {
@@ -261,6 +296,38 @@ fn dataset(
             Dataset::from_features(path, shape, layout.to_model(features), labels)
         }
         Elements::Integers(_) => Err(x_wrong(ArrayProblem::IntegerSamples)),
+    }?;
+    Ok(match targets {
+        Some((len, values)) => dataset.with_targets(len, values),
+        None => dataset,
+    })
+}
+
+/// What the outputs ought to be for each of `samples`: how many numbers, and all of them, those of pictures NHWC.
+fn targets(array: Array, samples: usize) -> Result<(usize, Vec<f32>), ArrayProblem> {
+    let layout = match *array.shape {
+        [n] if n == samples => ArrayLayout::channels_last(Shape::vector(1)),
+        [n, len] if n == samples => ArrayLayout::channels_last(Shape::vector(len)),
+        [n, channels, height, width] if n == samples => {
+            ArrayLayout::channels_first(Shape::new(height, width, channels))
+        }
+        _ => {
+            let shape = array.shape;
+            return Err(ArrayProblem::Targets { shape, samples });
+        }
+    };
+    let values: Vec<f32> = match array.elements {
+        Elements::Bytes(values) => values.into_iter().map(f32::from).collect(),
+        Elements::Integers(values) => values.into_iter().map(|x| x as f32).collect(),
+        Elements::Floats(values) => values,
+    };
+    let len = layout.shape().len().max(1);
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(place) => Err(ArrayProblem::TargetNotFinite {
+            sample: place / len,
+            value: values[place],
+        }),
+        None => Ok((len, layout.to_model(values))),
     }
 }
 

@@ -5,7 +5,7 @@ use kinglet_kernels::Shape;
 
 use crate::array_layout::{ArrayLayout, Layout};
 use crate::picture::Fit;
-use crate::recipe::Recipe;
+use crate::recipe::{LossSettings, Recipe, Target};
 
 /// What the network takes: it settles how a data set is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,19 @@ pub struct ReadOptions {
     /// Names of the classes in the order of their numbers, so that a folder of that name has that number;
     /// where there is none, the folders are numbered as they are sorted.
     pub classes: Vec<String>,
+    /// What arrays of NumPy have for each sample.
+    pub answers: Answers,
+}
+
+/// What a data set has for each sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// A class: integers.
+    Classes,
+    /// What a network's outputs ought to be: numbers of any type.
+    Values,
+    /// Floats are such values, integers classes.
+    Either,
 }
 
 impl ReadOptions {
@@ -33,6 +46,16 @@ impl ReadOptions {
             layout: None,
             resize: recipe.data.resize,
             classes: recipe.classes.clone(),
+            answers: match recipe.loss {
+                LossSettings::CrossEntropy { .. } => Answers::Classes,
+                LossSettings::SquaredError {
+                    target: Target::Values,
+                } => Answers::Values,
+                // Whatever there is, it is not asked.
+                LossSettings::SquaredError {
+                    target: Target::Input,
+                } => Answers::Either,
+            },
         }
     }
 
@@ -51,6 +74,7 @@ impl ReadOptions {
             classes: (0..model.output().len())
                 .map_while(|class| model.label(class).map(str::to_owned))
                 .collect(),
+            answers: Answers::Either,
         }
     }
 }

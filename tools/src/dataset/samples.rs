@@ -1,4 +1,4 @@
-//! A data set in memory: samples of one shape, each with the number of its class.
+//! A data set in memory: samples of one shape, each with the number of its class, or with numbers of its own.
 
 use std::path::Path;
 
@@ -14,8 +14,17 @@ pub struct Dataset {
     shape: Shape,
     values: Values,
     labels: Vec<u8>,
+    targets: Option<Targets>,
     /// The file of each sample, where each has one of its own.
     files: Option<Vec<String>>,
+}
+
+/// What a network's outputs ought to be, where that is no class.
+#[derive(Debug, Clone, PartialEq)]
+struct Targets {
+    /// Values of one sample.
+    len: usize,
+    values: Vec<f32>,
 }
 
 /// All samples one after the other, NHWC.
@@ -88,8 +97,35 @@ impl Dataset {
             shape,
             values,
             labels,
+            targets: None,
             files: None,
         })
+    }
+
+    /// The same with `len` numbers for each sample, which a network's outputs ought to be; they count as of one class.
+    ///
+    /// # Panics
+    /// If there are not as many for each.
+    pub(crate) fn with_targets(self, len: usize, values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), len * self.len(), "as many for each sample");
+        Self {
+            targets: Some(Targets { len, values }),
+            ..self
+        }
+    }
+
+    /// How many numbers a network's outputs ought to be for each sample; none where it has a class.
+    pub fn target_len(&self) -> Option<usize> {
+        self.targets.as_ref().map(|targets| targets.len)
+    }
+
+    /// What a network's outputs ought to be for sample `index`; none where it has a class.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn target(&self, index: usize) -> Option<&[f32]> {
+        let targets = self.targets.as_ref()?;
+        Some(&targets.values[index * targets.len..][..targets.len])
     }
 
     /// The same with the file of each sample, as a person would look for it in the data set's folder.
@@ -241,6 +277,10 @@ impl Dataset {
                 Values::Features(all) => Values::Features(gather(all, length, indices)),
             },
             labels: indices.iter().map(|&index| self.label(index)).collect(),
+            targets: self.targets.as_ref().map(|targets| Targets {
+                len: targets.len,
+                values: gather(&targets.values, targets.len, indices),
+            }),
             files: self.files.as_ref().map(|files| {
                 let file = |&index: &usize| files[index].clone();
                 indices.iter().map(file).collect()
@@ -253,13 +293,12 @@ impl Dataset {
         let mut digest = flate2::Crc::new();
         match &self.values {
             Values::Pixels(pixels) => digest.update(pixels),
-            // Many at once: the sum is taken over long pieces far sooner.
-            Values::Features(features) => features.chunks(4096).for_each(|features| {
-                let bytes: Vec<u8> = features.iter().flat_map(|x| x.to_le_bytes()).collect();
-                digest.update(&bytes);
-            }),
+            Values::Features(features) => update(&mut digest, features),
         }
         digest.update(&self.labels);
+        if let Some(targets) = &self.targets {
+            update(&mut digest, &targets.values);
+        }
         digest.sum()
     }
 
@@ -273,9 +312,21 @@ impl Dataset {
                 Values::Features(features) => Values::Features(features.split_off(at)),
             },
             labels: self.labels.split_off(count),
+            targets: self.targets.as_mut().map(|targets| Targets {
+                len: targets.len,
+                values: targets.values.split_off(count * targets.len),
+            }),
             files: self.files.as_mut().map(|files| files.split_off(count)),
         };
         (self, rest)
+    }
+}
+
+/// Takes numbers into a sum, many at once: it is taken over long pieces far sooner.
+fn update(digest: &mut flate2::Crc, numbers: &[f32]) {
+    for numbers in numbers.chunks(4096) {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        digest.update(&bytes);
     }
 }
 
@@ -302,6 +353,23 @@ mod tests {
         assert_eq!(first.sample(0), Sample::Features(&[-2.5, -1.5]));
         assert_eq!(rest.sample(1), Sample::Features(&[1.5, 2.5]));
         assert_eq!((first.len(), rest.labels()), (1, &[1, 2][..]));
+    }
+
+    #[test]
+    fn samples_keep_their_targets() {
+        let shape = Shape::new(1, 1, 1);
+        let all = Dataset::new(Path::new("x"), shape, vec![1, 2, 3], vec![0; 3]).unwrap();
+        let plain = all.digest();
+        assert_eq!((all.target(1), all.target_len()), (None, None));
+        let all = all.with_targets(2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_ne!(all.digest(), plain);
+        assert_eq!(all.select(&[2, 0]).target(0), Some(&[5.0, 6.0][..]));
+        let (first, rest) = all.split_at(1);
+        assert_eq!(first.target(0), Some(&[1.0, 2.0][..]));
+        assert_eq!(
+            (rest.target(1), rest.target_len()),
+            (Some(&[5.0, 6.0][..]), Some(2))
+        );
     }
 
     #[test]

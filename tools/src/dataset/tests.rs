@@ -12,6 +12,7 @@ pub(super) fn any() -> ReadOptions {
         layout: None,
         resize: None,
         classes: Vec::new(),
+        answers: Answers::Classes,
     }
 }
 

@@ -170,11 +170,11 @@ pub(super) const TRAIN: &[Key] = &[
         "samples of one step",
     ),
     key(
-        "label_smoothing",
-        NUMBER,
-        BELOW_ONE,
-        "0",
-        "this part of the target is shared by all classes, as in CrossEntropyLoss",
+        "loss",
+        STRING,
+        "`\"CrossEntropyLoss\"` or `\"MSELoss\"`",
+        "`\"CrossEntropyLoss\"`",
+        "what is lowered: that of classes, or the mean square of the outputs' distances from a target",
     ),
     key(
         "best",
@@ -198,6 +198,33 @@ pub(super) const TRAIN: &[Key] = &[
         "decay of an exponential moving average of the weights, which validates and is kept instead of them",
     ),
 ];
+
+/// `[train]` with `loss = "CrossEntropyLoss"`.
+pub(super) const CROSS_ENTROPY: &[Key] = &[
+    key(
+        "class_weights",
+        "list of numbers, or `\"balanced\"`",
+        "each above 0, one for each class",
+        "all 1",
+        "how much samples of a class count, as `weight` of CrossEntropyLoss; balanced is `samples / (classes * samples of the class)`",
+    ),
+    key(
+        "label_smoothing",
+        NUMBER,
+        BELOW_ONE,
+        "0",
+        "this part of the target is shared by all classes, as in CrossEntropyLoss",
+    ),
+];
+
+/// `[train]` with `loss = "MSELoss"`.
+pub(super) const SQUARED_ERROR: &[Key] = &[key(
+    "target",
+    STRING,
+    "`\"values\"` or `\"input\"`",
+    "`\"values\"`",
+    "what the outputs ought to be: the data set's numbers (y_train.npy of float32), or the sample itself, for an autoencoder",
+)];
 
 /// `[optimizer]`, of every type.
 pub(super) const OPTIMIZER: &[Key] = &[

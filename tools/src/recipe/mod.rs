@@ -13,7 +13,7 @@
 //! [train]
 //! epochs = 30
 //! batch_size = 20
-//! seed = 1                                # label_smoothing, best, early_stop, ema
+//! seed = 1                                # loss, label_smoothing, class_weights, target, best, early_stop, ema
 //! [optimizer]
 //! type = "SGD"                            # lr, momentum, weight_decay, nesterov
 //! lr = 0.01                               # "Adam": lr, betas, eps, weight_decay
@@ -51,7 +51,10 @@ use kinglet_kernels::params::MAX_EXTENT;
 pub use error::{CallProblem, ChannelsFirst, Problem, RecipeError};
 pub use reference::reference;
 pub use schedule::{Anneal, Curve, OneCycle, ScheduleSettings};
-pub use settings::{BestBy, DataSettings, Normalize, OptimizerSettings, TrainSettings};
+pub use settings::{
+    BestBy, ClassWeights, DataSettings, LossSettings, Normalize, OptimizerSettings, Target,
+    TrainSettings,
+};
 pub use shipped::{SHIPPED, Shipped};
 
 use crate::array_layout::ArrayLayout;
@@ -81,6 +84,8 @@ pub struct Recipe {
     pub data: DataSettings,
     /// How long to train, on how many at once.
     pub train: TrainSettings,
+    /// What is lowered.
+    pub loss: LossSettings,
     /// How weights move.
     pub optimizer: OptimizerSettings,
     /// How the learning rate changes on the way.
@@ -144,12 +149,12 @@ impl Recipe {
     pub fn check_trainable(&self, path: &Path) -> Result<(), RecipeError> {
         let line = self.layer_lines.last().copied().unwrap_or(1);
         let output = self.graph.output();
-        let ends_in_vector = output == Shape::vector(output.len());
+        let ends_in_vector = !self.loss.is_of_classes() || output == Shape::vector(output.len());
         if self.base.is_some() {
             let problem = || Box::new(BaseError::NoLogits(ChannelsFirst(output)));
             return ends_in_vector.then_some(()).ok_or_else(|| problem().into());
         }
-        let problem = if output != Shape::vector(output.len()) {
+        let problem = if !ends_in_vector {
             Problem::NoLogits(ChannelsFirst(output), output.len())
         } else if self.graph.parameters() == 0 {
             Problem::NothingToTrain
@@ -288,9 +293,10 @@ fn read_settings(
 ) -> Located<Recipe> {
     let data = top.section("data", "[data]", &[keys::DATA])?;
     let data = settings::read_data(data, graph.input(), normalize)?;
-    let train = settings::read_train(
-        top.section("train", "[train]", &[keys::TRAIN])?,
+    let (train, loss) = settings::read_train(
+        top.section("train", "[train]", settings::TRAIN_KEYS)?,
         data.validation,
+        graph.output().len(),
     )?;
     let optimizer = settings::read_optimizer(top.section(
         "optimizer",
@@ -320,6 +326,7 @@ fn read_settings(
         classes,
         data,
         train,
+        loss,
         optimizer,
         schedule,
         text: text.to_owned(),

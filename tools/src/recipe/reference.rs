@@ -69,11 +69,25 @@ transforms = ["RandomCrop(32, padding=4)", "RandomHorizontalFlip()"]
 epochs = 30
 batch_size = 64
 seed = 7
-label_smoothing = 0.1
+loss = "CrossEntropyLoss"
 best = "accuracy"
 early_stop = 8
 ema = 0.999
 "#,
+    },
+    Group {
+        title: "`[train]` with `loss = \"CrossEntropyLoss\"`",
+        text: "Validation and test are without label smoothing, and with the weights of the classes.",
+        keys: keys::CROSS_ENTROPY,
+        example: "[train]\nclass_weights = [0.25, 0.75]\nlabel_smoothing = 0.1\n",
+    },
+    Group {
+        title: "`[train]` with `loss = \"MSELoss\"`",
+        text: "There are no classes then: the mean squared error and its root are shown, and the outputs may have any shape. A \
+               target that is the sample itself is what the network sees, transformed and normalized; for a vector of outputs it is \
+               flattened as by `Flatten()`, channel by channel.",
+        keys: keys::SQUARED_ERROR,
+        example: "[train]\nloss = \"MSELoss\"\ntarget = \"values\"\n",
     },
     Group {
         title: "`[optimizer]`",

@@ -178,6 +178,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Whether it is a string.
+    pub(super) fn is_string(&self) -> bool {
+        matches!(self.value, DeValue::String(_))
+    }
+
     pub(super) fn flag(self) -> Located<bool> {
         match &self.value {
             DeValue::Boolean(value) => Ok(*value),

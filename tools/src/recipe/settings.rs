@@ -1,5 +1,6 @@
 //! The sections `[data]`, `[train]` and `[optimizer]`. Defaults are PyTorch's where it has one.
 
+use kinglet::Model;
 use kinglet_kernels::Shape;
 use kinglet_kernels::params::MAX_EXTENT;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,18 @@ impl Normalize {
         }
     }
 
+    /// How pictures become numbers for a model; pixels from 0 to 1 where it does not say.
+    pub fn of_model(model: &Model<'_>) -> Self {
+        let found = model.normalization();
+        match found.is_empty() {
+            true => Self::identity(model.input().channels),
+            false => Self {
+                mean: found.mean().collect(),
+                std: found.std().collect(),
+            },
+        }
+    }
+
     /// Reads `mean = [0.5], std = [0.5]`, what a recipe has between the braces of `normalize`.
     ///
     /// # Errors
@@ -66,8 +79,6 @@ pub struct TrainSettings {
     pub batch_size: usize,
     /// Decides first weights, split, order, transforms and dropout. Default 1.
     pub seed: u64,
-    /// `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of the target is shared by all classes. Default 0.
-    pub label_smoothing: f32,
     /// What makes an epoch the best one. Default the validation loss.
     pub best: BestBy,
     /// Stop after this many epochs in a row without a better one. Default: never.
@@ -75,6 +86,50 @@ pub struct TrainSettings {
     /// Decay of an exponential moving average of the weights, which then validates and is kept instead of the
     /// weights. Default: none.
     pub ema: Option<f32>,
+}
+
+/// What training lowers, in `[train]` as well: `loss`, and what goes with it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LossSettings {
+    /// `torch.nn.CrossEntropyLoss`, the default.
+    CrossEntropy {
+        /// `label_smoothing`: this part of the target is shared by all classes. Default 0.
+        label_smoothing: f32,
+        /// `class_weights`, default: all 1.
+        class_weights: ClassWeights,
+    },
+    /// `torch.nn.MSELoss`.
+    SquaredError {
+        /// `target`: what the outputs ought to be. Default: what the data set says.
+        target: Target,
+    },
+}
+
+/// How much a sample of each class counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassWeights {
+    /// 1.
+    Equal,
+    /// The less, the more of its class there are to train on: `samples / (classes * samples of the class)`.
+    Balanced,
+    /// One for each class.
+    Given(Vec<f32>),
+}
+
+/// What the outputs of a network ought to be that is trained on values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The numbers that the data set has for each sample.
+    Values,
+    /// The sample itself, as the network sees it.
+    Input,
+}
+
+impl LossSettings {
+    /// Whether samples are told apart by classes.
+    pub fn is_of_classes(&self) -> bool {
+        matches!(self, Self::CrossEntropy { .. })
+    }
 }
 
 /// What makes an epoch the best one.
@@ -230,8 +285,15 @@ fn read_normalize(entry: Entry, channels: usize) -> Located<Normalize> {
     Ok(Normalize { mean, std })
 }
 
-/// Reads `[train]`; `validation` is the fraction of the pictures that validate.
-pub(super) fn read_train(mut section: Section, validation: f64) -> Located<TrainSettings> {
+/// The keys of `[train]`, some of which go with one loss alone.
+pub(super) const TRAIN_KEYS: Keys = &[keys::TRAIN, keys::CROSS_ENTROPY, keys::SQUARED_ERROR];
+
+/// Reads `[train]`; `validation` is the fraction of the pictures that validate, `outputs` what the network ends in.
+pub(super) fn read_train(
+    mut section: Section,
+    validation: f64,
+    outputs: usize,
+) -> Located<(TrainSettings, LossSettings)> {
     let mut count = |key, default| {
         section
             .optional(key)
@@ -245,12 +307,17 @@ pub(super) fn read_train(mut section: Section, validation: f64) -> Located<Train
             (1.0..=MAX_BATCH as f64).contains(&x) && x.fract() == 0.0
         })
     })?;
-    let label_smoothing = section
-        .optional("label_smoothing")
-        .map_or(Ok(0.0), fraction)?;
+    let loss = read_loss(&mut section, outputs)?;
     let best = match section.optional("best") {
         None => BestBy::default(),
-        Some(entry) => read_best(entry)?,
+        Some(entry) => {
+            let line = entry.line;
+            let best = read_best(entry)?;
+            if best == BestBy::Accuracy && !loss.is_of_classes() {
+                return Err((line, only_of_classes("best", "\"accuracy\"", "\"loss\"")));
+            }
+            best
+        }
     };
     let early_stop = match section.optional("early_stop") {
         None => None,
@@ -261,15 +328,127 @@ pub(super) fn read_train(mut section: Section, validation: f64) -> Located<Train
     };
     let ema = section.optional("ema").map(fraction).transpose()?;
     section.end()?;
-    Ok(TrainSettings {
+    let train = TrainSettings {
         epochs: usize::try_from(epochs).unwrap_or(usize::MAX),
         batch_size: batch_size as usize,
         seed,
-        label_smoothing,
         best,
         early_stop,
         ema,
+    };
+    Ok((train, loss))
+}
+
+fn read_loss(section: &mut Section, outputs: usize) -> Located<LossSettings> {
+    let of_classes = match section.optional("loss") {
+        None => true,
+        Some(entry) => {
+            let line = entry.line;
+            match entry.string()?.as_str() {
+                "CrossEntropyLoss" => true,
+                "MSELoss" => false,
+                other => {
+                    return Err((
+                        line,
+                        Problem::Value {
+                            key: "loss".to_owned(),
+                            found: format!("{other:?}"),
+                            right: "\"CrossEntropyLoss\" or \"MSELoss\"".to_owned(),
+                        },
+                    ));
+                }
+            }
+        }
+    };
+    let smoothing = section.optional("label_smoothing");
+    let weights = section.optional("class_weights");
+    let target = section.optional("target");
+    if of_classes {
+        if let Some(entry) = target {
+            return entry.wrong(
+                "absent with CrossEntropyLoss, whose targets are classes: write loss = \"MSELoss\"",
+            );
+        }
+        return Ok(LossSettings::CrossEntropy {
+            label_smoothing: smoothing.map_or(Ok(0.0), fraction)?,
+            class_weights: weights.map_or(Ok(ClassWeights::Equal), |entry| {
+                read_weights(entry, outputs)
+            })?,
+        });
+    }
+    if let Some(entry) = smoothing.or(weights) {
+        return entry.wrong("absent with MSELoss, which knows no classes");
+    }
+    Ok(LossSettings::SquaredError {
+        target: target.map_or(Ok(Target::Values), read_target)?,
     })
+}
+
+fn read_target(entry: Entry) -> Located<Target> {
+    let line = entry.line;
+    let found = entry.string()?;
+    match found.as_str() {
+        "input" => Ok(Target::Input),
+        "values" => Ok(Target::Values),
+        _ => Err((
+            line,
+            Problem::Value {
+                key: "target".to_owned(),
+                found: format!("{found:?}"),
+                right: "\"values\" (those of the data set) or \"input\" (the sample itself)"
+                    .to_owned(),
+            },
+        )),
+    }
+}
+
+/// One weight for each of `outputs` classes, or what makes them.
+fn read_weights(entry: Entry, outputs: usize) -> Located<ClassWeights> {
+    const RIGHT: &str = "\"balanced\", or a list of numbers above 0, one for each class";
+    if entry.is_string() {
+        let line = entry.line;
+        let found = entry.string()?;
+        return match found.as_str() {
+            "balanced" => Ok(ClassWeights::Balanced),
+            _ => Err((
+                line,
+                Problem::Value {
+                    key: "class_weights".to_owned(),
+                    found: format!("{found:?}"),
+                    right: RIGHT.to_owned(),
+                },
+            )),
+        };
+    }
+    let line = entry.line;
+    let weights = entry.list(RIGHT)?.into_iter();
+    let weights = weights.map(|weight| {
+        let weight = weight.number("a number above 0", |x| {
+            x as f32 > 0.0 && (x as f32).is_finite()
+        });
+        weight.map(|x| x as f32)
+    });
+    let weights = weights.collect::<Located<Vec<f32>>>()?;
+    match weights.len() == outputs {
+        true => Ok(ClassWeights::Given(weights)),
+        false => Err((
+            line,
+            Problem::Length {
+                key: "class_weights".to_owned(),
+                found: weights.len(),
+                right: format!("the network ends in {outputs} outputs: give one for each class"),
+            },
+        )),
+    }
+}
+
+/// A value that means nothing where the loss is of values.
+fn only_of_classes(key: &str, found: &str, right: &str) -> Problem {
+    Problem::Value {
+        key: key.to_owned(),
+        found: found.to_owned(),
+        right: format!("{right} with MSELoss, which knows no classes"),
+    }
 }
 
 fn read_best(entry: Entry) -> Located<BestBy> {

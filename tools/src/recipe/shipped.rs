@@ -20,6 +20,7 @@ macro_rules! shipped {
 
 /// The recipes that come along, in alphabetical order.
 pub const SHIPPED: &[Shipped] = shipped![
+    "autoencoder",
     "cifar",
     "fashion",
     "fashion-full",

@@ -71,7 +71,6 @@ fn the_lesson_is_read_as_it_stands() {
             epochs: 30,
             batch_size: 20,
             seed: 1,
-            label_smoothing: 0.0,
             best: BestBy::Loss,
             early_stop: None,
             ema: None,
@@ -303,7 +302,7 @@ fn settings_of_training_say_what_is_possible() {
     );
     let all = "seed = 1\nlabel_smoothing = 0.1\nbest = \"accuracy\"\nearly_stop = 5\nema = 0.99";
     let train = parse(&LESSON.replace("seed = 1", all)).unwrap().train;
-    assert_eq!((train.label_smoothing, train.best), (0.1, BestBy::Accuracy));
+    assert_eq!(train.best, BestBy::Accuracy);
     assert_eq!((train.early_stop, train.ema), (Some(5), Some(0.99)));
 }
 
@@ -366,6 +365,92 @@ fn an_input_with_the_channels_last_is_recognized_where_it_fails() {
     let layers = "layers = [\"Flatten()\", \"Linear(3072, 2)\"]";
     let valid = parse(&format!("input = [32, 32, 3]\n{layers}")).unwrap();
     assert_eq!(valid.graph.input(), Shape::new(32, 3, 32));
+}
+
+#[test]
+fn losses_have_their_own_keys() {
+    let train = |keys: &str| {
+        let layers = "layers = [\"Flatten()\", \"Linear(4, 3)\"]";
+        parse(&format!("input = [1, 2, 2]\n{layers}\n[train]\n{keys}"))
+    };
+    let loss = |keys: &str| train(keys).unwrap().loss;
+    assert_eq!(
+        loss("loss = \"CrossEntropyLoss\"\nclass_weights = [1, 0.5, 2]\nlabel_smoothing = 0.25"),
+        LossSettings::CrossEntropy {
+            label_smoothing: 0.25,
+            class_weights: ClassWeights::Given(vec![1.0, 0.5, 2.0]),
+        }
+    );
+    assert_eq!(
+        loss("class_weights = \"balanced\""),
+        LossSettings::CrossEntropy {
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::Balanced,
+        }
+    );
+    assert_eq!(
+        loss("loss = \"MSELoss\"\ntarget = \"input\""),
+        LossSettings::SquaredError {
+            target: Target::Input
+        }
+    );
+    for (keys, problem) in [
+        (
+            "loss = \"L1Loss\"",
+            "loss = \"L1Loss\" is not possible; it must be \"CrossEntropyLoss\" or \"MSELoss\"",
+        ),
+        (
+            "class_weights = [1, 2]",
+            "class_weights has 2 values, but the network ends in 3 outputs: give one for each class",
+        ),
+        (
+            "class_weights = [1, 0, 2]",
+            "class_weights[1] = 0 is not possible; it must be a number above 0",
+        ),
+        (
+            "class_weights = \"even\"",
+            "class_weights = \"even\" is not possible; it must be \"balanced\", or a list of numbers above 0, one for each class",
+        ),
+        (
+            "target = \"input\"",
+            "target = \"input\" is not possible; it must be absent with CrossEntropyLoss, whose targets are classes: write \
+             loss = \"MSELoss\"",
+        ),
+        (
+            "label_smoothing = 0.1\nloss = \"MSELoss\"",
+            "label_smoothing = 0.1 is not possible; it must be absent with MSELoss, which knows no classes",
+        ),
+        (
+            "best = \"accuracy\"\nloss = \"MSELoss\"",
+            "best = \"accuracy\" is not possible; it must be \"loss\" with MSELoss, which knows no classes",
+        ),
+    ] {
+        assert_eq!(
+            train(keys).unwrap_err(),
+            format!("dir/lesson.toml:4: {problem}")
+        );
+    }
+}
+
+#[test]
+fn adam_w_decays_without_being_asked() {
+    let optimizer = |keys: &str| {
+        let layers = "layers = [\"Flatten()\"]";
+        parse(&format!("input = [1, 2, 2]\n{layers}\n[optimizer]\n{keys}"))
+            .unwrap()
+            .optimizer
+    };
+    assert_eq!(
+        optimizer("type = \"AdamW\""),
+        OptimizerSettings::Adam {
+            learning_rate: 0.001,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            decay_bias: true,
+            decoupled: true,
+        }
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Loss, accuracy and learning rate by epoch.
+//! Loss, accuracy (of values the root of the loss) and learning rate by epoch.
 
 use crate::svg::Drawing;
 use crate::svg::chart::{HEIGHT, Line, Panel, WIDTH};
@@ -21,15 +21,24 @@ pub(super) fn panels(history: &[EpochMetrics], best_epoch: usize) -> Vec<Panel> 
         line("validation", 1, |m| m.validation_loss),
     ];
     let accuracy = vec![
-        line("training", 0, |m| Some(100.0 * m.train_accuracy)),
+        line("training", 0, |m| m.train_accuracy.map(|x| 100.0 * x)),
         line("validation", 1, |m| {
             m.validation_accuracy.map(|x| 100.0 * x)
         }),
     ];
     let rate = vec![line("", 0, |m| Some(m.learning_rate))];
+    let root = vec![
+        line("training", 0, |m| Some(m.train_loss.sqrt())),
+        line("validation", 1, |m| m.validation_loss.map(f64::sqrt)),
+    ];
+    // Without classes the loss is a mean square.
+    let of_classes = history.iter().any(|m| m.train_accuracy.is_some());
     vec![
         panel("Loss", loss, f64::INFINITY),
-        panel("Accuracy, %", accuracy, 100.0),
+        match of_classes {
+            true => panel("Accuracy, %", accuracy, 100.0),
+            false => panel("Root of the mean square", root, f64::INFINITY),
+        },
         panel("Learning rate", rate, f64::INFINITY),
     ]
 }

@@ -10,7 +10,8 @@ use crate::file::{WriteError, create_folder, write_atomic};
 pub struct Files {
     /// `report.html`.
     pub page: PathBuf,
-    /// The pictures: `curves.svg`, `confusion.svg`, and `weights.png` if the network begins with a convolution.
+    /// The pictures: `curves.svg`, `confusion.svg` where there are classes, and `weights.png` if the network begins with a
+    /// convolution.
     pub pictures: Vec<PathBuf>,
 }
 
@@ -18,15 +19,18 @@ pub(super) fn write(report: &Report, folder: &Path) -> Result<Files, ReportError
     let page = html::page(report)?;
     let panels = curves::panels(&report.history, report.best_epoch);
     let curves = curves::drawing(&panels).standalone(CURVES);
-    let findings = &report.findings;
-    let confusion = confusion::drawing(&findings.labels(), &findings.confusion);
-    let confusion = confusion.standalone(CONFUSION);
+    let confusion = report.findings.as_ref().map(|findings| {
+        let drawing = confusion::drawing(&findings.labels(), &findings.confusion);
+        drawing.standalone(CONFUSION)
+    });
 
     create_folder(folder)?;
-    let mut files = vec![
-        (folder.join("curves.svg"), curves.into_bytes()),
-        (folder.join("confusion.svg"), confusion.into_bytes()),
-    ];
+    let mut files = vec![(folder.join("curves.svg"), curves.into_bytes())];
+    let matrix = folder.join("confusion.svg");
+    match confusion {
+        Some(drawing) => files.push((matrix, drawing.into_bytes())),
+        None => remove_old(&matrix)?,
+    }
     let weights = folder.join("weights.png");
     match &report.first_layer {
         Some(picture) => files.push((weights, picture.sheet()?)),

@@ -28,8 +28,9 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
         .iter()
         .map(|panel| inline(&panel.drawing(), &format!("{} by epoch", panel.title)))
         .collect();
-    let findings = &report.findings;
-    let matrix = confusion::drawing(&findings.labels(), &findings.confusion);
+    let findings = report.findings.as_ref();
+    let matrix =
+        findings.map(|findings| confusion::drawing(&findings.labels(), &findings.confusion));
     let picture = |tile: &Tile, side| {
         let (width, height) = tile.fitted(side);
         let data = format!(
@@ -52,8 +53,8 @@ pub(super) fn page(report: &Report) -> Result<String, ReportError> {
         machine => or_dash(origin.map(Origin::machine)),
         kinglet => or_dash(origin.map(|origin| origin.kinglet.clone())),
         panels,
-        confusion => inline(&matrix, CONFUSION),
-        confusion_width => matrix.width(),
+        confusion => matrix.as_ref().map(|matrix| inline(matrix, CONFUSION)),
+        confusion_width => matrix.as_ref().map(Drawing::width),
         mistakes => pictures(&report.mistakes, FRAME)?,
         weights => weights.transpose()?,
     };

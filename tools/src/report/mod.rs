@@ -7,6 +7,7 @@
 mod confusion;
 mod curves;
 mod error;
+mod errors;
 mod files;
 mod findings;
 mod html;
@@ -18,15 +19,16 @@ use kinglet_kernels::Kernels;
 use serde::Serialize;
 
 pub use error::ReportError;
+pub use errors::{Errors, SquaredError};
 pub use files::Files;
 pub use findings::{ClassFindings, Confused, Findings, Mistake};
 
 use crate::dataset::{Collection, Dataset};
-use crate::evaluate::predict;
+use crate::evaluate::{predict, squared_errors};
 use crate::export::{ExportSettings, export};
 use crate::inspect;
 use crate::model_file::ModelFile;
-use crate::recipe::Recipe;
+use crate::recipe::{LossSettings, Recipe};
 use crate::train::{Checkpoint, EpochMetrics, Origin};
 use tiles::{Tile, Weights};
 
@@ -80,8 +82,12 @@ pub struct Report {
     pub origin: Option<Origin>,
     /// The time that all epochs took.
     pub training_seconds: f64,
-    /// How the network did.
-    pub findings: Findings,
+    /// How the network did; none where the samples have no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Findings>,
+    /// How far its outputs are from what they ought to be; none where the samples have classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Errors>,
     /// All epochs.
     pub history: Vec<EpochMetrics>,
     /// The network layer by layer, and the memory it takes.
@@ -145,20 +151,32 @@ impl Report {
         let model = file.model();
 
         let (part, samples, indices) = part_of(&recipe, collection)?;
-        let predictions = predict(&model, kernels, samples, &indices)?;
-        let label = |class: usize| {
-            let name = checkpoint.classes.get(class);
-            name.cloned().unwrap_or_else(|| class.to_string())
+        let (mut findings, mut errors) = (None, None);
+        let shown: Vec<usize> = match recipe.loss {
+            LossSettings::CrossEntropy { .. } => {
+                let predictions = predict(&model, kernels, samples, &indices)?;
+                let label = |class: usize| {
+                    let name = checkpoint.classes.get(class);
+                    name.cloned().unwrap_or_else(|| class.to_string())
+                };
+                let labels: Vec<String> = (0..model.output().len()).map(label).collect();
+                let found = findings.insert(Findings::new(&labels, &predictions, SHOWN_MISTAKES));
+                for mistake in &mut found.mistakes {
+                    mistake.file = samples.file(mistake.index).map(str::to_owned);
+                }
+                found.mistakes.iter().map(|mistake| mistake.index).collect()
+            }
+            LossSettings::SquaredError { target } => {
+                let squares = squared_errors(&model, kernels, samples, &indices, target)?;
+                let found = errors.insert(Errors::new(&indices, &squares, SHOWN_MISTAKES));
+                for error in &mut found.largest {
+                    error.file = samples.file(error.index).map(str::to_owned);
+                }
+                found.largest.iter().map(|error| error.index).collect()
+            }
         };
-        let labels: Vec<String> = (0..model.output().len()).map(label).collect();
-        let mut findings = Findings::new(&labels, &predictions, SHOWN_MISTAKES);
-        for mistake in &mut findings.mistakes {
-            mistake.file = samples.file(mistake.index).map(str::to_owned);
-        }
-        let mistakes = findings.mistakes.iter();
-        let mistakes = mistakes
-            .map(|mistake| Tile::of(samples, mistake.index))
-            .collect();
+        let mistakes = shown.into_iter();
+        let mistakes = mistakes.map(|index| Tile::of(samples, index)).collect();
         let first_layer = Weights::of(&network);
         let history = checkpoint.history.clone();
         let speeds = history.iter().map(|metrics| metrics.images_per_second);
@@ -177,6 +195,7 @@ impl Report {
             origin,
             training_seconds: history.iter().map(|metrics| metrics.seconds).sum(),
             findings,
+            errors,
             history,
             network: inspect::Report::of_recipe(&recipe.name, &recipe.graph, &model, bytes.len()),
             weights: first_layer.as_ref().map(|weights| weights.layer.clone()),

@@ -46,9 +46,14 @@ fn collection(shape: Shape, classes: usize) -> Collection {
 
 /// Trains a network for `epochs` and returns its checkpoint.
 fn run(collection: &Collection, layers: &str, epochs: usize, stopped: bool) -> Checkpoint {
+    run_with(collection, layers, &format!("epochs = {epochs}"), stopped)
+}
+
+/// The same with these lines in `[train]`.
+fn run_with(collection: &Collection, layers: &str, train: &str, stopped: bool) -> Checkpoint {
     let shape = collection.train.shape();
     let text = format!(
-        "name = \"noise\"\ninput = [{}, {}, {}]\nlayers = [{layers}]\n[train]\nepochs = {epochs}\n",
+        "name = \"noise\"\ninput = [{}, {}, {}]\nlayers = [{layers}]\n[train]\n{train}\n",
         shape.channels, shape.height, shape.width
     );
     let recipe = Recipe::parse(&text, Path::new("noise.toml")).unwrap();
@@ -104,6 +109,43 @@ fn external_references(page: &str) -> Vec<&str> {
 
 const TWO: &str = r#""Conv2d(1, 4, 3)", "ReLU()", "Flatten()", "Linear(48, 2)""#;
 
+/// What is found of classes.
+fn findings(report: &Report) -> &Findings {
+    report.findings.as_ref().expect("there are classes")
+}
+
+#[test]
+fn of_values_a_report_shows_errors_and_no_classes() {
+    let collection = collection(Shape::new(6, 5, 1), 2);
+    let layers = r#""Flatten()", "Linear(30, 8)", "Linear(8, 30)""#;
+    let train = "epochs = 2\nloss = \"MSELoss\"\ntarget = \"input\"";
+    let report = report(&run_with(&collection, layers, train, false), &collection).unwrap();
+    assert!(report.findings.is_none());
+    let errors = report.errors.as_ref().expect("there are errors");
+    assert_eq!(errors.samples, 20);
+    assert!((errors.rmse * errors.rmse - errors.loss).abs() < 1e-12);
+    assert!(
+        errors
+            .largest
+            .windows(2)
+            .all(|pair| pair[0].loss >= pair[1].loss)
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    // What a run of classes has left there.
+    std::fs::write(folder.path().join("confusion.svg"), "old").unwrap();
+    let files = report.write(folder.path()).unwrap();
+    assert_eq!(files.pictures, [folder.path().join("curves.svg")]);
+    assert!(!folder.path().join("confusion.svg").exists());
+    let page = std::fs::read_to_string(&files.page).unwrap();
+    assert!(page.contains("Test MSE") && page.contains("Largest errors"));
+    for word in ["accuracy", "Confusion", "Classes", "undefined"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    let curves = std::fs::read_to_string(&files.pictures[0]).unwrap();
+    assert!(curves.contains("Root of the mean square"));
+}
+
 #[test]
 fn a_report_is_a_page_and_pictures_that_show_something() {
     let mut collection = collection(Shape::new(6, 5, 1), 2);
@@ -112,8 +154,11 @@ fn a_report_is_a_page_and_pictures_that_show_something() {
     let checkpoint = run(&collection, TWO, 3, false);
     let report = report(&checkpoint, &collection).unwrap();
     assert_eq!((report.part, report.history.len()), (Part::Test, 3));
-    assert_eq!(report.findings.confusion.concat().iter().sum::<usize>(), 20);
-    assert!(report.findings.correct < 20, "noise cannot be learned");
+    assert_eq!(
+        findings(&report).confusion.concat().iter().sum::<usize>(),
+        20
+    );
+    assert!(findings(&report).correct < 20, "noise cannot be learned");
 
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("new");
@@ -166,8 +211,8 @@ fn the_report_agrees_with_evaluation() {
     let indices: Vec<usize> = (0..test.len()).collect();
     let kernels = kernel_set::select("portable").unwrap();
     let right = crate::evaluate::evaluate(&file.model(), kernels, test, &indices).unwrap();
-    assert_eq!(report.findings.correct, right.all().correct);
-    assert!((report.findings.loss - right.loss()).abs() < 1e-9);
+    assert_eq!(findings(&report).correct, right.all().correct);
+    assert!((findings(&report).loss - right.loss()).abs() < 1e-9);
 }
 
 #[test]
@@ -177,12 +222,12 @@ fn a_hundred_classes_in_colour_fit_on_a_sheet() {
     let checkpoint = run(&collection, layers, 1, false);
     let report = report(&checkpoint, &collection).unwrap();
     assert!(report.weights.as_ref().unwrap().colours);
-    assert_eq!(report.findings.mistakes.len(), SHOWN_MISTAKES);
-    let losses: Vec<f64> = report.findings.mistakes.iter().map(|m| m.loss).collect();
+    assert_eq!(findings(&report).mistakes.len(), SHOWN_MISTAKES);
+    let losses: Vec<f64> = findings(&report).mistakes.iter().map(|m| m.loss).collect();
     assert!(losses.is_sorted_by(|a, b| a >= b), "{losses:?}");
     let [page, _, confusion] = written(&report);
     // No numbers in the cells, and no cell without a picture.
-    let cells = report.findings.confusion.concat();
+    let cells = findings(&report).confusion.concat();
     let cells = cells.iter().filter(|count| **count > 0).count();
     assert_eq!(confusion.matches("<g class=\"cell").count(), cells);
     assert_eq!(confusion.matches("small middle").count(), 0);
@@ -244,8 +289,8 @@ fn mistakes_are_named_by_their_files_where_they_have_any() {
     let checkpoint = run(&collection, TWO, 1, false);
     let report = report(&checkpoint, &collection).unwrap();
     let [page, _, confusion] = written(&report);
-    assert!(!report.findings.mistakes.is_empty());
-    for mistake in &report.findings.mistakes {
+    assert!(!findings(&report).mistakes.is_empty());
+    for mistake in &findings(&report).mistakes {
         let file = mistake.file.as_deref().unwrap();
         assert!(file.starts_with("train/"), "{file}");
         let file = crate::svg::escape(file).replace('/', "&#x2f;");
@@ -290,7 +335,7 @@ fn without_a_convolution_in_front_there_is_no_picture_of_weights() {
     let checkpoint = run(&collection, layers, 1, false);
     let report = report(&checkpoint, &collection).unwrap();
     assert_eq!(report.part, Part::Validation);
-    assert_eq!(report.findings.pictures, 8);
+    assert_eq!(findings(&report).pictures, 8);
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("weights.png");
     std::fs::write(&old, "of another network").unwrap();

@@ -95,8 +95,8 @@ pub struct Best {
     pub epoch: usize,
     /// Its validation loss; without validation that of training.
     pub loss: f64,
-    /// Its validation accuracy; without validation that of training.
-    pub accuracy: f64,
+    /// Its validation accuracy; without validation that of training, and none where there are no classes.
+    pub accuracy: Option<f64>,
     /// The network after it, or the average of networks where the recipe asks for one.
     pub values: Values,
 }
@@ -328,8 +328,8 @@ impl Checkpoint {
             ),
             (then.train.seed == recipe.train.seed, "seed"),
             (
-                then.train.label_smoothing == recipe.train.label_smoothing,
-                "label_smoothing",
+                then.loss == recipe.loss,
+                "the loss (loss, target, class_weights, label_smoothing)",
             ),
             (then.train.best == recipe.train.best, "best"),
             (then.train.ema == recipe.train.ema, "ema"),

@@ -5,17 +5,17 @@
 use std::borrow::Cow;
 
 use kinglet_kernels::BackwardKernels;
-use kinglet_kernels::portable::cross_entropy_f32;
 use rayon::prelude::*;
 
 use super::average::Average;
 use super::engine::{Engine, Snapshot, Take};
+use super::loss::{Answers, Loss};
 use super::optimizer::Stepper;
 use super::plan::{Gradient, GradientBuffers, Plan, wanted};
 use super::stage::{self, Backward, Computes, Keys, Map, Mode, Pass, Stage};
+use super::tally::Outcome;
 use super::values::Moving;
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
-use crate::evaluate::argmax;
 use crate::graph::Graph;
 use crate::recipe::OptimizerSettings;
 
@@ -38,9 +38,11 @@ pub(super) struct CpuEngine {
     further: Vec<f32>,
     /// The classes of the batch.
     labels: Vec<usize>,
+    /// What its outputs ought to be, where the loss is of values.
+    targets: Vec<f32>,
     batch_size: usize,
     seed: u64,
-    label_smoothing: f32,
+    loss: Loss,
     average: Option<Average>,
     /// Whether parameters changed since the stages saw them.
     stale: bool,
@@ -54,7 +56,7 @@ impl CpuEngine {
     ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
         let (tensors, values) = (network.tensors(), Values::of(&network));
-        let plan = Plan::of(&network, &tensors, options.frozen)?;
+        let plan = Plan::of(&network, &tensors, options.frozen, &options.loss)?;
         let moving = Moving::of(&tensors, options.frozen);
         let stages = stage::build(&plan, batch_size, options.kernels);
         let ends = |map| map == 0 || stages.iter().any(|stage| stage.to == map);
@@ -64,7 +66,7 @@ impl CpuEngine {
         let backward = stages.iter().rev().filter(|stage| stage.learns);
         let backward =
             backward.map(|stage| (stage.to, wanted(&stage.from, &stage.d_from).collect()));
-        let gradient_buffers = GradientBuffers::new(&plan.map_lens, plan.logits, backward);
+        let gradient_buffers = GradientBuffers::new(&plan.map_lens, plan.outputs, backward);
         let added = stages.iter().filter(|stage| stage.adds());
         let further = added.map(|stage| maps[stage.from[0]].len());
         let further = further.max().unwrap_or(0);
@@ -86,18 +88,20 @@ impl CpuEngine {
             network,
             values,
             labels: Vec::new(),
+            targets: Vec::new(),
             batch_size,
             seed: options.seed,
-            label_smoothing: 0.0,
+            loss: options.loss,
             average: None,
             stale: true,
         })
     }
 
-    /// Exchanges the input and the labels with those of a batch.
+    /// Exchanges the input and the answers with those of a batch.
     fn exchange(&mut self, batch: &mut Batch) {
         std::mem::swap(&mut self.maps[0], &mut batch.input);
         std::mem::swap(&mut self.labels, &mut batch.labels);
+        std::mem::swap(&mut self.targets, &mut batch.targets);
     }
 
     /// Forward pass over the first `samples` of what was read.
@@ -123,21 +127,15 @@ impl CpuEngine {
         self.stale = false;
     }
 
-    /// Losses of the last forward pass, their gradients, and what each sample came to: class, loss and hit.
-    fn loss(&mut self, label_smoothing: f32, mut each: impl FnMut(usize, f32, bool)) {
-        let (map, classes) = (self.plan.logits, self.plan.classes());
-        let logits = self.maps[map].chunks(classes);
-        let d_logits = &mut self.d_maps[self.gradient_buffers.of[map]];
-        let d_logits = d_logits.chunks_mut(classes);
-        let share = 1.0 / self.labels.len() as f32;
-        for ((logits, d_logits), &label) in logits.zip(d_logits).zip(&self.labels) {
-            let mut loss = cross_entropy_f32(logits, label, d_logits);
-            if label_smoothing > 0.0 {
-                loss += smooth(label_smoothing, logits, label, d_logits);
-            }
-            d_logits.iter_mut().for_each(|d| *d *= share);
-            each(label, loss, argmax(logits) == Some(label));
-        }
+    /// Losses of the last forward pass, their gradients, and what each sample came to, with its class.
+    fn loss(&mut self, loss: &Loss, each: impl FnMut(usize, Outcome)) {
+        let (map, len) = (self.plan.outputs, self.plan.output_len());
+        let answers = Answers {
+            labels: &self.labels,
+            targets: &self.targets,
+        };
+        let d_outputs = &mut self.d_maps[self.gradient_buffers.of[map]];
+        loss.of_batch(len, &self.maps[map], answers, d_outputs, each);
     }
 
     fn gradient(&mut self, indices: &[usize], epoch: u64) -> Tally {
@@ -150,9 +148,8 @@ impl CpuEngine {
         self.labels.truncate(indices.len());
         self.forward(indices.len(), mode);
         let mut tally = Tally::default();
-        self.loss(self.label_smoothing, |_, loss, correct| {
-            tally.add(loss, correct)
-        });
+        let loss = self.loss.clone();
+        self.loss(&loss, |_, outcome| tally.add(outcome));
         if tally.loss.is_finite() {
             self.backward(indices.len(), mode);
         }
@@ -224,10 +221,6 @@ impl Engine for CpuEngine {
         &self.values
     }
 
-    fn set_label_smoothing(&mut self, label_smoothing: f32) {
-        self.label_smoothing = label_smoothing;
-    }
-
     fn set_average(&mut self, decay: f32) {
         self.average = Some(Average::new(decay));
     }
@@ -278,7 +271,8 @@ impl Engine for CpuEngine {
     fn evaluate(&mut self, batch: &mut Batch, tally: &mut ClassTally) -> Result<(), TrainError> {
         self.exchange(batch);
         self.forward(self.labels.len(), Mode::Evaluate);
-        self.loss(0.0, |label, loss, correct| tally.add(label, loss, correct));
+        let loss = self.loss.of_evaluation();
+        self.loss(&loss, |label, outcome| tally.add(label, outcome));
         self.exchange(batch);
         Ok(())
     }
@@ -309,37 +303,4 @@ fn add(sums: &mut [f32], further: &[f32]) {
     let sums = sums.par_chunks_mut(CHUNK);
     sums.zip(further.par_chunks(CHUNK))
         .for_each(|(sums, further)| sums.iter_mut().zip(further).for_each(|(sum, x)| *sum += x));
-}
-
-/// What label smoothing adds to the cross-entropy of one sample, and to its gradient: the target goes from 1 for the
-/// class to `1 - smoothing` for it and `smoothing` shared by all.
-fn smooth(smoothing: f32, logits: &[f32], label: usize, d_logits: &mut [f32]) -> f32 {
-    let Some(&of_class) = logits.get(label) else {
-        return 0.0;
-    };
-    let share = smoothing / logits.len() as f32;
-    d_logits.iter_mut().for_each(|d| *d -= share);
-    d_logits[label] += smoothing;
-    let mean = logits.iter().sum::<f32>() / logits.len() as f32;
-    smoothing * (of_class - mean)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn smoothed_losses_are_those_of_pytorch() {
-        // torch.nn.CrossEntropyLoss(label_smoothing=0.1) of these logits, and its gradient.
-        let (logits, label) = ([1.5_f32, -0.25, 0.75, -2.0], 2);
-        let mut d_logits = [0.0; 4];
-        let mut loss = cross_entropy_f32(&logits, label, &mut d_logits);
-        loss += smooth(0.1, &logits, label, &mut d_logits);
-        let right = 1.3416115_f32;
-        let gradient = [0.5715384_f32, 0.0786628_f32, -0.6432152_f32, -0.0069861_f32];
-        assert!((loss - right).abs() < 1e-6, "{loss}");
-        for (found, right) in d_logits.iter().zip(gradient) {
-            assert!((found - right).abs() < 1e-6, "{d_logits:?}");
-        }
-    }
 }

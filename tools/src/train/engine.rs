@@ -33,8 +33,6 @@ pub(super) trait Engine: Send {
     /// The values. Those that a device has moved since are in a [`snapshot`](Self::snapshot) only.
     fn values(&self) -> &Values;
 
-    fn set_label_smoothing(&mut self, label_smoothing: f32);
-
     /// Keeps an average of this decay from now on.
     fn set_average(&mut self, decay: f32);
 
@@ -53,7 +51,7 @@ pub(super) trait Engine: Send {
     /// A step on `batch`, which comes back as it was. Returns the sums of the forward pass before the step.
     fn step(&mut self, batch: &mut Batch, take: Take) -> Result<Tally, TrainError>;
 
-    /// Adds to `tally` what `batch` comes to: running statistics, no dropout, plain cross-entropy.
+    /// Adds to `tally` what `batch` comes to: running statistics, no dropout, no label smoothing.
     fn evaluate(&mut self, batch: &mut Batch, tally: &mut ClassTally) -> Result<(), TrainError>;
 
     /// Exchanges the values that the next evaluations take with their average, if there is one.

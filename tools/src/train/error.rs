@@ -121,6 +121,20 @@ pub enum TrainError {
         /// The data set.
         source_name: String,
     },
+    /// Another number of targets than the network has outputs.
+    #[error(
+        "the network has {outputs} outputs, but {}", targets(*found, *is_input, source_name)
+    )]
+    Targets {
+        /// The network's outputs.
+        outputs: usize,
+        /// Numbers for each sample; none where it has a class.
+        found: Option<usize>,
+        /// Whether they are the sample itself.
+        is_input: bool,
+        /// The data set.
+        source_name: String,
+    },
     /// The loss is not a number any more.
     #[error(
         "the loss became {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate (it was {learning_rate}), \
@@ -136,6 +150,22 @@ pub enum TrainError {
         /// The step's learning rate.
         learning_rate: f64,
     },
+}
+
+/// What the outputs ought to be, where those are others.
+fn targets(found: Option<usize>, is_input: bool, source_name: &str) -> String {
+    match found {
+        Some(found) if is_input => {
+            format!("its input has {found} values: with target = \"input\" it must end in as many")
+        }
+        Some(found) => {
+            format!("{source_name} has {found} numbers for each sample: end with as many outputs")
+        }
+        None => format!(
+            "{source_name} has a class for each sample and no numbers that they ought to be: NumPy arrays have them \
+             (y_train.npy of float32), or target = \"input\" under [train] takes the sample itself"
+        ),
+    }
 }
 
 /// What to do about samples of another shape than the network's input.

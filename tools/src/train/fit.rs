@@ -12,14 +12,14 @@ use super::lock::FolderLock;
 use super::origin::{self, Origin};
 use super::run::{METRICS, Run};
 use super::{
-    CheckpointError, ClassTally, EpochMetrics, Pictures, Schedule, Tally, TrainError, Trainer,
-    TrainerOptions, Values,
+    CheckpointError, ClassTally, CrossEntropy, EpochMetrics, Loss, Pictures, Schedule, Tally,
+    TrainError, Trainer, TrainerOptions, Values,
 };
-use crate::dataset::Collection;
+use crate::dataset::{Collection, Dataset};
 use crate::device::Device;
 use crate::file::{create_folder, remove_file, remove_partial};
 use crate::graph::Graph;
-use crate::recipe::{Normalize, Recipe};
+use crate::recipe::{ClassWeights, LossSettings, Normalize, Recipe, Target};
 
 /// How much of a long epoch is lost at most when a run dies.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -135,7 +135,8 @@ pub fn fit(
     let path = options.folder.join(checkpoint::FILE_NAME);
     let _held = prepare_folder(options, &path)?;
     let network = recipe.network();
-    let (mut trainer, kernels) = trainer(&network, recipe, options, observer)?;
+    let loss = loss(recipe, &collection.train, &train);
+    let (mut trainer, kernels) = trainer(&network, recipe, loss, options, observer)?;
     let subject = Subject {
         recipe,
         source: &collection.source,
@@ -164,7 +165,7 @@ pub fn fit(
             return Err(CheckpointError::Damaged { path, problem }.into());
         }
     }
-    let pictures = Pictures::new(&collection.train, &recipe.data.normalize);
+    let pictures = samples_of(recipe, &collection.train);
     let batches = train.len().div_ceil(settings.batch_size);
     let mut run = Run {
         recipe,
@@ -191,6 +192,7 @@ pub fn fit(
         pictures: &pictures,
         transforms: &recipe.data.transforms,
         seed: settings.seed,
+        target_len: trainer.target_len(),
     };
     let course = Course {
         samples: train,
@@ -223,7 +225,7 @@ pub fn fit(
     let test = match &collection.test {
         Some(test) => {
             let all: Vec<usize> = (0..test.len()).collect();
-            let pictures = Pictures::new(test, &recipe.data.normalize);
+            let pictures = samples_of(recipe, test);
             trainer.evaluate(&pictures, &all, &|| true)?
         }
         None => None,
@@ -239,10 +241,57 @@ pub fn fit(
     })))
 }
 
+/// Samples as the network sees them, with what its outputs ought to be.
+fn samples_of<'a>(recipe: &Recipe, data: &'a Dataset) -> Pictures<'a> {
+    let pictures = Pictures::new(data, &recipe.data.normalize);
+    match recipe.loss {
+        LossSettings::CrossEntropy { .. } => pictures,
+        LossSettings::SquaredError { target } => {
+            pictures.with_target(target, recipe.graph.output())
+        }
+    }
+}
+
+/// What a run lowers; weights of classes may depend on the samples that are trained on, which are those at `indices`.
+pub(super) fn loss(recipe: &Recipe, data: &Dataset, indices: &[usize]) -> Loss {
+    let (label_smoothing, weights) = match &recipe.loss {
+        LossSettings::SquaredError { .. } => return Loss::SquaredError,
+        LossSettings::CrossEntropy {
+            label_smoothing,
+            class_weights,
+        } => (*label_smoothing, class_weights),
+    };
+    let class_weights = match weights {
+        ClassWeights::Equal => Vec::new(),
+        ClassWeights::Given(weights) => weights.clone(),
+        ClassWeights::Balanced => {
+            let mut counts = vec![0_usize; recipe.graph.output().len()];
+            for &index in indices {
+                counts[usize::from(data.label(index))] += 1;
+            }
+            let all = indices.len() as f64 / counts.len() as f64;
+            // A class that does not occur counts as any.
+            let weight = |&count: &usize| {
+                if count == 0 {
+                    1.0
+                } else {
+                    (all / count as f64) as f32
+                }
+            };
+            counts.iter().map(weight).collect()
+        }
+    };
+    Loss::CrossEntropy(CrossEntropy {
+        label_smoothing,
+        class_weights,
+    })
+}
+
 /// The trainer of a run, and the name of what computes in it.
 fn trainer(
     network: &Graph,
     recipe: &Recipe,
+    loss: Loss,
     options: &FitOptions,
     observer: &mut dyn Observer,
 ) -> Result<(Trainer, String), TrainError> {
@@ -253,22 +302,21 @@ fn trainer(
         batch_size: settings.batch_size,
         seed: settings.seed,
         frozen: recipe.frozen,
+        loss,
     };
-    let configure = |trainer: Trainer| {
-        let trainer = trainer.with_label_smoothing(settings.label_smoothing);
-        match settings.ema {
-            Some(decay) => trainer.with_average(decay),
-            None => trainer,
-        }
+    let configure = |trainer: Trainer| match settings.ema {
+        Some(decay) => trainer.with_average(decay),
+        None => trainer,
     };
     let on_cpu =
-        || Trainer::new(network.clone(), &recipe.optimizer, trainer_options).map(configure);
+        || Trainer::new(network.clone(), &recipe.optimizer, trainer_options.clone()).map(configure);
     #[cfg(feature = "opencl")]
     if let Some(device) = options.device {
         let name = device.name();
         let started = || {
             let network = network.clone();
-            let trainer = Trainer::on_device(network, &recipe.optimizer, trainer_options, device);
+            let trainer =
+                Trainer::on_device(network, &recipe.optimizer, trainer_options.clone(), device);
             let mut trainer = trainer.map(configure)?;
             let times = match device.measured {
                 true => Some([trainer.step_time()?, on_cpu()?.step_time()?]),
@@ -323,12 +371,17 @@ fn class_names(
     observer: &mut dyn Observer,
 ) -> Result<Vec<String>, TrainError> {
     let outputs = recipe.graph.output().len();
+    if let LossSettings::SquaredError { target } = recipe.loss {
+        check_targets(target, recipe, collection)?;
+        return Ok(Vec::new());
+    }
     let (own, found) = (&recipe.classes, &collection.classes);
     let names = if own.is_empty() { found } else { own };
     let numbers = || (0..outputs).map(|class| class.to_string()).collect();
     let in_use = collection.classes_in_use();
     let source_name = collection.source.clone();
-    if recipe.base.is_some() && (in_use > outputs || found.len() > outputs) {
+    let others = !found.is_empty() && found.len() != outputs;
+    if recipe.base.is_some() && (in_use > outputs || others) {
         return Err(TrainError::BaseClasses {
             outputs,
             classes: in_use.max(found.len()),
@@ -354,6 +407,31 @@ fn class_names(
     } else {
         names.clone()
     })
+}
+
+/// Refuses targets that are not as many as the outputs.
+fn check_targets(
+    target: Target,
+    recipe: &Recipe,
+    collection: &Collection,
+) -> Result<(), TrainError> {
+    let outputs = recipe.graph.output().len();
+    let parts = std::iter::once(&collection.train).chain(&collection.test);
+    for part in parts {
+        let found = match target {
+            Target::Values => part.target_len(),
+            Target::Input => Some(recipe.graph.input().len()),
+        };
+        if found != Some(outputs) {
+            return Err(TrainError::Targets {
+                outputs,
+                found,
+                is_input: target == Target::Input,
+                source_name: collection.source.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_pictures(recipe: &Recipe, collection: &Collection) -> Result<(), TrainError> {

@@ -32,6 +32,8 @@ pub struct Batch {
     pub input: Vec<f32>,
     /// The class of each sample.
     pub labels: Vec<usize>,
+    /// What the outputs of each sample ought to be, where the loss is of values.
+    pub targets: Vec<f32>,
     /// The place of each sample in its data set: part of dropout's key.
     pub samples: Vec<usize>,
     /// The epoch, from 0: part of dropout's key.
@@ -44,6 +46,8 @@ pub(super) struct TrainingPictures<'a> {
     pub(super) pictures: &'a Pictures<'a>,
     pub(super) transforms: &'a Transforms,
     pub(super) seed: u64,
+    /// Values of a sample's target; 0 where that is a class.
+    pub(super) target_len: usize,
 }
 
 impl TrainingPictures<'_> {
@@ -204,6 +208,14 @@ impl Work<'_> {
                 );
             }),
         }
+        let target_len = pictures.target_len;
+        batch.targets.resize(samples.len() * target_len, 0.0);
+        if target_len > 0 {
+            let inputs = batch.input.chunks(len).zip(samples);
+            for (target, (input, &sample)) in batch.targets.chunks_mut(target_len).zip(inputs) {
+                pictures.pictures.write_target(sample, input, target);
+            }
+        }
     }
 }
 
@@ -240,6 +252,7 @@ mod tests {
             pictures: &pictures,
             transforms: &transforms,
             seed: 5,
+            target_len: 0,
         };
         std::thread::scope(|scope| {
             let mut loader = Loader::start(scope, pictures, course, training_threads).unwrap();
@@ -290,6 +303,7 @@ mod tests {
             pictures: &pictures,
             transforms: &Transforms::default(),
             seed: 1,
+            target_len: 0,
         };
         let course = Course {
             samples: (0..9).collect(),

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Mean cross-entropy of the training samples.
+    /// Mean loss of the training samples.
     pub train_loss: f64,
-    /// Fraction of the training samples that were right.
-    pub train_accuracy: f64,
-    /// Mean cross-entropy of the validation samples; none if the recipe keeps none.
+    /// Fraction of the training samples that were right; none where they have no classes.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss of the validation samples; none if the recipe keeps none.
     pub validation_loss: Option<f64>,
-    /// Fraction of the validation samples that were right.
+    /// Fraction of the validation samples that were right; none where there is none of training.
     pub validation_accuracy: Option<f64>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,
@@ -26,14 +26,18 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
-/// The epochs as CSV, with a header.
-pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
-    const HEADER: [&str; 9] = [
+/// The epochs as CSV, with a header. Of a run without classes the losses are mean squares, and have their roots beside them.
+pub(super) fn to_csv(history: &[EpochMetrics], of_classes: bool) -> Vec<u8> {
+    let [train, validation] = match of_classes {
+        true => ["train_accuracy", "validation_accuracy"],
+        false => ["train_rmse", "validation_rmse"],
+    };
+    let header = [
         "epoch",
         "train_loss",
-        "train_accuracy",
+        train,
         "validation_loss",
-        "validation_accuracy",
+        validation,
         "learning_rate",
         "images_per_second",
         "loader_wait",
@@ -41,13 +45,15 @@ pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
     ];
     let number = |x: f64, digits: usize| format!("{x:.digits$}");
     let optional = |x: Option<f64>| x.map_or(String::new(), |x| number(x, 6));
+    // Where there are classes there are accuracies, too.
+    let root = |loss: Option<f64>| loss.map(f64::sqrt).filter(|_| !of_classes);
     let rows = history.iter().map(|m| {
         [
             m.epoch.to_string(),
             number(m.train_loss, 6),
-            number(m.train_accuracy, 6),
+            optional(m.train_accuracy.or_else(|| root(Some(m.train_loss)))),
             optional(m.validation_loss),
-            optional(m.validation_accuracy),
+            optional(m.validation_accuracy.or_else(|| root(m.validation_loss))),
             m.learning_rate.to_string(),
             number(m.images_per_second, 1),
             number(m.loader_wait, 3),
@@ -56,7 +62,7 @@ pub(super) fn to_csv(history: &[EpochMetrics]) -> Vec<u8> {
     });
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory cannot fail.
-    let _ = writer.write_record(HEADER);
+    let _ = writer.write_record(header);
     for row in rows {
         let _ = writer.write_record(row);
     }
@@ -72,7 +78,7 @@ mod tests {
         let metrics = EpochMetrics {
             epoch: 1,
             train_loss: 0.5,
-            train_accuracy: 0.75,
+            train_accuracy: Some(0.75),
             validation_loss: Some(0.25),
             validation_accuracy: None,
             learning_rate: 0.0125,
@@ -80,7 +86,7 @@ mod tests {
             loader_wait: 0.0625,
             seconds: 2.0,
         };
-        let text = String::from_utf8(to_csv(&[metrics])).unwrap();
+        let text = String::from_utf8(to_csv(&[metrics], true)).unwrap();
         assert_eq!(
             text,
             "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,\

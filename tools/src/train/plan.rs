@@ -2,8 +2,8 @@
 //! backward for the gradients.
 //!
 //! A *map* is what a step writes for each sample of a batch; map 0 is the input. What only names its input anew (a
-//! reshape) is no step, nor is a function that a convolution or linear layer computes in passing. The loss takes the
-//! logits: a softmax behind them is no step either. A layer that is frozen computes as in evaluation, and no gradient comes
+//! reshape) is no step, nor is a function that a convolution or linear layer computes in passing. A cross-entropy is taken of
+//! the logits: a softmax behind them is no step either. A layer that is frozen computes as in evaluation, and no gradient comes
 //! to it: what is frozen are the first nodes, and a node reads only what comes before its own.
 
 use std::ops::Range;
@@ -12,8 +12,8 @@ use kinglet_kernels::{
     Activation, Axis, Binary, Conv2d, Linear, Pool2d, Shape, StridedCopy, Unary, Upsample,
 };
 
-use super::TrainError;
 use super::stage::dropout::Dropout;
+use super::{Loss, TrainError};
 use crate::graph::{Graph, Operation, Role, Tensor, extents};
 
 /// The steps and the maps between them.
@@ -22,7 +22,7 @@ pub(super) struct Plan {
     /// Values of one sample in each map.
     pub(super) map_lens: Vec<usize>,
     /// The map that the loss is taken of.
-    pub(super) logits: usize,
+    pub(super) outputs: usize,
 }
 
 /// Buffers that gradients of maps share, each of them from its first writer on the way back to its last reader.
@@ -39,7 +39,7 @@ impl GradientBuffers {
     /// writes or adds to those of `from`.
     pub(super) fn new(
         map_lens: &[usize],
-        logits: usize,
+        outputs: usize,
         backward: impl Iterator<Item = (usize, Vec<usize>)>,
     ) -> Self {
         let mut buffers = Self {
@@ -47,7 +47,7 @@ impl GradientBuffers {
             lens: Vec::new(),
         };
         let mut free = Vec::new();
-        buffers.assign(logits, map_lens, &mut free);
+        buffers.assign(outputs, map_lens, &mut free);
         for (to, from) in backward {
             for &map in &from {
                 if buffers.of[map] == usize::MAX {
@@ -290,21 +290,29 @@ impl Plan {
     ///
     /// # Errors
     /// [`TrainError::Untrainable`] with the node that training has no step for.
-    pub(super) fn of(graph: &Graph, tensors: &[Tensor], frozen: usize) -> Result<Self, TrainError> {
+    pub(super) fn of(
+        graph: &Graph,
+        tensors: &[Tensor],
+        frozen: usize,
+        loss: &Loss,
+    ) -> Result<Self, TrainError> {
         let [input] = graph.inputs.as_slice() else {
             return Err(untrainable(&graph.name, "it has several inputs"));
         };
-        let logits = graph.logits();
-        let needed = needed(graph, logits);
+        let last = match loss {
+            Loss::CrossEntropy(_) => graph.logits(),
+            Loss::SquaredError => graph.outputs.first().map_or(0, |output| output.value),
+        };
+        let needed = needed(graph, last);
         let shapes = graph.shapes();
         let mut plan = Self {
             steps: Vec::new(),
             map_lens: vec![input.shape.len()],
-            logits: 0,
+            outputs: 0,
         };
         // The map of each value, and how many read each map.
         let mut maps = vec![0; shapes.len()];
-        let readers = readers(graph, logits, &needed, frozen);
+        let readers = readers(graph, last, &needed, frozen);
         for (index, node) in graph.nodes.iter().enumerate() {
             let value = graph.value_of(index);
             if !needed[value] {
@@ -335,7 +343,7 @@ impl Plan {
             maps[value] = plan.map_lens.len() - 1;
             plan.push(kind, from, only_reader, frozen);
         }
-        plan.logits = maps[logits];
+        plan.outputs = maps[last];
         plan.find_gradients();
         Ok(plan)
     }
@@ -382,7 +390,7 @@ impl Plan {
     pub(super) fn run_from(&self, first: usize, takes: impl Fn(&Step) -> bool) -> usize {
         let readers = |map: usize| {
             let steps = self.steps.iter().flat_map(|step| &step.from);
-            steps.filter(|from| **from == map).count() + usize::from(map == self.logits)
+            steps.filter(|from| **from == map).count() + usize::from(map == self.outputs)
         };
         let pairs = self.steps[first..].windows(2);
         let joined = pairs.take_while(|pair| {
@@ -392,9 +400,9 @@ impl Plan {
         joined.count() + 1
     }
 
-    /// Values of one sample's logits.
-    pub(super) fn classes(&self) -> usize {
-        self.map_lens[self.logits]
+    /// Values of one sample that the loss is taken of.
+    pub(super) fn output_len(&self) -> usize {
+        self.map_lens[self.outputs]
     }
 }
 
@@ -429,9 +437,9 @@ fn is_name(operation: &Operation, frozen: bool) -> bool {
 }
 
 /// How many steps, and the loss, read each value or what only names it anew.
-fn readers(graph: &Graph, logits: usize, needed: &[bool], frozen: usize) -> Vec<usize> {
+fn readers(graph: &Graph, last: usize, needed: &[bool], frozen: usize) -> Vec<usize> {
     let mut readers = vec![0; needed.len()];
-    readers[logits] = 1;
+    readers[last] = 1;
     for (index, node) in graph.nodes.iter().enumerate().rev() {
         let value = graph.value_of(index);
         if !needed[value] {
@@ -558,7 +566,7 @@ mod tests {
     fn plan(layers: &str) -> Plan {
         let text = format!("input = [2, 6, 6]\nlayers = [{layers}]");
         let graph = Recipe::parse(&text, Path::new("test.toml")).unwrap().graph;
-        Plan::of(&graph, &graph.tensors(), 0).unwrap()
+        Plan::of(&graph, &graph.tensors(), 0, &Loss::default()).unwrap()
     }
 
     #[test]
@@ -575,7 +583,7 @@ mod tests {
         assert!(!plan.steps[0].learns);
         assert_eq!(plan.steps[1].d_from, [Gradient::Unwanted]);
         assert_eq!(plan.steps[2].d_from, [Gradient::Write]);
-        assert_eq!((plan.logits, plan.classes()), (5, 3));
+        assert_eq!((plan.outputs, plan.output_len()), (5, 3));
     }
 
     #[test]
@@ -583,7 +591,7 @@ mod tests {
         let text = "input = [2, 6, 6]\nlayers = [\"Conv2d(2, 4, 3)\", \"BatchNorm2d(4)\", \"Dropout()\", \
                     \"Conv2d(4, 2, 3)\", \"GELU()\", \"Flatten()\", \"Linear(8, 3)\"]";
         let graph = Recipe::parse(text, Path::new("test.toml")).unwrap().graph;
-        let plan = Plan::of(&graph, &graph.tensors(), 3).unwrap();
+        let plan = Plan::of(&graph, &graph.tensors(), 3, &Loss::default()).unwrap();
         let learns: Vec<bool> = plan.steps.iter().map(|step| step.learns).collect();
         assert_eq!(learns, [false, false, true, true, true]);
         assert!(matches!(&plan.steps[1].kind, Kind::BatchNorm(of) if of.frozen));
@@ -598,7 +606,7 @@ mod tests {
             plan(r#""Conv2d(2, 4, 3)", "AvgPool2d(2)", "Conv2d(4, 8, 1)", "Conv2d(8, 2, 2)""#);
         let backward = plan.steps.iter().rev();
         let backward = backward.map(|step| (step.to, step.from.clone()));
-        let buffers = GradientBuffers::new(&plan.map_lens, plan.logits, backward);
+        let buffers = GradientBuffers::new(&plan.map_lens, plan.outputs, backward);
         assert_eq!(buffers.lens.len(), 2);
         for step in &plan.steps {
             assert_ne!(buffers.of[step.to], buffers.of[step.from[0]]);
@@ -613,7 +621,7 @@ mod tests {
             let mut graph = Graph::new("net", vec![Input::new("input", shape)]);
             let value = graph.push("strange", operation, &[0]);
             graph.outputs.push(Output::new("output", value));
-            let plan = Plan::of(&graph, &graph.tensors(), 0);
+            let plan = Plan::of(&graph, &graph.tensors(), 0, &Loss::default());
             plan.err().unwrap().to_string()
         };
         let quantization = Quantization::new(0.5, 0);
@@ -623,7 +631,10 @@ mod tests {
         );
         let input = Input::new("other", shape);
         let graph = Graph::new("net", vec![input.clone(), input]);
-        let error = Plan::of(&graph, &[], 0).err().unwrap().to_string();
+        let error = Plan::of(&graph, &[], 0, &Loss::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert_eq!(error, "net cannot be trained: it has several inputs");
     }
 }

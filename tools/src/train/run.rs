@@ -146,12 +146,15 @@ impl Run<'_> {
         let progress = std::mem::take(&mut self.checkpoint.progress);
         let epochs = progress.epochs + 1;
         let last_step = (epochs * self.batches).saturating_sub(1);
+        let of_classes = self.recipe.loss.is_of_classes();
         let metrics = EpochMetrics {
             epoch: epochs,
             train_loss: progress.tally.mean_loss(),
-            train_accuracy: progress.tally.accuracy(),
+            train_accuracy: of_classes.then(|| progress.tally.accuracy()),
             validation_loss: validation.map(|tally| tally.mean_loss()),
-            validation_accuracy: validation.map(|tally| tally.accuracy()),
+            validation_accuracy: validation
+                .filter(|_| of_classes)
+                .map(|tally| tally.accuracy()),
             learning_rate: self.schedule.at(last_step).learning_rate,
             images_per_second: progress.tally.samples as f64 / progress.seconds,
             loader_wait: progress.loader_wait,
@@ -164,9 +167,7 @@ impl Run<'_> {
             self.checkpoint.best = Some(Best {
                 epoch: metrics.epoch,
                 loss: metrics.validation_loss.unwrap_or(metrics.train_loss),
-                accuracy: metrics
-                    .validation_accuracy
-                    .unwrap_or(metrics.train_accuracy),
+                accuracy: metrics.validation_accuracy.or(metrics.train_accuracy),
                 values: self.checkpoint.kept().clone(),
             });
         }
@@ -180,8 +181,8 @@ impl Run<'_> {
     /// Whether an epoch is better than the best before it. Without validation there is nothing to choose by: the
     /// last epoch is taken.
     fn is_best(&self, metrics: &EpochMetrics) -> bool {
-        let validation = metrics.validation_loss.zip(metrics.validation_accuracy);
-        let (Some(best), Some((loss, accuracy))) = (&self.checkpoint.best, validation) else {
+        let accuracy = metrics.validation_accuracy;
+        let (Some(best), Some(loss)) = (&self.checkpoint.best, metrics.validation_loss) else {
             return true;
         };
         match self.recipe.train.best {
@@ -193,7 +194,8 @@ impl Run<'_> {
     }
 
     pub(super) fn write_metrics(&self) -> Result<(), TrainError> {
-        let csv = to_csv(&self.checkpoint.history);
+        let of_classes = self.recipe.loss.is_of_classes();
+        let csv = to_csv(&self.checkpoint.history, of_classes);
         Ok(write_atomic(&self.options.folder.join(METRICS), &csv)?)
     }
 

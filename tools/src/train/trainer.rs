@@ -15,6 +15,7 @@ use super::cpu_engine::CpuEngine;
 #[cfg(feature = "opencl")]
 use super::device::DeviceEngine;
 use super::engine::{Engine, Snapshot, Take};
+use super::loss::Loss;
 use super::{Batch, ClassTally, Rates, Source, Tally, TrainError, Values};
 use crate::device::Device;
 use crate::graph::Graph;
@@ -29,10 +30,12 @@ pub struct Trainer {
     /// What samples are read into.
     batch: Batch,
     batch_size: usize,
+    /// Values of a sample's target; 0 where that is a class.
+    target_len: usize,
 }
 
 /// What decides how a [`Trainer`] computes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct TrainerOptions {
     /// The kernel set.
     pub kernels: &'static dyn BackwardKernels,
@@ -44,6 +47,8 @@ pub struct TrainerOptions {
     pub seed: u64,
     /// How many of the network's first nodes are frozen: they keep their values bit for bit, and compute as in evaluation.
     pub frozen: usize,
+    /// What is lowered.
+    pub loss: Loss,
 }
 
 impl Trainer {
@@ -57,13 +62,15 @@ impl Trainer {
         options: TrainerOptions,
     ) -> Result<Self, TrainError> {
         let pool = pool(options.threads)?;
+        let (batch_size, target_len) = (options.batch_size.max(1), target_len(&network, &options));
         let engine = CpuEngine::new(network, optimizer, options)?;
         Ok(Self {
             pool,
             engine: Box::new(engine),
             on_device: false,
             batch: Batch::default(),
-            batch_size: options.batch_size.max(1),
+            batch_size,
+            target_len,
         })
     }
 
@@ -78,6 +85,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let pool = pool(options.threads)?;
+        let (batch_size, target_len) = (options.batch_size.max(1), target_len(&network, &options));
         #[cfg(feature = "opencl")]
         return Ok(Self {
             engine: Box::new(DeviceEngine::new(
@@ -90,21 +98,14 @@ impl Trainer {
             pool,
             on_device: true,
             batch: Batch::default(),
-            batch_size: options.batch_size.max(1),
+            batch_size,
+            target_len,
         });
         #[cfg(not(feature = "opencl"))]
         {
-            let _ = (network, optimizer, pool);
+            let _ = (network, optimizer, pool, batch_size, target_len);
             match *device {}
         }
-    }
-
-    /// With `label_smoothing` of `torch.nn.CrossEntropyLoss`: this part of a sample's target is shared equally by
-    /// all classes. Evaluation is without.
-    #[must_use]
-    pub fn with_label_smoothing(mut self, label_smoothing: f32) -> Self {
-        self.engine.set_label_smoothing(label_smoothing);
-        self
     }
 
     /// With an exponential moving average of parameters and running statistics, of that decay.
@@ -112,6 +113,11 @@ impl Trainer {
     pub fn with_average(mut self, decay: f32) -> Self {
         self.engine.set_average(decay);
         self
+    }
+
+    /// Values of a sample's target; 0 where that is a class.
+    pub(super) fn target_len(&self) -> usize {
+        self.target_len
     }
 
     /// Number of threads at work.
@@ -216,7 +222,7 @@ impl Trainer {
         })
     }
 
-    /// Evaluates the samples at `indices`: running statistics, no dropout, plain cross-entropy. Stops between
+    /// Evaluates the samples at `indices`: running statistics, no dropout, no label smoothing. Stops between
     /// batches when `go_on` says no, and then returns nothing.
     ///
     /// # Errors
@@ -262,6 +268,7 @@ impl Trainer {
         let mut batch = Batch {
             input: vec![0.0; self.batch_size * self.network().input().len()],
             labels: vec![0; self.batch_size],
+            targets: vec![0.0; self.batch_size * self.target_len],
             samples: (0..self.batch_size).collect(),
             epoch: 0,
         };
@@ -285,6 +292,14 @@ impl Trainer {
         let inputs = batch.input.par_chunks_mut(len).zip(indices);
         self.pool
             .install(|| inputs.for_each(|(input, &index)| source.write(index, input)));
+        let target_len = self.target_len;
+        batch.targets.resize(indices.len() * target_len, 0.0);
+        if target_len > 0 {
+            let inputs = batch.input.chunks(len).zip(indices);
+            for (target, (input, &index)) in batch.targets.chunks_mut(target_len).zip(inputs) {
+                source.write_target(index, input, target);
+            }
+        }
         batch.labels.clear();
         let labels = indices.iter().map(|&index| source.label(index));
         batch.labels.extend(labels);
@@ -300,6 +315,14 @@ impl Trainer {
         }
         let pool = Arc::clone(&self.pool);
         pool.install(|| work(self))
+    }
+}
+
+/// Values of a sample's target: none where that is a class.
+fn target_len(network: &Graph, options: &TrainerOptions) -> usize {
+    match options.loss {
+        Loss::CrossEntropy(_) => 0,
+        Loss::SquaredError => network.output().len(),
     }
 }
 

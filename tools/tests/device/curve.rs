@@ -5,7 +5,7 @@ use kinglet_kernels::{Activation, BinaryFunction, Portable, Shape, Unary};
 use kinglet_tools::device::Device;
 use kinglet_tools::graph::{Graph, Operation};
 use kinglet_tools::recipe::Recipe;
-use kinglet_tools::train::{Source, Trainer, TrainerOptions};
+use kinglet_tools::train::{CrossEntropy, Loss, Source, Trainer, TrainerOptions};
 
 use crate::executor;
 
@@ -74,12 +74,25 @@ impl Source for Pictures {
     fn label(&self, index: usize) -> usize {
         index % 4
     }
+
+    fn write_target(&self, index: usize, input: &[f32], target: &mut [f32]) {
+        for (place, target) in target.iter_mut().enumerate() {
+            *target = input[place] + (index % 4) as f32 / 4.0;
+        }
+    }
 }
 
 /// The CPU's trainer and the device's, of the same network.
 fn trainers(layers: &str, extent: usize, optimizer: &str, batch_size: usize) -> [Trainer; 2] {
-    let change = |_: &mut Graph| ();
-    trainers_of(layers, extent, optimizer, batch_size, 0, change)
+    trainers_of(layers, extent, optimizer, batch_size, 0, |_| ())
+}
+
+/// The loss of most tests.
+fn smoothed() -> Loss {
+    Loss::CrossEntropy(CrossEntropy {
+        label_smoothing: 0.1,
+        class_weights: vec![],
+    })
 }
 
 /// The same of a network that `change` has changed, with so many frozen nodes.
@@ -89,6 +102,24 @@ fn trainers_of(
     optimizer: &str,
     batch_size: usize,
     frozen: usize,
+    change: impl FnOnce(&mut Graph),
+) -> [Trainer; 2] {
+    trainers_with(
+        layers,
+        extent,
+        optimizer,
+        batch_size,
+        (frozen, smoothed()),
+        change,
+    )
+}
+
+fn trainers_with(
+    layers: &str,
+    extent: usize,
+    optimizer: &str,
+    batch_size: usize,
+    (frozen, loss): (usize, Loss),
     change: impl FnOnce(&mut Graph),
 ) -> [Trainer; 2] {
     let text =
@@ -102,10 +133,11 @@ fn trainers_of(
         batch_size,
         seed: 4,
         frozen,
+        loss,
     };
-    let cpu = Trainer::new(network.clone(), &recipe.optimizer, options).unwrap();
+    let cpu = Trainer::new(network.clone(), &recipe.optimizer, options.clone()).unwrap();
     let device = Trainer::on_device(network, &recipe.optimizer, options, &device()).unwrap();
-    [cpu, device].map(|trainer| trainer.with_label_smoothing(0.1).with_average(0.9))
+    [cpu, device].map(|trainer| trainer.with_average(0.9))
 }
 
 pub(crate) fn device() -> Device {
@@ -182,6 +214,25 @@ fn branches_small() {
     let mut trainers = trainers(BRANCHES, 8, SGD, 3);
     compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
     follow(&mut trainers, &pictures, 3, 2);
+}
+
+#[test]
+fn losses_small() {
+    let weighted = Loss::CrossEntropy(CrossEntropy {
+        label_smoothing: 0.2,
+        class_weights: vec![0.5, 2.0, 1.0, 0.25],
+    });
+    let pictures = Pictures::new(5, 8);
+    for loss in [weighted, Loss::SquaredError] {
+        let mut trainers = trainers_with(SMALL, 8, SGD, 3, (0, loss), |_| ());
+        compare_gradients(&mut trainers, &pictures, &[0, 1, 2]);
+        follow(&mut trainers, &pictures, 3, 2);
+        let [right, found] = trainers.each_mut().map(|trainer| {
+            let tally = trainer.evaluate(&pictures, &[0, 1, 2, 3, 4], &|| true);
+            tally.unwrap().unwrap().total().mean_loss()
+        });
+        assert!((right - found).abs() < 1e-4, "{found}, not {right}");
+    }
 }
 
 /// What imported networks have: constants, affine functions of channels, functions whose gradient needs their input.

@@ -1,6 +1,8 @@
 //! The loss and the optimizers against the CPU's.
 
-use kinglet::opencl::{Element, OpenClError, Recording, Slice, StepControl, StepRates};
+use kinglet::opencl::{
+    CrossEntropy, Element, OpenClError, Recording, Slice, StepControl, StepRates,
+};
 use kinglet::train::{Adam, AdamW, Optimizer, Sgd};
 use kinglet_kernels::reference::cross_entropy_f32;
 use kinglet_kernels::testing::Random;
@@ -22,10 +24,17 @@ fn cross_entropy(
         unwritten(2 * labels.len()),
         unwritten(1),
     );
+    let weights = buffer(&vec![1.0; classes]);
+    let share = buffer(&[1.0 / labels.len() as f32]);
     run(|recording| {
         let (numbers, outcomes) = (numbers.whole(), outcomes.whole());
+        let of = CrossEntropy {
+            label_smoothing: smoothing,
+            class_weights: weights.whole(),
+            share: share.whole(),
+        };
         recording
-            .cross_entropy_f32(classes, smoothing, x.whole(), numbers, d.whole(), outcomes)
+            .cross_entropy_f32(&of, x.whole(), numbers, d.whole(), outcomes)
             .unwrap();
         recording
             .losses_are_finite(labels.len(), outcomes, finite.whole())

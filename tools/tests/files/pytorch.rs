@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use kinglet_kernels::{BackwardKernels, Shape};
 use kinglet_tools::kernel_set;
 use kinglet_tools::recipe::Recipe;
-use kinglet_tools::train::{Source, Trainer, TrainerOptions};
+use kinglet_tools::train::{Loss, Source, Trainer, TrainerOptions};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::{NpzReader, ReadableElement};
 
@@ -157,6 +157,7 @@ fn compare(name: &str, run: &str, kernels: &'static dyn BackwardKernels) -> Wors
         batch_size: *sizes.iter().max().unwrap(),
         seed: 1,
         frozen: 0,
+        loss: Loss::default(),
     };
     let mut trainer = Trainer::new(network, &recipe.optimizer, options).unwrap();
     let losses = golden.values(&format!("loss/{run}"));

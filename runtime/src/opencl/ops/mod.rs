@@ -26,6 +26,7 @@ mod softmax;
 mod strided_copy;
 
 pub use batch_norm::BatchNorm;
+pub use cross_entropy::CrossEntropy;
 pub use optimizer::{StepControl, StepRates};
 
 use std::format;

@@ -208,11 +208,50 @@ fn wrong_labels_are_named_with_what_would_be_right() {
     );
     assert_eq!(
         y(npy(&array![0.0_f32, 1.0])),
-        "y: labels are integers, these are floats: y.astype(\"int64\")"
+        "y: labels are integers, these are floats: y.astype(\"int64\"), or loss = \"MSELoss\" under [train] if they \
+         are what the outputs ought to be"
     );
     assert_eq!(
         y(npy(&Array2::<u8>::zeros((2, 10)))),
         "y: the shape is [2, 10], but labels are one number for each sample, [n]; of one-hot rows take y.argmax(1)"
+    );
+}
+
+#[test]
+fn numbers_of_samples_are_targets_where_they_are_asked_for() {
+    let read = |y: Vec<u8>, answers: Answers| {
+        let options = ReadOptions { answers, ..any() };
+        let collection = open(&[("x.npy", grey()), ("y.npy", y)], &options)?;
+        let target = |index| collection.train.target(index).map(<[f32]>::to_vec);
+        Ok::<_, DatasetError>([target(0), target(1)])
+    };
+    let values = |values: &[f32]| Some(values.to_vec());
+    let floats = || npy(&array![[0.5_f32, -1.0], [2.0, 3.0]]);
+    for answers in [Answers::Values, Answers::Either] {
+        let found = read(floats(), answers).unwrap();
+        assert_eq!(found, [values(&[0.5, -1.0]), values(&[2.0, 3.0])]);
+    }
+    let integers = || npy(&array![7_i64, -2]);
+    let found = read(integers(), Answers::Values).unwrap();
+    assert_eq!(found, [values(&[7.0]), values(&[-2.0])]);
+    let found = read(npy(&array![7_i64, 2]), Answers::Either).unwrap();
+    assert_eq!(found, [None, None]);
+    // NCHW, two channels of two pixels.
+    let picture = Array4::from_shape_fn((2, 2, 1, 2), |(n, c, _, w)| (n * 100 + c * 10 + w) as f32);
+    let found = read(npy(&picture), Answers::Values).unwrap();
+    assert_eq!(found[1], values(&[100.0, 110.0, 101.0, 111.0]));
+    let problem = |y| read(y, Answers::Values).unwrap_err().to_string();
+    let three = problem(npy(&array![0.5_f32, 1.0, 2.0]));
+    assert!(
+        three.ends_with(
+            "y: the shape is [3], but there are 2 samples; targets are [n], [n, values] or [n, channels, height, width]"
+        ),
+        "{three}"
+    );
+    let nan = problem(npy(&array![0.5_f32, f32::NAN]));
+    assert!(
+        nan.ends_with("y: sample 1 has a target that is NaN"),
+        "{nan}"
     );
 }
 

@@ -78,8 +78,8 @@ impl Layers {
             let from = wanted(&step.from, &step.d_from).map(|map| all.stored[map]);
             (all.stored[step.to], from.collect())
         });
-        let logits = all.stored[all.plan.logits];
-        all.gradients = GradientBuffers::new(&all.plan.map_lens, logits, backward);
+        let outputs = all.stored[all.plan.outputs];
+        all.gradients = GradientBuffers::new(&all.plan.map_lens, outputs, backward);
         all
     }
 }

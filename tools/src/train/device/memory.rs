@@ -22,6 +22,12 @@ pub(super) struct Memory {
     /// Whether all losses of the step are finite.
     pub(super) finite: Buffer,
     pub(super) labels: Buffer,
+    /// What the outputs ought to be, where the loss is of values.
+    pub(super) targets: Buffer,
+    /// How much a sample of each class counts.
+    pub(super) class_weights: Buffer,
+    /// What the loss of each sample is multiplied by in the batch's.
+    pub(super) share: Buffer,
     /// Losses and then hits.
     pub(super) outcomes: Buffer,
     /// What dropout multiplies by: all of one dropout, then of the next.
@@ -62,6 +68,9 @@ impl Memory {
             rates: floats(StepRates::LEN)?,
             finite: floats(1)?,
             labels: executor.buffer(batch_size, Element::U32)?,
+            targets: of_batch(layers.plan.output_len())?,
+            class_weights: floats(layers.plan.output_len())?,
+            share: floats(1)?,
             outcomes: of_batch(2)?,
             factors: of_batch(layers.factors_len)?,
             packed: floats(layers.packed_len)?,

@@ -20,9 +20,11 @@ use self::layers::Layers;
 use self::memory::Memory;
 use self::record::{Mode, Recorder, Values as DeviceValues};
 use super::engine::{Engine, Snapshot, Take};
+use super::loss::Loss;
 use super::optimizer::{AnyOptimizer, Rule, from_chunks, to_chunks};
 use super::plan::{Kind, Plan};
 use super::stage::Keys;
+use super::tally::Outcome;
 use super::values::Moving;
 use super::{Batch, ClassTally, Rates, Tally, TrainError, TrainerOptions, Values};
 use crate::graph::Graph;
@@ -53,7 +55,7 @@ pub(super) struct DeviceEngine {
     recordings: HashMap<(Purpose, usize), Recording>,
     batch_size: usize,
     seed: u64,
-    label_smoothing: f32,
+    loss: Loss,
     /// The decay of the average, if there is one.
     average: Option<f32>,
     /// Whether a step has begun the average.
@@ -75,12 +77,15 @@ impl DeviceEngine {
     ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
         let (tensors, values) = (network.tensors(), Values::of(&network));
-        let layers = Layers::of(Plan::of(&network, &tensors, options.frozen)?);
+        let layers = Layers::of(Plan::of(&network, &tensors, options.frozen, &options.loss)?);
         let moving = Moving::of(&tensors, options.frozen);
         let rule = Rule::new(optimizer, &tensors, &moving.parameters);
         let state = rule.slots().saturating_mul(moving.parameters.len());
         let memory = Memory::new(executor, &layers, &values, state, batch_size)?;
         executor.write_f32(memory.constants.whole(), &layers.constants)?;
+        let weights = (0..layers.plan.output_len()).map(|class| options.loss.weight(class));
+        let weights: Vec<f32> = weights.collect();
+        executor.write_f32(memory.class_weights.whole(), &weights)?;
         let mut engine = Self {
             executor: Arc::clone(executor),
             pool: Arc::clone(pool),
@@ -91,7 +96,7 @@ impl DeviceEngine {
             recordings: HashMap::new(),
             batch_size,
             seed: options.seed,
-            label_smoothing: 0.0,
+            loss: options.loss,
             average: None,
             averaged: false,
             takes_average: false,
@@ -161,10 +166,10 @@ impl DeviceEngine {
         let mut recorder = Recorder::new(&self.executor, &self.layers, memory, values, samples);
         match purpose {
             Purpose::Evaluate | Purpose::EvaluateAverage => {
-                recorder.forward(Mode::Evaluate, 0.0)?;
+                recorder.forward(Mode::Evaluate, &self.loss.of_evaluation())?;
             }
             Purpose::Step | Purpose::Gradients => {
-                recorder.forward(Mode::Train, self.label_smoothing)?;
+                recorder.forward(Mode::Train, &self.loss)?;
                 recorder.backward()?;
             }
         }
@@ -174,12 +179,12 @@ impl DeviceEngine {
         Ok(entry.insert(recorder.finish()))
     }
 
-    /// Brings the batch, computes, and fetches the outcomes of its samples: class, loss and hit.
+    /// Brings the batch, computes, and fetches the outcomes of its samples, with their classes.
     fn compute(
         &mut self,
         purpose: Purpose,
         batch: &Batch,
-        mut each: impl FnMut(usize, f32, bool),
+        mut each: impl FnMut(usize, Outcome),
     ) -> Result<(), OpenClError> {
         let samples = batch.samples.len().min(self.batch_size);
         self.record(purpose, samples)?;
@@ -192,6 +197,14 @@ impl DeviceEngine {
             .extend(labels.map(|&label| u32::try_from(label).unwrap_or(u32::MAX)));
         let labels = self.memory.labels.whole().part(0, samples)?;
         self.executor.write_u32(labels, &self.labels)?;
+        let share = self.loss.share(&batch.labels[..samples]);
+        self.executor
+            .write_f32(self.memory.share.whole(), &[share])?;
+        if self.loss == Loss::SquaredError {
+            let len = samples * self.layers.plan.output_len();
+            let targets = self.memory.targets.whole().part(0, len)?;
+            self.executor.write_f32(targets, &batch.targets[..len])?;
+        }
         if let Purpose::Step | Purpose::Gradients = purpose {
             self.draw(batch, samples)?;
         }
@@ -201,7 +214,16 @@ impl DeviceEngine {
         self.executor.read_f32(outcomes, &mut self.outcomes)?;
         let (losses, hits) = self.outcomes.split_at(samples);
         for ((&label, &loss), &hit) in batch.labels.iter().zip(losses).zip(hits) {
-            each(label, loss, hit != 0.0);
+            let weight = self.loss.weight(label);
+            let correct = hit != 0.0;
+            each(
+                label,
+                Outcome {
+                    loss,
+                    weight,
+                    correct,
+                },
+            );
         }
         Ok(())
     }
@@ -255,11 +277,6 @@ impl Engine for DeviceEngine {
 
     fn values(&self) -> &Values {
         &self.values
-    }
-
-    fn set_label_smoothing(&mut self, label_smoothing: f32) {
-        self.label_smoothing = label_smoothing;
-        self.recordings.clear();
     }
 
     fn set_average(&mut self, decay: f32) {
@@ -328,7 +345,7 @@ impl Engine for DeviceEngine {
         };
         self.write_rates()?;
         let mut tally = Tally::default();
-        self.compute(purpose, batch, |_, loss, hit| tally.add(loss, hit))?;
+        self.compute(purpose, batch, |_, outcome| tally.add(outcome))?;
         if take == Take::Step && tally.loss.is_finite() {
             self.rule.steps = self.rule.steps.saturating_add(1);
             self.averaged = self.average.is_some();
@@ -341,9 +358,7 @@ impl Engine for DeviceEngine {
             true => Purpose::EvaluateAverage,
             false => Purpose::Evaluate,
         };
-        self.compute(purpose, batch, |label, loss, hit| {
-            tally.add(label, loss, hit)
-        })?;
+        self.compute(purpose, batch, |label, outcome| tally.add(label, outcome))?;
         Ok(())
     }
 

@@ -3,11 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kinglet::opencl::{BatchNorm, Executor, OpenClError, Recording, Slice, StepControl};
+use kinglet::opencl::{
+    BatchNorm, CrossEntropy, Executor, OpenClError, Recording, Slice, StepControl,
+};
 use kinglet_kernels::{Activation, Binary, BinaryFunction, Shape};
 
 use super::layers::Layers;
 use super::memory::{Memory, part};
+use crate::train::loss::Loss;
 use crate::train::optimizer::{AnyOptimizer, Rule};
 use crate::train::plan::{Affine, Copies, Gradient, Kind, Normalization, Place, Step};
 use crate::train::values::Moving;
@@ -69,21 +72,35 @@ impl<'a> Recorder<'a> {
         self.memory.d_map(buffer, len)
     }
 
-    /// The feature maps and, with that label smoothing, losses, hits and the gradient of the logits.
-    pub(super) fn forward(&mut self, mode: Mode, label_smoothing: f32) -> Result<(), OpenClError> {
+    /// The feature maps, losses, hits and the gradient of what the loss is taken of.
+    pub(super) fn forward(&mut self, mode: Mode, loss: &Loss) -> Result<(), OpenClError> {
         for (step, part) in self.layers.plan.steps.iter().zip(&self.layers.parts) {
             self.forward_step(step, part, mode)?;
         }
-        let logits = self.layers.plan.logits;
-        let (logits, d_logits) = (self.map(logits)?, self.d_map(logits)?);
-        self.recording.cross_entropy_f32(
-            self.layers.plan.classes(),
-            label_smoothing,
-            logits,
-            self.memory.labels.whole().part(0, self.samples)?,
-            d_logits,
-            self.memory.outcomes.whole(),
-        )
+        let (plan, memory) = (&self.layers.plan, self.memory);
+        let (outputs, d_outputs) = (self.map(plan.outputs)?, self.d_map(plan.outputs)?);
+        let (share, outcomes) = (memory.share.whole(), memory.outcomes.whole());
+        match loss {
+            Loss::CrossEntropy(of) => self.recording.cross_entropy_f32(
+                &CrossEntropy {
+                    label_smoothing: of.label_smoothing,
+                    class_weights: memory.class_weights.whole(),
+                    share,
+                },
+                outputs,
+                memory.labels.whole().part(0, self.samples)?,
+                d_outputs,
+                outcomes,
+            ),
+            Loss::SquaredError => self.recording.squared_error_f32(
+                plan.output_len(),
+                share,
+                outputs,
+                memory.targets.whole().part(0, outputs.len())?,
+                d_outputs,
+                outcomes,
+            ),
+        }
     }
 
     /// `own` is the step's part of what steps of its kind share.

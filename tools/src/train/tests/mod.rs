@@ -6,6 +6,7 @@ mod operations;
 mod resume;
 mod runs;
 mod transfer;
+mod values;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +85,7 @@ fn trainer_options(kernels: &'static dyn BackwardKernels, threads: usize) -> Tra
         batch_size: 20,
         seed: 4,
         frozen: 0,
+        loss: Loss::default(),
     }
 }
 
@@ -132,15 +134,29 @@ fn gradients_are_those_of_finite_differences() {
 
 #[test]
 fn gradients_with_label_smoothing_are_those_of_finite_differences() {
-    let trainer = trainer(EVERYTHING, &Portable, 2).with_label_smoothing(0.3);
-    check_gradients(trainer, [1e-3, 4e-3]);
+    for class_weights in [vec![], vec![0.5, 2.0, 0.75]] {
+        let options = TrainerOptions {
+            loss: Loss::CrossEntropy(CrossEntropy {
+                label_smoothing: 0.3,
+                class_weights,
+            }),
+            ..trainer_options(&Portable, 2)
+        };
+        let recipe = recipe(EVERYTHING);
+        let network = recipe.graph.initialized(7);
+        let trainer = Trainer::new(network, &recipe.optimizer, options).unwrap();
+        check_gradients(trainer, [1e-3, 4e-3]);
+    }
 }
 
 /// With steps of these lengths along each tensor's gradient, and along its largest element.
-fn check_gradients(mut trainer: Trainer, [step, single_step]: [f64; 2]) {
-    let data = pictures(20);
+fn check_gradients(trainer: Trainer, steps: [f64; 2]) {
+    check_gradients_on(trainer, &pictures(20), steps);
+}
+
+fn check_gradients_on(mut trainer: Trainer, data: &Dataset, [step, single_step]: [f64; 2]) {
     let normalize = crate::recipe::Normalize::identity(2);
-    let source = Pictures::new(&data, &normalize);
+    let source = Pictures::new(data, &normalize);
     let indices: Vec<usize> = (0..17).collect();
     let mean_loss = |trainer: &mut Trainer, parameters: &[f32]| {
         let values = Values {
@@ -217,6 +233,7 @@ fn a_batch_that_is_ready_takes_the_same_step() {
     let mut batch = Batch {
         input: vec![0.0; indices.len() * source.shape().len()],
         labels: indices.map(|index| source.label(index)).to_vec(),
+        targets: Vec::new(),
         samples: indices.to_vec(),
         epoch: 6,
     };
