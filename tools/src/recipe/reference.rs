@@ -24,7 +24,8 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group {
         title: "At the top",
-        text: "These stand before the first section.",
+        text: "These stand before the first section. With `kinglet train --from MODEL` the network is that of the file: `input` and `layers` then \
+               are left out, and `name`, `classes` and `normalize` are the model's where the recipe has none.",
         keys: keys::TOP,
         example: r#"name = "small"
 input = [3, 32, 32]
