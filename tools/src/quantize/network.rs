@@ -25,7 +25,7 @@ pub(super) struct Network {
 impl Network {
     /// The network of a model file.
     pub(super) fn of(model: &Model<'_>) -> Result<Self, QuantizeError> {
-        let mut graph = Graph::of_model(model)?;
+        let graph = Graph::of_model(model)?;
         let is_quantized = |node: &Node| {
             matches!(
                 node.operation,
@@ -42,12 +42,10 @@ impl Network {
         let shapes = graph.shapes();
         let inputs = graph.inputs.len();
         let mut tensors: Vec<usize> = (0..inputs).collect();
-        for node in &mut graph.nodes {
-            // The reader calls nodes by their number in the file.
-            let (number, kind) = node.name.split_once(' ').unwrap_or_default();
-            let tensor = inputs + number.parse().unwrap_or(0);
-            node.name = format!("{tensor} {kind}");
-            tensors.push(tensor);
+        for node in &graph.nodes {
+            // The reader calls nodes by the tensor that they write.
+            let (tensor, _) = node.name.split_once(' ').unwrap_or_default();
+            tensors.push(tensor.parse().unwrap_or(0));
         }
         let normalization = model.normalization();
         let network = Self {
