@@ -2,7 +2,7 @@
 //! lines, so the same classes, losses, outputs and learned parameters, bit for bit. `cargo xtask firmware`
 //! compares the board itself with these files.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::path::Path;
 
 use kinglet::kernels::{Portable, arch};
@@ -21,7 +21,7 @@ impl Board for Host {
         self.lines.push(text.to_string());
     }
 
-    fn measured(&mut self, _: &str, _: usize) {}
+    fn measured(&mut self, _: impl Display, _: usize) {}
 
     fn start_counting(&mut self) {}
 

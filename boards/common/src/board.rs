@@ -1,6 +1,6 @@
 //! What a program needs from the board it runs on.
 
-use core::fmt::Arguments;
+use core::fmt::{Arguments, Display};
 
 /// A board, or a host that stands in for one.
 pub trait Board {
@@ -9,7 +9,7 @@ pub trait Board {
     fn line(&mut self, text: Arguments<'_>);
 
     /// Reports a measurement.
-    fn measured(&mut self, name: &str, value: usize) {
+    fn measured(&mut self, name: impl Display, value: usize) {
         self.line(format_args!("measured {name} {value}"));
     }
 

@@ -4,11 +4,13 @@
 //!
 //! - [`Samples`]: the pictures that are built into an image beside the model.
 //! - [`infer`]: load, run, report classes and a digest of all logits.
+//! - [`bench`]: instructions of any model, node by node.
 //! - [`fine_tune`]: learn from one part of the samples, measure on the other, save and load the head.
 //! - [`digest`], [`stack`]: results and stack as one number each.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod bench;
 mod board;
 pub mod digest;
 mod failure;
@@ -17,6 +19,7 @@ mod infer;
 mod samples;
 pub mod stack;
 
+pub use bench::bench;
 pub use board::Board;
 pub use failure::Failure;
 pub use fine_tune::{Memory, fine_tune};

@@ -23,7 +23,7 @@ use crate::{elf, setup};
 use self::emulator::Output;
 
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask firmware [--bless] [--model PATH] [--samples PATH]
+Usage: cargo xtask firmware [--bless] [--image NAME] [--model PATH] [--samples PATH]
 
 Builds the images of every board in release, runs them in QEMU, and checks that
   - an image that must not panic has no symbol of Rust's panic machinery
@@ -33,6 +33,7 @@ Builds the images of every board in release, runs them in QEMU, and checks that
 
 Options:
   --bless         write the expected files instead of comparing with them
+  --image NAME    this image alone; `bench` counts the instructions of any model and needs no samples
   --model PATH    build around another model (.kgl); what it prints is shown, not compared
   --samples PATH  the samples that go with it
 ";
@@ -77,6 +78,10 @@ const BOARDS: &[Board] = &[Board {
             panics: Panics::Allowed,
         },
         Image {
+            name: "bench",
+            panics: Panics::Allowed,
+        },
+        Image {
             name: "fine_tune",
             panics: Panics::Allowed,
         },
@@ -93,8 +98,10 @@ pub(crate) struct Payload {
 pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut bless = false;
     let mut payload = Payload::default();
+    let mut only = None;
     arguments.options(&mut [
         ("bless", Slot::Flag(&mut bless)),
+        ("image", Slot::Path(&mut only)),
         ("model", Slot::Path(&mut payload.model)),
         ("samples", Slot::Path(&mut payload.samples)),
     ])?;
@@ -104,17 +111,42 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     }
     let mut steps = Steps::default();
     steps.run("setup", |_| setup::ensure(&[Purpose::Firmware]));
+    let only = chosen(only.as_deref())?;
     steps.run("firmware", |counts| match (bless, own) {
-        (true, _) => each(write_expected),
-        (false, false) => check(counts),
-        (false, true) => each(|board, image| show(board, image, &payload)),
+        (true, _) => each(only, write_expected),
+        (false, false) => compare(only, counts),
+        (false, true) => each(only, |board, image| show(board, image, &payload)),
     });
     Ok(steps.finish())
 }
 
+/// The image of a name, if there is one.
+///
+/// # Errors
+/// No board has it.
+fn chosen(name: Option<&Path>) -> Result<Option<&'static str>> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    let images = BOARDS.iter().flat_map(|board| board.images);
+    let names: Vec<_> = images.map(|image| image.name).collect();
+    match names.iter().find(|known| name == Path::new(known)) {
+        Some(known) => Ok(Some(known)),
+        None => bail!(
+            "there is no image `{}`; choose one of {}",
+            name.display(),
+            names.join(", ")
+        ),
+    }
+}
+
 /// Compares every image with what is committed; each comparison is one check.
 pub(crate) fn check(counts: &mut Counts) -> Result<()> {
-    each(|board, image| {
+    compare(None, counts)
+}
+
+fn compare(only: Option<&str>, counts: &mut Counts) -> Result<()> {
+    each(only, |board, image| {
         build(board, image, &Payload::default())?;
         let mut check = |what: &str, outcome: Result<()>| {
             counts.add(outcome.is_ok());
@@ -165,9 +197,11 @@ pub(crate) fn folders() -> impl Iterator<Item = PathBuf> {
     BOARDS.iter().map(folder)
 }
 
-fn each(mut action: impl FnMut(&Board, &Image) -> Result<()>) -> Result<()> {
+/// Does something with every image, or with that of one name.
+fn each(only: Option<&str>, mut action: impl FnMut(&Board, &Image) -> Result<()>) -> Result<()> {
     for board in BOARDS {
-        for image in board.images {
+        let images = board.images.iter();
+        for image in images.filter(|image| only.is_none_or(|name| name == image.name)) {
             action(board, image).with_context(|| format!("{}/{}", board.name, image.name))?;
         }
     }
