@@ -4,7 +4,8 @@
 use core::arch::naked_asm;
 use core::ops::Range;
 
-use super::instructions::{copy, even_bytes, fill, less, odd_bytes, twice};
+use super::instructions::{even_bytes, less, odd_bytes, twice};
+use super::places::Places;
 use crate::params::Conv2dI8;
 use crate::portable::rows::rows_of_mut;
 use crate::taps::{Axis, Taps};
@@ -26,8 +27,9 @@ pub(super) struct Windows {
     width: usize,
     channels: usize,
     output_width: usize,
-    zero_point: i8,
     zeros: u32,
+    /// Of the words of the last group of a window, what belongs to it.
+    last: [u32; 2],
 }
 
 impl Windows {
@@ -40,25 +42,44 @@ impl Windows {
             width: from.width,
             channels: from.channels,
             output_width: geometry.output().width,
-            zero_point: params.input_zero_point(),
             zeros: twice(params.input_zero_point()),
+            // First and third, second and fourth.
+            last: match geometry.taps() % TAPS {
+                1 => [0xffff, 0],
+                2 => [0xffff; 2],
+                3 => [u32::MAX, 0xffff],
+                _ => [u32::MAX; 2],
+            },
         }
     }
 
-    /// Takes the windows of output pixels `first` to `first + 3`, in row-major order, over to `columns`. `bytes` is as long as
-    /// a window, in whole groups, and is used where rows of windows do not end with a group.
-    pub(super) fn take(&self, input: &[i8], first: usize, bytes: &mut [i8], columns: &mut [Group]) {
+    /// Takes the windows of output pixels `first` to `first + 3`, in row-major order, over to `columns`. `places` are those of
+    /// the taps, with an offset for each of a window in whole groups, where rows of windows do not end with a group.
+    pub(super) fn take(
+        &self,
+        input: &[i8],
+        first: usize,
+        (places, offsets): (&mut Places, &mut [usize]),
+        columns: &mut [Group],
+    ) {
         if self.row_len().is_multiple_of(TAPS) && self.take_four(input, first, columns) {
             return;
         }
+        let (mut y, mut x) = self.position(first);
+        let mut rows = self.vertical.taps(y);
         for pixel in 0..PIXELS {
-            let (y, x) = self.position(first.wrapping_add(pixel));
-            let taps = (self.vertical.taps(y), self.horizontal.taps(x));
+            let taps = self.horizontal.taps(x);
             if self.channels.is_multiple_of(TAPS) {
-                self.take_one(input, taps, pixel, columns);
+                self.take_one(input, (rows, taps), pixel, columns);
             } else {
-                self.gather(input, taps, bytes);
-                widen_one(bytes, self.zeros, pixel, columns);
+                let (vertical, horizontal) = (&self.vertical, &self.horizontal);
+                let base = places.find((vertical, rows), (horizontal, taps), offsets);
+                self.pick(base, offsets, pixel, columns);
+            }
+            x = x.wrapping_add(1);
+            if x == self.output_width {
+                (x, y) = (0, y.wrapping_add(1));
+                rows = self.vertical.taps(y);
             }
         }
     }
@@ -160,34 +181,29 @@ impl Windows {
         }
     }
 
-    /// One window as bytes.
-    fn gather(&self, input: &[i8], (rows, taps): (Taps, Taps), bytes: &mut [i8]) {
-        let before = taps.first.wrapping_mul(self.channels);
-        let is_whole = taps.count == self.horizontal.kernel;
-        let (run, runs) = match self.horizontal.dilation {
-            1 => (taps.count.wrapping_mul(self.channels), 1),
-            _ => (self.channels, taps.count),
+    /// One window of whatever place, number by number. Does nothing if there are not as many offsets as taps.
+    fn pick(&self, base: usize, offsets: &[usize], column: usize, columns: &mut [Group]) {
+        // Sized for it by whoever split the scratch.
+        if offsets.is_empty() || offsets.len() != columns.len().saturating_mul(TAPS) {
+            return;
+        }
+        let Some(words) = columns.as_flattened_mut().get_mut(column..) else {
+            return;
         };
-        let mut row = rows.position;
-        for (tap, bytes) in rows_of_mut(bytes, self.row_len()).enumerate() {
-            let is_padding = tap.wrapping_sub(rows.first) >= rows.count;
-            if is_padding || !is_whole {
-                fill(bytes, self.zero_point);
-            }
-            if is_padding {
-                continue;
-            }
-            let mut own = bytes.get_mut(before..).unwrap_or_default();
-            let mut left = taps.position;
-            for _ in 0..runs {
-                let source = input.get(self.start(row, left)..).unwrap_or_default();
-                if let (Some(to), Some(from)) = (own.get_mut(..run), source.get(..run)) {
-                    copy(to, from);
-                }
-                own = own.get_mut(run..).unwrap_or_default();
-                left = left.wrapping_add(self.horizontal.dilation);
-            }
-            row = row.wrapping_add(self.vertical.dilation);
+        let offsets = offsets.as_ptr_range();
+        // SAFETY: each offset leads from `base` to a number of the input, or to one that is padding; there are groups for all of
+        // them, whole ones, of which there is at least one.
+        unsafe {
+            pick_words(
+                offsets.start,
+                base,
+                words.as_mut_ptr(),
+                offsets.end,
+                self.zeros,
+            )
+        }
+        if let Some(group) = columns.last_mut() {
+            mask(group, column, self.last);
         }
     }
 
@@ -257,6 +273,37 @@ unsafe extern "C" fn words_of_four(
     )
 }
 
+/// # Safety
+/// The numbers at the offsets from `base` are there, and a group's words for each four of them, of which there are some.
+#[unsafe(naked)]
+unsafe extern "C" fn pick_words(
+    offsets: *const usize,
+    base: usize,
+    words: *mut u32,
+    offsets_end: *const usize,
+    zeros: u32,
+) {
+    naked_asm!(
+        "push    {{r4-r7, lr}}",
+        "ldr     r12, [sp, #20]",
+        "2:",
+        "ldm     r0!, {{r4-r7}}",
+        "ldrsb   r4, [r1, r4]",
+        "ldrsb   r5, [r1, r5]",
+        "ldrsb   r6, [r1, r6]",
+        "ldrsb   r7, [r1, r7]",
+        "pkhbt   r4, r4, r6, lsl #16",
+        "pkhbt   r5, r5, r7, lsl #16",
+        "ssub16  r4, r4, r12",
+        "ssub16  r5, r5, r12",
+        "str     r5, [r2, #16]",
+        "str     r4, [r2], #32",
+        "cmp     r0, r3",
+        "bne     2b",
+        "pop     {{r4-r7, pc}}",
+    )
+}
+
 /// One window, or a part of it.
 #[inline(always)]
 fn widen_one(source: &[i8], zeros: u32, column: usize, groups: &mut [Group]) {
@@ -289,17 +336,25 @@ fn clear_outside(groups: &mut [Group], column: usize, inside: &Range<usize>) {
         if first >= inside.end || first.wrapping_add(TAPS) <= inside.start {
             set(group, column, [0; 2]);
         } else if first < inside.start || first.wrapping_add(TAPS) > inside.end {
-            let mask = |tap: usize| match inside.contains(&first.wrapping_add(tap)) {
+            let half = |tap: usize| match inside.contains(&first.wrapping_add(tap)) {
                 true => 0xffff,
                 false => 0,
             };
-            let masks = [mask(0) | mask(2) << 16, mask(1) | mask(3) << 16];
-            let (evens, odds) = group.split_at_mut(PIXELS);
-            for (words, mask) in [evens, odds].into_iter().zip(masks) {
-                if let Some(word) = words.get_mut(column) {
-                    *word &= mask;
-                }
-            }
+            mask(
+                group,
+                column,
+                [half(0) | half(2) << 16, half(1) | half(3) << 16],
+            );
+        }
+    }
+}
+
+/// Keeps what is in the masks.
+fn mask(group: &mut Group, column: usize, masks: [u32; 2]) {
+    let (evens, odds) = group.split_at_mut(PIXELS);
+    for (words, mask) in [evens, odds].into_iter().zip(masks) {
+        if let Some(word) = words.get_mut(column) {
+            *word &= mask;
         }
     }
 }

@@ -3,21 +3,26 @@
 use super::columns::{Group, PIXELS, TAPS, Windows};
 use super::instructions::bound;
 use super::matmul::{Channels, Pixels, Rounding, multiply, multiply_two};
+use super::places::Places;
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};
 
-/// Bytes of scratch for each tap: four windows in 16 bits, and of bytes a window and a row of weights.
+/// Bytes of scratch for each tap: four windows in 16 bits, a row of weights, and one to spare.
 pub(super) const SCRATCH_PER_TERM: usize = 2 * PIXELS + 2;
 
-/// Bytes of scratch beside: for taps that are there to make whole groups, and what else [depthwise](super::depthwise) layers
-/// ask for.
+/// Bytes of scratch beside: for taps that are there to make whole groups, for the [places](Places) of taps, and what else
+/// [depthwise](super::depthwise) layers ask for.
 pub(super) const SCRATCH: usize = 1536;
+
+/// The most taps of a window whose numbers are picked one by one: their places have to fit the scratch.
+const MOST_PICKED: usize = 480;
 
 /// Whether a layer is one for this: those of groups would read what lies apart, and shorter rows of weights more of each
 /// other than there is.
 pub(super) fn takes(geometry: &Conv2d) -> bool {
-    geometry.groups() == 1 && geometry.taps() >= TAPS
+    let taps = geometry.taps();
+    geometry.groups() == 1 && taps >= TAPS && (!picks(geometry) || taps <= MOST_PICKED)
 }
 
 /// Taps of a window in whole groups.
@@ -25,8 +30,8 @@ fn whole_taps(geometry: &Conv2d) -> usize {
     geometry.taps().saturating_add(TAPS - 1) / TAPS * TAPS
 }
 
-/// Whether windows are gathered as bytes first.
-fn gathers(geometry: &Conv2d) -> bool {
+/// Whether numbers of windows are picked one by one.
+fn picks(geometry: &Conv2d) -> bool {
     !geometry.input().channels.is_multiple_of(TAPS)
 }
 
@@ -36,9 +41,19 @@ fn copies_last(geometry: &Conv2d) -> bool {
 }
 
 pub(super) fn scratch_len(geometry: &Conv2d) -> usize {
-    let bytes = usize::from(gathers(geometry)).wrapping_add(usize::from(copies_last(geometry)));
-    let bytes = bytes.wrapping_add(2 * PIXELS);
-    whole_taps(geometry).saturating_mul(bytes)
+    let taps = whole_taps(geometry);
+    let columns = taps.saturating_mul(2 * PIXELS);
+    let offsets = offsets(geometry).saturating_mul(size_of::<usize>());
+    let last = usize::from(copies_last(geometry)).saturating_mul(taps);
+    columns.saturating_add(offsets).saturating_add(last)
+}
+
+/// How many offsets there are: one for each tap that is picked, and room for a number that is padding.
+fn offsets(geometry: &Conv2d) -> usize {
+    match picks(geometry) {
+        true => whole_taps(geometry).saturating_add(1),
+        false => 0,
+    }
 }
 
 /// Convolution, bias and bounds.
@@ -56,26 +71,27 @@ pub(super) fn conv2d_i8(
     {
         return;
     }
-    let taps = whole_taps(geometry);
-    let Some((columns, bytes)) = split(scratch, taps / TAPS) else {
+    let Some((columns, offsets, last)) = split(geometry, scratch) else {
         return;
-    };
-    // What is behind a window in its last group counts as padding.
-    bytes.fill(params.input_zero_point());
-    let (bytes, last) = match gathers(geometry) {
-        true => bytes.split_at_mut_checked(taps).unwrap_or_default(),
-        false => (Default::default(), bytes),
     };
     let rows = Rows::new(params, weights, last);
     let windows = Windows::new(params);
+    let (padding, offsets) = offsets.split_first_mut().unzip();
+    let padding = padding.map_or(core::ptr::null(), |padding| {
+        *padding = usize::from(params.input_zero_point() as u8);
+        &raw const *padding
+    });
+    let offsets = offsets.unwrap_or_default();
     let (from, to) = (geometry.input(), geometry.output());
     let pixels = to.height.wrapping_mul(to.width);
     for (input, output) in rows_of(input, from.len()).zip(rows_of_mut(output, to.len())) {
+        let (width, channels) = (from.width, from.channels);
+        let mut places = Places::new(width, (channels, channels), input.as_ptr(), padding.cast());
         let mut first = 0usize;
         while first < pixels {
             // Four that end with the last one, if there are as many: some are computed twice.
             let at = first.min(pixels.saturating_sub(PIXELS));
-            windows.take(input, at, bytes, columns);
+            windows.take(input, at, (&mut places, offsets), columns);
             let start = at.wrapping_mul(to.channels);
             let pixels = output.get_mut(start..).unwrap_or_default();
             rows.multiply(columns, pixels);
@@ -85,14 +101,23 @@ pub(super) fn conv2d_i8(
     bound(output, params.output().low(), params.output().high());
 }
 
-/// Scratch as columns of so many groups, and bytes.
-fn split(scratch: &mut [u8], groups: usize) -> Option<(&mut [Group], &mut [i8])> {
-    let len = groups.checked_mul(size_of::<Group>())?;
-    let (columns, bytes) = scratch.split_at_mut_checked(len)?;
+/// Scratch as columns, offsets, and a row of weights.
+fn split<'s>(
+    geometry: &Conv2d,
+    scratch: &'s mut [u8],
+) -> Option<(&'s mut [Group], &'s mut [usize], &'s mut [i8])> {
+    let (groups, count) = (whole_taps(geometry) / TAPS, offsets(geometry));
+    let (columns, rest) = scratch.split_at_mut_checked(groups.checked_mul(size_of::<Group>())?)?;
+    let (offsets, last) = rest.split_at_mut_checked(count.checked_mul(size_of::<usize>())?)?;
     // SAFETY: any bits are a word, or an 8-bit number.
-    let ((_, columns, _), (_, bytes, _)) =
-        unsafe { (columns.align_to_mut(), bytes.align_to_mut()) };
-    (columns.len() == groups).then_some((columns, bytes))
+    let (columns, offsets, last) = unsafe {
+        (
+            columns.align_to_mut().1,
+            offsets.align_to_mut().1,
+            last.align_to_mut().1,
+        )
+    };
+    (columns.len() == groups && offsets.len() == count).then_some((columns, offsets, last))
 }
 
 /// The rows of a layer's weights.
@@ -109,7 +134,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// `copy` is as long as a row in whole groups, if the last row is not.
+    /// `copy` is at least as long as a row in whole groups, if the last row is not.
     fn new(params: &Conv2dI8, weights: WeightsI8<'a>, copy: &'a mut [i8]) -> Self {
         let geometry = params.geometry();
         let mut rows = Self {
@@ -125,8 +150,9 @@ impl<'a> Rows<'a> {
         };
         if copies_last(geometry) {
             let last = rows.row(rows.count.wrapping_sub(1));
+            let len = whole_taps(geometry);
             copy.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
-            rows.last = copy;
+            rows.last = copy.get(..len).unwrap_or_default();
         }
         rows
     }

@@ -8,10 +8,11 @@ use core::arch::naked_asm;
 use super::conv2d::SCRATCH;
 use super::instructions::bound;
 use super::matmul::Rounding;
+use super::places::Places;
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};
-use crate::taps::{Axis, Taps};
+use crate::taps::Axis;
 
 /// Channels side by side.
 const QUAD: usize = 4;
@@ -189,12 +190,9 @@ fn one_sample(
     let rounding = Rounding::new(params.output());
     let row_len = to.width.wrapping_mul(to.channels);
     let channel = quads.first.wrapping_mul(QUAD);
-    let mut places = Places {
-        from: (from.width, from.channels),
-        input: input.as_ptr().expose_provenance().wrapping_add(channel),
-        padding: scratch.padding.as_ptr().expose_provenance(),
-        are_inside: false,
-    };
+    let channels = (from.channels, 1);
+    let first = input.get(channel..).unwrap_or_default().as_ptr();
+    let mut places = Places::new(from.width, channels, first, scratch.padding.as_ptr().cast());
     for (y, row) in rows_of_mut(output, row_len).enumerate() {
         let rows = vertical.taps(y);
         for (x, pixel) in rows_of_mut(row, to.channels).enumerate() {
@@ -225,67 +223,6 @@ fn one_sample(
             // padding; of either, as of weights, biases, scales and outputs, there is as much as there are quads.
             unsafe { quads_of_a_pixel(&job) }
         }
-    }
-}
-
-/// Where the taps of windows are.
-struct Places {
-    /// Columns and channels of the input.
-    from: (usize, usize),
-    /// The address of the first of the channels of its first pixel.
-    input: usize,
-    /// The address of numbers that are padding.
-    padding: usize,
-    /// Whether the offsets are those of a window that is inside: all of those are the same.
-    are_inside: bool,
-}
-
-impl Places {
-    /// Writes the offsets of a window's taps, unless they are what they were, and returns the address they count from: that of
-    /// its first tap inside.
-    fn find(
-        &mut self,
-        (vertical, rows): (&Axis, Taps),
-        (horizontal, columns): (&Axis, Taps),
-        offsets: &mut [usize],
-    ) -> usize {
-        let (width, channels) = self.from;
-        let pixel = rows
-            .position
-            .wrapping_mul(width)
-            .wrapping_add(columns.position);
-        let base = self.input.wrapping_add(pixel.wrapping_mul(channels));
-        let is_inside = rows.count == vertical.kernel && columns.count == horizontal.kernel;
-        if is_inside && self.are_inside {
-            return base;
-        }
-        self.are_inside = is_inside;
-        let padding = self.padding.wrapping_sub(base);
-        let down = vertical.dilation.wrapping_mul(width).wrapping_mul(channels);
-        let right = horizontal.dilation.wrapping_mul(channels);
-        let mut start = 0usize;
-        let (own, more) = offsets
-            .split_at_mut_checked(vertical.kernel.wrapping_mul(horizontal.kernel))
-            .unwrap_or_default();
-        for (tap, row) in rows_of_mut(own, horizontal.kernel).enumerate() {
-            if tap.wrapping_sub(rows.first) >= rows.count {
-                row.fill(padding);
-                continue;
-            }
-            let mut at = start;
-            for (tap, offset) in row.iter_mut().enumerate() {
-                if tap.wrapping_sub(columns.first) < columns.count {
-                    *offset = at;
-                    at = at.wrapping_add(right);
-                } else {
-                    *offset = padding;
-                }
-            }
-            start = start.wrapping_add(down);
-        }
-        // Of weight 0, wherever they are.
-        more.fill(if is_inside { 0 } else { padding });
-        base
     }
 }
 

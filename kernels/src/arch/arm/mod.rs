@@ -8,6 +8,7 @@ mod elementwise;
 mod instructions;
 mod linear;
 mod matmul;
+mod places;
 
 pub use dsp::Dsp;
 
