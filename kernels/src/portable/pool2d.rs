@@ -8,7 +8,7 @@ use crate::taps::{Axis, Taps};
 
 /// Calls `f` for every output position of one sample with its run of channels and its taps.
 #[inline(always)]
-pub(super) fn for_each_position<T>(
+pub(crate) fn for_each_position<T>(
     params: &Pool2d,
     output: &mut [T],
     mut f: impl FnMut(&mut [T], (usize, usize), (Taps, Taps)),
@@ -47,7 +47,7 @@ fn first_position(params: &Pool2d, (rows, columns): (Taps, Taps)) -> usize {
 
 /// Calls `f` with the index of the first channel of each input position that an output sees.
 #[inline(always)]
-pub(super) fn for_each_input(
+pub(crate) fn for_each_input(
     params: &Pool2d,
     (rows, columns): (Taps, Taps),
     mut f: impl FnMut(usize),
@@ -96,12 +96,12 @@ pub fn max_pool2d_f32(params: &Pool2d, input: &[f32], output: &mut [f32]) {
 
 /// The runs at the four positions of a window of 2 x 2, the commonest, if this is one.
 #[inline(always)]
-fn two_by_two<'a>(
+pub(crate) fn two_by_two<'a, T>(
     params: &Pool2d,
-    input: &'a [f32],
+    input: &'a [T],
     (rows, columns): (Taps, Taps),
     channels: usize,
-) -> Option<[&'a [f32]; 4]> {
+) -> Option<[&'a [T]; 4]> {
     if rows.count != 2 || columns.count != 2 {
         return None;
     }

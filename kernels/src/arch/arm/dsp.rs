@@ -1,12 +1,12 @@
 //! The DSP extension of Cortex-M4, M7 and their like: two products of 16-bit numbers, and their sum, in one instruction.
 
-use super::{conv2d, depthwise, elementwise, linear};
+use super::{conv2d, depthwise, elementwise, linear, pool2d};
 use crate::ops::{BackwardKernels, Kernels, StaticKernels};
-use crate::params::{AddI8, Conv2dI8, LinearI8, WeightsI8};
+use crate::params::{AddI8, Conv2dI8, LinearI8, Pool2d, WeightsI8};
 use crate::portable;
 
-/// The kernel set for cores with the DSP extension and a floating point unit: layers of 8-bit numbers, and their sum.
-/// The other operations are those of [`Portable`](crate::Portable).
+/// The kernel set for cores with the DSP extension and a floating point unit: layers of 8-bit numbers, their maxima and
+/// sums. The other operations are those of [`Portable`](crate::Portable).
 ///
 /// Weights are read in place, from flash. The input is taken to 16 bits, less its zero point, on the way to scratch.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,6 +75,10 @@ impl Kernels for Dsp {
         output: &mut [i8],
     ) {
         linear::linear_i8(params, input, weights, scratch, output);
+    }
+
+    fn max_pool2d_i8(&self, params: &Pool2d, input: &[i8], output: &mut [i8]) {
+        pool2d::max_pool2d_i8(params, input, output);
     }
 
     fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {

@@ -56,6 +56,25 @@ fn within(x: u32, low: u32, high: u32) -> u32 {
     bytes
 }
 
+/// The larger number at each of four places.
+#[inline(always)]
+pub(super) fn larger(x: [i8; 4], y: [i8; 4]) -> [i8; 4] {
+    let word = |numbers: [i8; 4]| u32::from_le_bytes(numbers.map(|q| q as u8));
+    let mut bytes = word(x);
+    // SAFETY: as in `within`.
+    unsafe {
+        asm!(
+            "ssub8 {t}, {x}, {y}",
+            "sel {x}, {x}, {y}",
+            x = inout(reg) bytes,
+            y = in(reg) word(y),
+            t = out(reg) _,
+            options(pure, nomem, nostack),
+        );
+    }
+    bytes.to_le_bytes().map(|q| q as i8)
+}
+
 /// The word of four times the byte `x`.
 const fn four(x: i8) -> u32 {
     u32::from_le_bytes([x as u8; 4])

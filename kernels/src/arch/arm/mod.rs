@@ -9,6 +9,7 @@ mod instructions;
 mod linear;
 mod matmul;
 mod places;
+mod pool2d;
 
 pub use dsp::Dsp;
 
