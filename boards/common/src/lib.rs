@@ -4,7 +4,7 @@
 //!
 //! - [`Samples`]: the pictures that are built into an image beside the model.
 //! - [`infer`]: load, run, report classes and a digest of all logits.
-//! - [`bench`]: instructions of any model, node by node.
+//! - [`bench()`]: instructions of any model, node by node.
 //! - [`fine_tune`]: learn from one part of the samples, measure on the other, save and load the head.
 //! - [`digest`], [`stack`]: results and stack as one number each.
 #![cfg_attr(not(test), no_std)]

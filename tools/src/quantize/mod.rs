@@ -1,11 +1,11 @@
 //! Quantizes a trained network: the same layers on 8-bit numbers, from samples alone, without training.
 //!
-//! The samples show which numbers each tensor has ([`calibrate`]), a [`Method`] says which of them 256 steps are to tell
-//! apart, and the network is written down as quantized ones of other tools are ([`rewrite`]): the passes that import
+//! The samples show which numbers each tensor has (`calibrate`), a [`Method`] says which of them 256 steps are to tell
+//! apart, and the network is written down as quantized ones of other tools are (`rewrite`): the passes that import
 //! those join what computes on 8-bit numbers. Activations have a scale and a zero point for each tensor, weights a scale
 //! for each output channel. What has no counterpart on 8-bit numbers stays on real ones.
 //!
-//! Which method is best, whether biases are corrected ([`correct`]) and channels brought into balance ([`equalize`]) is
+//! Which method is best, whether biases are corrected (`correct`) and channels brought into balance (`equalize`) is
 //! decided by what they make of samples that were held out.
 
 mod calibrate;

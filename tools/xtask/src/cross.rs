@@ -244,10 +244,11 @@ mod tests {
 
     #[test]
     fn settings_survive_a_path_with_spaces() {
+        let mut machines = MACHINES.iter();
         let machine = Machine {
             runner: || vec!["node".to_owned(), "/a b/\"c\".mjs".to_owned()],
             linker: Some("gcc"),
-            ..MACHINES[1]
+            ..*machines.find(|machine| machine.name == "wasm32").unwrap()
         };
         assert_eq!(
             machine.settings()[QUICK_BUILD.len()..],
