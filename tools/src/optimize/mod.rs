@@ -1,6 +1,6 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order and again until nothing changes: what only training needs goes, nodes that nobody
+//! One pass per file, run in this order: what only training needs goes, nodes that nobody
 //! reads go, tensors are brought into one order, functions that were taken apart are joined, trained batch normalizations
 //! and activations go into the convolution beside them, what is quantized is joined to operations on 8-bit numbers, padding
 //! and pools go into the convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
@@ -42,21 +42,10 @@ const PASSES: [Pass; 12] = [
     ("quantized_ends", quantized_ends::run),
 ];
 
-/// How often all passes run at most, lest two of them undo each other's work for ever. None of the test's graphs needs half of
-/// it.
-const ROUNDS: usize = 8;
-
-/// Runs every pass, and all of them again until none finds anything: what a late one leaves may be what an early one looks
-/// for.
+/// Runs every pass.
 pub fn optimize(graph: &mut Graph) {
-    for _ in 0..ROUNDS {
-        let before = graph.clone();
-        for (_, run) in PASSES {
-            run(graph);
-        }
-        if *graph == before {
-            break;
-        }
+    for (_, run) in PASSES {
+        run(graph);
     }
 }
 
