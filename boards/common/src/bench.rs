@@ -1,8 +1,9 @@
 //! What a model takes of a core: instructions of loading it, of a run, and of every node.
 
 use kinglet::kernels::Kernels;
-use kinglet::{ArenaMut, Model, Probe, Session, Values, ValuesMut};
+use kinglet::{ArenaMut, Probe, Values, ValuesMut};
 
+use crate::load::load;
 use crate::{Board, Failure};
 
 /// Runs the model in `file` on inputs of zeros, prints its name, id and shapes, and measures the instructions of loading,
@@ -16,17 +17,7 @@ pub fn bench<'a, const OPS: u128, K: Kernels>(
     arena: impl Into<ArenaMut<'a>>,
     kernels: K,
 ) -> Result<(), Failure> {
-    board.start_counting();
-    let model = Model::load_with::<OPS>(file)?;
-    let load = board.instructions();
-    let mut session = Session::<OPS, K>::new(&model, arena, kernels)?;
-    board.line(format_args!(
-        "model {} {}: {} to {}",
-        model.name(),
-        model.id(),
-        model.input(),
-        model.output()
-    ));
+    let (load, mut session) = load::<OPS, K>(board, file, arena, kernels)?;
     for index in 0.. {
         match session.input_mut(index) {
             Some(ValuesMut::F32(input)) => input.fill(0.0),

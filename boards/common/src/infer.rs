@@ -1,9 +1,10 @@
 //! The first program of a board: load the model, classify the samples, report.
 
+use kinglet::ArenaMut;
 use kinglet::kernels::Kernels;
-use kinglet::{ArenaMut, Model, Session};
 
 use crate::digest::Digest;
+use crate::load::load;
 use crate::{Board, Failure, Samples};
 
 /// Samples that get a line of their own.
@@ -25,17 +26,8 @@ pub fn infer<'a, const OPS: u128, K: Kernels>(
     arena: impl Into<ArenaMut<'a>>,
     kernels: K,
 ) -> Result<(), Failure> {
-    board.start_counting();
-    let model = Model::load_with::<OPS>(file)?;
-    let load = board.instructions();
-    let mut session = Session::<OPS, K>::new(&model, arena, kernels)?;
-    board.line(format_args!(
-        "model {} {}: {} to {}",
-        model.name(),
-        model.id(),
-        model.input(),
-        model.output()
-    ));
+    let (load, mut session) = load::<OPS, K>(board, file, arena, kernels)?;
+    let model = *session.model();
 
     let (mut total, mut right, mut run) = (0_u32, 0_u32, 0);
     let mut digest = Digest::new();

@@ -16,6 +16,7 @@ pub mod digest;
 mod failure;
 mod fine_tune;
 mod infer;
+mod load;
 mod samples;
 pub mod stack;
 

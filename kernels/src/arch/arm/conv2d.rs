@@ -2,8 +2,9 @@
 
 use super::columns::{Group, PIXELS, TAPS, Windows};
 use super::instructions::bound;
-use super::matmul::{Channels, Pixels, Rounding, multiply, multiply_two};
+use super::matmul::{Channels, Pixels, multiply, multiply_two};
 use super::places::Places;
+use super::rounding::Rounding;
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};

@@ -7,8 +7,8 @@ use core::arch::naked_asm;
 
 use super::conv2d::SCRATCH;
 use super::instructions::bound;
-use super::matmul::Rounding;
 use super::places::Places;
+use super::rounding::{Rounding, scaled, store_four};
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};
@@ -289,34 +289,12 @@ unsafe extern "C" fn quads_of_a_pixel(job: &Job) {
         "vmov    s2, s3, r6, r7",
         "vldmia  lr!, {{s4-s7}}",
         "vmov    r0, s14",
-        "vcvt.f32.s32 s0, s0",
-        "vcvt.f32.s32 s1, s1",
-        "vcvt.f32.s32 s2, s2",
-        "vcvt.f32.s32 s3, s3",
-        "vmul.f32 s0, s0, s4",
-        "vmul.f32 s1, s1, s5",
-        "vmul.f32 s2, s2, s6",
-        "vmul.f32 s3, s3, s7",
-        "vadd.f32 s0, s0, s10",
-        "vadd.f32 s1, s1, s10",
-        "vadd.f32 s2, s2, s10",
-        "vadd.f32 s3, s3, s10",
+        scaled!("s10": "s0" * "s4", "s1" * "s5", "s2" * "s6", "s3" * "s7"),
         "vmov    r4, r5, s0, s1",
         "vmov    r6, r7, s2, s3",
         "vmov    r9, s11",
         "vmov    r8, s12",
-        "qsub    r4, r4, r9",
-        "qsub    r5, r5, r9",
-        "qsub    r6, r6, r9",
-        "qsub    r7, r7, r9",
-        "ssat    r4, #8, r4",
-        "ssat    r5, #8, r5",
-        "ssat    r6, #8, r6",
-        "ssat    r7, #8, r7",
-        "strb    r5, [r8, #1]",
-        "strb    r6, [r8, #2]",
-        "strb    r7, [r8, #3]",
-        "strb    r4, [r8], #4",
+        store_four!("r4", "r5", "r6", "r7", less "r9", to "r8"),
         "vmov    s12, r8",
         "vmov    r9, s13",
         "adds    r2, r2, #4",

@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 
 use super::instructions::{bound, twice};
-use super::matmul::Rounding;
+use super::rounding::{Rounding, store_four};
 use crate::lengths;
 use crate::params::AddI8;
 use crate::portable;
@@ -107,18 +107,7 @@ unsafe extern "C" fn add_quads(job: &Job) {
         "vadd.f32 s3, s3, s10",
         "vmov    r4, r8, s0, s1",
         "vmov    r5, r9, s2, s3",
-        "qsub    r4, r4, lr",
-        "qsub    r5, r5, lr",
-        "qsub    r8, r8, lr",
-        "qsub    r9, r9, lr",
-        "ssat    r4, #8, r4",
-        "ssat    r5, #8, r5",
-        "ssat    r8, #8, r8",
-        "ssat    r9, #8, r9",
-        "strb    r5, [r0, #1]",
-        "strb    r8, [r0, #2]",
-        "strb    r9, [r0, #3]",
-        "strb    r4, [r0], #4",
+        store_four!("r4", "r5", "r8", "r9", less "lr", to "r0"),
         "cmp     r0, r2",
         "bne     2b",
         "pop     {{r4-r9, pc}}",

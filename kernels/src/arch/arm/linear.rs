@@ -4,7 +4,8 @@ use core::arch::naked_asm;
 
 use super::columns::{TAPS, widen};
 use super::instructions::{bound, twice};
-use super::matmul::{Channels, Rounding};
+use super::matmul::Channels;
+use super::rounding::{Rounding, scaled, store_four};
 use crate::lengths;
 use crate::params::{Linear, LinearI8, WeightsI8};
 use crate::portable;
@@ -242,34 +243,12 @@ unsafe extern "C" fn column_times_rows(job: &mut Job) {
         "vldmia  r5!, {{s4-s7}}",
         "vldr    s8, [lr, #40]",
         "str     r5, [lr, #24]",
-        "vcvt.f32.s32 s0, s0",
-        "vcvt.f32.s32 s1, s1",
-        "vcvt.f32.s32 s2, s2",
-        "vcvt.f32.s32 s3, s3",
-        "vmul.f32 s0, s0, s4",
-        "vmul.f32 s1, s1, s5",
-        "vmul.f32 s2, s2, s6",
-        "vmul.f32 s3, s3, s7",
-        "vadd.f32 s0, s0, s8",
-        "vadd.f32 s1, s1, s8",
-        "vadd.f32 s2, s2, s8",
-        "vadd.f32 s3, s3, s8",
+        scaled!("s8": "s0" * "s4", "s1" * "s5", "s2" * "s6", "s3" * "s7"),
         "vmov    r8, r9, s0, s1",
         "vmov    r10, r11, s2, s3",
         "ldr     r5, [lr, #36]",
         "ldr     r6, [lr, #28]",
-        "qsub    r8, r8, r5",
-        "qsub    r9, r9, r5",
-        "qsub    r10, r10, r5",
-        "qsub    r11, r11, r5",
-        "ssat    r8, #8, r8",
-        "ssat    r9, #8, r9",
-        "ssat    r10, #8, r10",
-        "ssat    r11, #8, r11",
-        "strb    r9, [r6, #1]",
-        "strb    r10, [r6, #2]",
-        "strb    r11, [r6, #3]",
-        "strb    r8, [r6], #4",
+        store_four!("r8", "r9", "r10", "r11", less "r5", to "r6"),
         "str     r6, [lr, #28]",
         "ldr     r5, [lr, #32]",
         "subs    r5, r5, #1",

@@ -7,7 +7,7 @@
 use core::arch::naked_asm;
 
 use super::columns::{Group, PIXELS, TAPS};
-use crate::quant::{ROUNDER, Requantize};
+use super::rounding::{Rounding, scaled};
 
 /// Rows that are multiplied at a time.
 const ROWS: usize = 2;
@@ -31,26 +31,6 @@ struct Job {
     columns_end: *const Group,
     /// The scale behind that of the last row.
     scale_end: *const f32,
-}
-
-/// How sums are rounded, in two constants. [`ROUNDER`] takes a product to an integer in the lowest bits of a number; what
-/// those are more than the number of the output is then taken off, and what is left bounded. Numbers too large for that
-/// keep their order, and so end at a bound.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct Rounding {
-    offset: i32,
-    rounder: f32,
-}
-
-impl Rounding {
-    /// To all 8-bit numbers there are: narrower bounds are the caller's.
-    pub(super) fn new(to: Requantize) -> Self {
-        Self {
-            rounder: ROUNDER,
-            offset: (ROUNDER.to_bits() as i32).wrapping_sub(i32::from(to.zero_point())),
-        }
-    }
 }
 
 /// The biases of rows without any.
@@ -180,43 +160,41 @@ unsafe fn run(
     unsafe { columns_times_rows(&mut job) }
 }
 
+/// The products of two taps of four windows with those of two rows, which are in `r3` and `r12`.
+macro_rules! products {
+    () => {
+        "
+        ldr     lr, [r0], #4
+        smlad   r4, r3, lr, r4
+        smlad   r8, r12, lr, r8
+        ldr     lr, [r0], #4
+        smlad   r5, r3, lr, r5
+        smlad   r9, r12, lr, r9
+        ldr     lr, [r0], #4
+        smlad   r6, r3, lr, r6
+        smlad   r10, r12, lr, r10
+        ldr     lr, [r0], #4
+        smlad   r7, r3, lr, r7
+        smlad   r11, r12, lr, r11
+        "
+    };
+}
+
 /// A group: 32 products in 32 instructions.
 macro_rules! group {
     () => {
-        "
-        ldr     r3, [r1]
-        ldr     r12, [r2]
-        sxtb16  r3, r3
-        sxtb16  r12, r12
-        ldr     lr, [r0], #4
-        smlad   r4, r3, lr, r4
-        smlad   r8, r12, lr, r8
-        ldr     lr, [r0], #4
-        smlad   r5, r3, lr, r5
-        smlad   r9, r12, lr, r9
-        ldr     lr, [r0], #4
-        smlad   r6, r3, lr, r6
-        smlad   r10, r12, lr, r10
-        ldr     lr, [r0], #4
-        smlad   r7, r3, lr, r7
-        smlad   r11, r12, lr, r11
-        ldr     r3, [r1], #4
-        ldr     r12, [r2], #4
-        sxtb16  r3, r3, ror #8
-        sxtb16  r12, r12, ror #8
-        ldr     lr, [r0], #4
-        smlad   r4, r3, lr, r4
-        smlad   r8, r12, lr, r8
-        ldr     lr, [r0], #4
-        smlad   r5, r3, lr, r5
-        smlad   r9, r12, lr, r9
-        ldr     lr, [r0], #4
-        smlad   r6, r3, lr, r6
-        smlad   r10, r12, lr, r10
-        ldr     lr, [r0], #4
-        smlad   r7, r3, lr, r7
-        smlad   r11, r12, lr, r11
-        "
+        concat!(
+            "ldr r3, [r1]\n",
+            "ldr r12, [r2]\n",
+            "sxtb16 r3, r3\n",
+            "sxtb16 r12, r12\n",
+            products!(),
+            "ldr r3, [r1], #4\n",
+            "ldr r12, [r2], #4\n",
+            "sxtb16 r3, r3, ror #8\n",
+            "sxtb16 r12, r12, ror #8\n",
+            products!(),
+        )
     };
 }
 
@@ -300,30 +278,10 @@ unsafe extern "C" fn columns_times_rows(job: &mut Job) {
         "vldmia  r1!, {{s8, s9}}",
         "add     lr, r2, #2",
         "strd    r1, lr, [r0, #16]",
-        "vcvt.f32.s32 s0, s0",
-        "vcvt.f32.s32 s1, s1",
-        "vcvt.f32.s32 s2, s2",
-        "vcvt.f32.s32 s3, s3",
-        "vcvt.f32.s32 s4, s4",
-        "vcvt.f32.s32 s5, s5",
-        "vcvt.f32.s32 s6, s6",
-        "vcvt.f32.s32 s7, s7",
-        "vmul.f32 s0, s0, s8",
-        "vmul.f32 s1, s1, s8",
-        "vmul.f32 s2, s2, s8",
-        "vmul.f32 s3, s3, s8",
-        "vmul.f32 s4, s4, s9",
-        "vmul.f32 s5, s5, s9",
-        "vmul.f32 s6, s6, s9",
-        "vmul.f32 s7, s7, s9",
-        "vadd.f32 s0, s0, s10",
-        "vadd.f32 s1, s1, s10",
-        "vadd.f32 s2, s2, s10",
-        "vadd.f32 s3, s3, s10",
-        "vadd.f32 s4, s4, s10",
-        "vadd.f32 s5, s5, s10",
-        "vadd.f32 s6, s6, s10",
-        "vadd.f32 s7, s7, s10",
+        scaled!(
+            "s10": "s0" * "s8", "s1" * "s8", "s2" * "s8", "s3" * "s8",
+            "s4" * "s9", "s5" * "s9", "s6" * "s9", "s7" * "s9"
+        ),
         "vmov    r4, r5, s0, s1",
         "vmov    r6, r7, s2, s3",
         "vmov    r8, r9, s4, s5",

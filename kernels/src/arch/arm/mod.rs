@@ -10,6 +10,7 @@ mod linear;
 mod matmul;
 mod places;
 mod pool2d;
+mod rounding;
 
 pub use dsp::Dsp;
 
