@@ -20,20 +20,8 @@ impl Recording {
         output: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        expect(Element::F32, &[output, d])?;
-        at_least("unary_f32_backward: output", output, d.len())?;
-        let (number, [a, b]) = unary(function);
-        let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward")
-            .slice(output)
-            .slice(d)
-            .int(d.len())
-            .int(number)
-            .float(a)
-            .float(b)
-            .global([d.len(), 1, 1])
-            .local([64, 1, 1]);
-        // SAFETY: both slices have every element, as was checked; each work-item reads and writes one of its own.
-        unsafe { self.push(call) }
+        let names = ("unary_backward", "unary_f32_backward: output");
+        self.unary_backward(names, function, output, d)
     }
 
     /// Turns the gradient of the output, all of `d`, into that of the input, in place, of any function. `input` is what the
@@ -47,11 +35,26 @@ impl Recording {
         input: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        expect(Element::F32, &[input, d])?;
-        at_least("unary_f32_backward_from_input: input", input, d.len())?;
+        let names = (
+            "unary_backward_from_input",
+            "unary_f32_backward_from_input: input",
+        );
+        self.unary_backward(names, function, input, d)
+    }
+
+    /// `names` are those of the kernel and, for errors, of `given`.
+    fn unary_backward(
+        &mut self,
+        (kernel, what): (&'static str, &'static str),
+        function: Unary,
+        given: Slice<'_>,
+        d: Slice<'_>,
+    ) -> Result<(), OpenClError> {
+        expect(Element::F32, &[given, d])?;
+        at_least(what, given, d.len())?;
         let (number, [a, b]) = unary(function);
-        let call = Call::new(&ELEMENTWISE_BACKWARD, "unary_backward_from_input")
-            .slice(input)
+        let call = Call::new(&ELEMENTWISE_BACKWARD, kernel)
+            .slice(given)
             .slice(d)
             .int(d.len())
             .int(number)
@@ -73,7 +76,8 @@ impl Recording {
         output: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        self.rows_backward("log_softmax_backward", channels, output, d)
+        let names = ("log_softmax_backward", "log_softmax_f32_backward: output");
+        self.rows_backward(names, channels, output, d)
     }
 
     /// Turns the gradient of softmax's output, all of `d`, into that of its input, in place.
@@ -86,19 +90,21 @@ impl Recording {
         output: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
-        self.rows_backward("softmax_backward", channels, output, d)
+        let names = ("softmax_backward", "softmax_f32_backward: output");
+        self.rows_backward(names, channels, output, d)
     }
 
+    /// `names` are those of the kernel and, for errors, of `output`.
     fn rows_backward(
         &mut self,
-        kernel: &'static str,
+        (kernel, what): (&'static str, &'static str),
         channels: usize,
         output: Slice<'_>,
         d: Slice<'_>,
     ) -> Result<(), OpenClError> {
         let rows = d.len() / channels.max(1);
         expect(Element::F32, &[output, d])?;
-        at_least("softmax_f32_backward: output", output, d.len())?;
+        at_least(what, output, d.len())?;
         let call = Call::new(&ELEMENTWISE_BACKWARD, kernel)
             .slice(output)
             .slice(d)
