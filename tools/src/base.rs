@@ -15,11 +15,8 @@ use crate::array_layout::ArrayLayout;
 use crate::export::{ExportError, ExportSettings, export};
 use crate::graph::{Graph, Operation};
 use crate::import::{ImportError, onnx, tflite};
-use crate::model_file::{ModelFile, ModelFileError};
+use crate::model_file::{ModelFile, ModelFileError, is_named_as_model};
 use crate::recipe::{ChannelsFirst, Normalize};
-
-/// How the name of a model file ends.
-const MODEL: &str = "kgl";
 
 /// A trained network, and what is to become of its layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +127,7 @@ impl Base {
     /// # Errors
     /// [`BaseError`] if it cannot be read or imported.
     pub fn open(path: &Path) -> Result<Self, BaseError> {
-        let is_model = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case(MODEL));
-        let model = match is_model {
+        let model = match is_named_as_model(path) {
             true => ModelFile::read(path)?.bytes().to_vec(),
             false => import(path)?,
         };

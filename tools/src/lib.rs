@@ -38,6 +38,8 @@ pub mod report;
 pub mod samples;
 #[cfg(feature = "program")]
 mod svg;
+#[cfg(feature = "program")]
+mod table;
 pub mod train;
 pub mod transform;
 #[cfg(feature = "verify")]

@@ -75,13 +75,25 @@ fn owner(reason: &HeadError, model: &Option<ModelId>) -> String {
     }
 }
 
+/// How the name of a model file ends.
+const MODEL: &str = "kgl";
+
 /// How the name of a file with a saved head ends.
 const HEAD: &str = "kgh";
 
+/// Whether a file is named as a model.
+pub fn is_named_as_model(path: &Path) -> bool {
+    ends_with(path, MODEL)
+}
+
 /// Whether a file is named as a saved head.
 pub fn is_named_as_head(path: &Path) -> bool {
+    ends_with(path, HEAD)
+}
+
+fn ends_with(path: &Path, ending: &str) -> bool {
     path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case(HEAD))
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
 /// What the saved head at `path` says of itself.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::Table;
 use kinglet::SessionMemory;
 use kinglet_kernels::arch::sets;
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::inspect::{Report, Row, grouped};
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::random::{Purpose, for_purpose, uniform};
+use crate::table;
 
 /// Measure how fast a model runs
 ///
@@ -218,7 +219,7 @@ fn print(table: &Report, arguments: &Arguments, peak: Peak, reports: &[SetReport
         "this machine's peak: {:.1} GMAC/s on one core, with {}",
         peak.gmacs, peak.kernels
     );
-    let mut sets = new_table([
+    let mut sets = table::new([
         "kernels",
         "median us",
         "p10",
@@ -260,7 +261,7 @@ fn print(table: &Report, arguments: &Arguments, peak: Peak, reports: &[SetReport
             Some(_) => "waiting for each, which a run does not",
         };
         println!("\nlayers with {}, {how}", report.contender.kernels);
-        let mut layers = new_table([
+        let mut layers = table::new([
             "layer",
             "output",
             "MACs",
@@ -295,18 +296,8 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-fn new_table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('-').junction('-');
-    table.load_style(TableStyle::new().header_separator(rule));
-    table.set_header(header);
-    table
-}
-
 /// Prints a table whose first columns are text and all others numbers.
 fn print_table(mut table: Table, text_columns: usize) {
-    for column in table.column_iter_mut().skip(text_columns) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    table::align_numbers(&mut table, text_columns);
     println!("{}", table.trim_fmt());
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::Table;
 use kinglet::Model;
 use serde::Serialize;
 
@@ -22,8 +22,9 @@ use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
 use crate::inspect::{self, grouped};
 use crate::kernel_set;
-use crate::model_file::ModelFile;
+use crate::model_file::{ModelFile, is_named_as_model};
 use crate::quantize::{Method, Report, Settings, Side, Trial, quantize};
+use crate::table;
 use crate::train::Checkpoint;
 
 /// Write a trained network on 8-bit numbers (int8): a quarter of the bytes, and faster
@@ -129,8 +130,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         print_trials(report);
         print_layers(report);
         print_sides(report);
-    }
-    if !arguments.json {
         return write_model(&path, &quantized.bytes, arguments.replace, None, &[]);
     }
     write_atomic(&path, &quantized.bytes)?;
@@ -159,10 +158,7 @@ fn output(arguments: &Arguments) -> PathBuf {
 
 /// The network as a model file of real numbers.
 fn open(path: &Path) -> Result<ModelFile, Failure> {
-    let is_model = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("kgl"));
-    if is_model {
+    if is_named_as_model(path) {
         return Ok(ModelFile::read(path)?);
     }
     let checkpoint = Checkpoint::load(path)?;
@@ -214,14 +210,10 @@ fn samples(report: &Report) -> String {
     )
 }
 
+/// A table whose columns from number `numbers_from` on are numbers.
 fn table<const N: usize>(header: [&str; N], numbers_from: usize) -> Table {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('-').junction('-');
-    table.load_style(TableStyle::new().header_separator(rule));
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(numbers_from) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let mut table = table::new(header);
+    table::align_numbers(&mut table, numbers_from);
     table
 }
 

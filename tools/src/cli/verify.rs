@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::CellAlignment;
 use serde::Serialize;
 
 use super::inputs::Inputs;
@@ -17,6 +17,7 @@ use crate::import::tflite;
 use crate::kernel_set;
 use crate::model_file::ModelFile;
 use crate::picture::Fit;
+use crate::table;
 use crate::verify::{Comparison, F32_TOLERANCE, INT8_TOLERANCE, Sources, compare, random_inputs};
 
 /// Compare an imported model with its ONNX file, layer by layer
@@ -115,10 +116,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn table(comparison: &Comparison, tolerance: Option<f32>) -> String {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('-').junction('-');
-    table.load_style(TableStyle::new().header_separator(rule));
-    table.set_header(["", "layer", "output", "largest", "difference", ""]);
+    let mut table = table::new(["", "layer", "output", "largest", "difference", ""]);
     for (index, layer) in comparison.layers.iter().enumerate() {
         let difference = match (layer.difference, layer.step) {
             (None, _) => "not in the file".to_owned(),

@@ -223,17 +223,17 @@ impl Comparison {
 
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+        use comfy_table::{Cell, CellAlignment, ContentArrangement};
+
+        use crate::table;
+
         let table = |heading: &str, facts: &[Fact], alignment: CellAlignment| {
-            let mut table = Table::new();
-            let rule = LineStyle::none().fill('-').junction('-');
-            table.load_style(TableStyle::new().header_separator(rule));
+            let names = self.runs.iter().map(|run| run.name.as_str());
+            let mut table = table::new(std::iter::once(heading).chain(names));
             table.set_content_arrangement(ContentArrangement::Dynamic);
             // As wide as the help; more runs need more.
             let width = 100.max(24 + 14 * self.runs.len());
             table.set_width(width.try_into().unwrap_or(u16::MAX));
-            let names = self.runs.iter().map(|run| run.name.as_str());
-            table.set_header(std::iter::once(heading).chain(names));
             for fact in facts {
                 let values = fact.values.iter().map(Cell::new);
                 table.add_row(std::iter::once(Cell::new(&fact.name)).chain(values));

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::array_layout::ArrayLayout;
 use crate::graph::Graph;
+use crate::table;
 
 /// One layer of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -251,7 +252,6 @@ pub fn grouped(number: u64) -> String {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
         let is_simple = self.inputs.len() == 1 && self.outputs.len() == 1;
         if is_simple {
             writeln!(f, "{}: input {:?}", self.name, self.input)?;
@@ -270,10 +270,7 @@ impl std::fmt::Display for Report {
         if let Some(parent) = &self.parent {
             writeln!(f, "fine-tuned from {parent}")?;
         }
-        let mut table = Table::new();
-        let rule = LineStyle::none().fill('-').junction('-');
-        table.load_style(TableStyle::new().header_separator(rule));
-        table.set_header(["layer", "output", "parameters", "MACs", "output bytes"]);
+        let mut table = table::new(["layer", "output", "parameters", "MACs", "output bytes"]);
         // Rows have element types where there is more than one.
         let real = element(DType::F32);
         let quantized = self.layers.iter().any(|row| row.element != real);
@@ -289,9 +286,7 @@ impl std::fmt::Display for Report {
                 grouped(row.output_bytes as u64),
             ]);
         }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        table::align_numbers(&mut table, 2);
         writeln!(f, "{}", table.trim_fmt())?;
         let bytes = |bytes: usize| grouped(bytes as u64);
         let m = &self.memory;

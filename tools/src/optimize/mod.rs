@@ -1,9 +1,9 @@
 //! Rewrites a graph so that it computes the same in fewer passes, with the runtime's operators only.
 //!
-//! One pass per file, run in this order: what only training needs goes, nodes that nobody
-//! reads go, tensors are brought into one order, functions that were taken apart are joined, trained batch normalizations
-//! and activations go into the convolution beside them, what is quantized is joined to operations on 8-bit numbers, padding
-//! and pools go into the convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
+//! One pass per file, run in this order: what only training needs goes, nodes that nobody reads go, tensors are brought into
+//! one order, functions that were taken apart are joined, trained batch normalizations and activations go into the
+//! convolution beside them, what is quantized is joined to operations on 8-bit numbers, padding and pools go into the
+//! convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
 
 mod activation_before_pool;
 pub(crate) mod dequantize_last;

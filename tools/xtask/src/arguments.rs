@@ -74,6 +74,7 @@ impl Arguments {
             };
             match slot {
                 Slot::Flag(flag) => **flag = true,
+                Slot::Name(word) => **word = Some(self.parser.value()?.string()?),
                 Slot::Path(path) => **path = Some(PathBuf::from(self.parser.value()?)),
                 Slot::Seconds(seconds) => {
                     let value = self.parser.value()?;
@@ -91,6 +92,8 @@ impl Arguments {
 pub(crate) enum Slot<'a> {
     /// `--name`.
     Flag(&'a mut bool),
+    /// `--name NAME`.
+    Name(&'a mut Option<String>),
     /// `--name PATH`.
     Path(&'a mut Option<PathBuf>),
     /// `--name N`.

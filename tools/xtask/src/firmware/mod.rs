@@ -101,7 +101,7 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
     let mut only = None;
     arguments.options(&mut [
         ("bless", Slot::Flag(&mut bless)),
-        ("image", Slot::Path(&mut only)),
+        ("image", Slot::Name(&mut only)),
         ("model", Slot::Path(&mut payload.model)),
         ("samples", Slot::Path(&mut payload.samples)),
     ])?;
@@ -124,17 +124,16 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 ///
 /// # Errors
 /// No board has it.
-fn chosen(name: Option<&Path>) -> Result<Option<&'static str>> {
+fn chosen(name: Option<&str>) -> Result<Option<&'static str>> {
     let Some(name) = name else {
         return Ok(None);
     };
     let images = BOARDS.iter().flat_map(|board| board.images);
     let names: Vec<_> = images.map(|image| image.name).collect();
-    match names.iter().find(|known| name == Path::new(known)) {
+    match names.iter().find(|known| name == **known) {
         Some(known) => Ok(Some(known)),
         None => bail!(
-            "there is no image `{}`; choose one of {}",
-            name.display(),
+            "there is no image `{name}`; choose one of {}",
             names.join(", ")
         ),
     }
