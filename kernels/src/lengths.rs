@@ -133,13 +133,7 @@ pub(crate) fn linear_i8(
 
 /// `true` if there is as much scratch as is needed, or more.
 #[inline(always)]
-#[cfg(any(
-    test,
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128",
-    arm_dsp
-))]
+#[cfg(any(simd, arm_dsp))]
 pub(crate) fn scratch_i8(scratch: &[u8], needed: usize) -> bool {
     let found = scratch.len();
     debug_assert!(found >= needed, "scratch of {found}, not {needed}");
@@ -233,11 +227,7 @@ pub(crate) fn per_channel(what: &str, found: usize, channels: usize) -> bool {
 
 /// `true` if there are as many elements as are needed.
 #[inline(always)]
-#[cfg(any(
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
+#[cfg(simd)]
 pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
     debug_assert!(
         found >= needed,
@@ -248,11 +238,7 @@ pub(crate) fn at_least(what: &str, found: usize, needed: usize) -> bool {
 
 /// The first `needed` elements of scratch, if it has them.
 #[inline(always)]
-#[cfg(any(
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
+#[cfg(simd)]
 pub(crate) fn scratch(scratch: &mut [f32], needed: usize) -> Option<&mut [f32]> {
     at_least("scratch", scratch.len(), needed);
     scratch.get_mut(..needed)

@@ -15,12 +15,7 @@
 pub mod aarch64;
 #[cfg(arm_dsp)]
 pub mod arm;
-#[cfg(any(
-    test,
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
+#[cfg(simd)]
 mod generic;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub mod wasm32;

@@ -16,12 +16,7 @@ mod pooled_conv2d;
 mod strided_copy;
 mod window;
 
-#[cfg(any(
-    test,
-    all(target_arch = "x86_64", not(fuzzing)),
-    target_feature = "neon",
-    target_feature = "simd128"
-))]
+#[cfg(simd)]
 pub(crate) use activation::GELU_TANH;
 pub use activation::{Activation, Unary, clamp};
 pub(crate) use activation::{SIXTH, gelu_tanh_argument, gelu_tanh_slope, hard_sigmoid, softplus};
