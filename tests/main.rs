@@ -13,3 +13,4 @@ mod learning;
 mod lies;
 mod readme;
 mod session;
+mod weights_order;

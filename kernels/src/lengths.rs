@@ -147,6 +147,7 @@ fn weights_i8((weights, len): (WeightsI8<'_>, usize), channels: usize) -> bool {
         weights,
         bias,
         scale,
+        ..
     } = weights;
     fits("weights", weights.len(), Some(len))
         && bias.is_none_or(|bias| fits("bias", bias.len(), Some(channels)))

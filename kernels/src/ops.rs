@@ -14,7 +14,7 @@
 
 use crate::params::{
     Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
-    PooledConv2d, RequantizeI8, SoftmaxI8, StridedCopy, Unary, WeightsI8,
+    PooledConv2d, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy, Unary, WeightsI8,
 };
 use crate::portable;
 use crate::quant::Quantization;
@@ -156,15 +156,15 @@ pub trait Kernels: Sync {
         portable::dequantize_i8(from, input, output);
     }
 
-    /// Bytes that [`conv2d_i8_pack`](Self::conv2d_i8_pack) writes; 0 if the set reads OHWI in place.
+    /// Bytes that [`conv2d_i8_pack`](Self::conv2d_i8_pack) writes; 0 if the set reads weights in place, in any order.
     fn conv2d_i8_packed_len(&self, params: &Conv2dI8) -> usize {
         let _ = params;
         0
     }
 
-    /// Reorders OHWI `weights` for [`conv2d_i8`](Self::conv2d_i8). `packed` begins at a multiple of 64 bytes, then and
-    /// whenever it is used, and may hold numbers of any type.
-    fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
+    /// Reorders weights for [`conv2d_i8`](Self::conv2d_i8). `packed` begins at a multiple of 64 bytes, then and whenever it
+    /// is used, and may hold numbers of any type.
+    fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: (&[i8], RowOrder), packed: &mut [i8]) {
         let _ = (params, weights, packed);
     }
 
@@ -174,8 +174,8 @@ pub trait Kernels: Sync {
         0
     }
 
-    /// Convolution and bias in `i32`, requantized. Without a bias it is 0. Weights are OHWI, or packed where the set asks
-    /// for it. Scratch begins at a multiple of 64 bytes and holds anything before and after.
+    /// Convolution and bias in `i32`, requantized. Without a bias it is 0. Weights are packed where the set asks for
+    /// it. Scratch begins at a multiple of 64 bytes and holds anything before and after.
     fn conv2d_i8(
         &self,
         params: &Conv2dI8,
@@ -188,15 +188,14 @@ pub trait Kernels: Sync {
         portable::conv2d_i8(params, input, weights, output);
     }
 
-    /// Bytes that [`linear_i8_pack`](Self::linear_i8_pack) writes; 0 if the set reads `[out_features, in_features]` in
-    /// place.
+    /// Bytes that [`linear_i8_pack`](Self::linear_i8_pack) writes; 0 if the set reads weights in place, in any order.
     fn linear_i8_packed_len(&self, params: &LinearI8) -> usize {
         let _ = params;
         0
     }
 
     /// As [`conv2d_i8_pack`](Self::conv2d_i8_pack), for [`linear_i8`](Self::linear_i8).
-    fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
+    fn linear_i8_pack(&self, params: &LinearI8, weights: (&[i8], RowOrder), packed: &mut [i8]) {
         let _ = (params, weights, packed);
     }
 

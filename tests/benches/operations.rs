@@ -17,7 +17,7 @@ use kinglet_kernels::testing::Aligned;
 use kinglet_kernels::{
     Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
     CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, PooledConv2d, Requantize,
-    Rounding, Shape, Unary, WeightsI8, Window, arch,
+    Rounding, RowOrder, Shape, Unary, WeightsI8, Window, arch,
 };
 
 fn main() -> Result<(), ParamsError> {
@@ -271,7 +271,7 @@ fn conv2d_i8(
         numbers(geometry.weights_len()),
     );
     let mut packed = Aligned::new(set.conv2d_i8_packed_len(&params), 0);
-    set.conv2d_i8_pack(&params, &weights, packed.get_mut());
+    set.conv2d_i8_pack(&params, (&weights, RowOrder::Rows), packed.get_mut());
     let mut scratch = Aligned::new(set.conv2d_i8_scratch_len(&params), 0);
     let (bias, scale) = (vec![100; channels], vec![1e-3; channels]);
     let mut output = numbers(geometry.output().len());
@@ -279,6 +279,7 @@ fn conv2d_i8(
     bench.run(set, "conv2d_i8", name, macs, || {
         let weights = WeightsI8 {
             weights: packed_or(&packed, &weights),
+            order: RowOrder::Rows,
             bias: Some(&bias),
             scale: &scale,
         };
@@ -297,7 +298,7 @@ fn linear_i8(
     let params = LinearI8::new(*geometry, -3, Requantize::whole(5))?;
     let (input, weights) = (numbers(batch * from), numbers(from * to));
     let mut packed = Aligned::new(set.linear_i8_packed_len(&params), 0);
-    set.linear_i8_pack(&params, &weights, packed.get_mut());
+    set.linear_i8_pack(&params, (&weights, RowOrder::Rows), packed.get_mut());
     let mut scratch = Aligned::new(set.linear_i8_scratch_len(&params), 0);
     let (bias, scale) = (vec![100; to], vec![1e-3; to]);
     let mut output = numbers(batch * to);
@@ -306,6 +307,7 @@ fn linear_i8(
     bench.run(set, "linear_i8", &name, macs, || {
         let weights = WeightsI8 {
             weights: packed_or(&packed, &weights),
+            order: RowOrder::Rows,
             bias: Some(&bias),
             scale: &scale,
         };

@@ -1,6 +1,8 @@
 //! A kernel set that asks for all that one may ask for.
 
-use kinglet::kernels::{Conv2d, Conv2dI8, Kernels, LinearI8, PooledConv2d, WeightsI8, portable};
+use kinglet::kernels::{
+    Conv2d, Conv2dI8, Kernels, LinearI8, PooledConv2d, RowOrder, WeightsI8, portable,
+};
 
 /// A kernel set that wants its weights backwards and some scratch: what a wide SIMD set asks of a session. In debug builds
 /// or not, it panics if it is not given what it asked for.
@@ -71,8 +73,8 @@ impl Kernels for Backwards {
         params.geometry().weights_len()
     }
 
-    fn conv2d_i8_pack(&self, _: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
-        assert_eq!(weights.len(), packed.len());
+    fn conv2d_i8_pack(&self, _: &Conv2dI8, (weights, order): (&[i8], RowOrder), packed: &mut [i8]) {
+        assert_eq!((weights.len(), order), (packed.len(), RowOrder::Rows));
         assert!(packed.as_ptr().addr().is_multiple_of(64));
         packed.copy_from_slice(weights);
         packed.reverse();
@@ -106,8 +108,8 @@ impl Kernels for Backwards {
         params.geometry().weights_len()
     }
 
-    fn linear_i8_pack(&self, _: &LinearI8, weights: &[i8], packed: &mut [i8]) {
-        assert_eq!(weights.len(), packed.len());
+    fn linear_i8_pack(&self, _: &LinearI8, (weights, order): (&[i8], RowOrder), packed: &mut [i8]) {
+        assert_eq!((weights.len(), order), (packed.len(), RowOrder::Rows));
         assert!(packed.as_ptr().addr().is_multiple_of(64));
         packed.copy_from_slice(weights);
         packed.reverse();

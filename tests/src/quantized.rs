@@ -95,7 +95,13 @@ impl Builder {
         self.add_as(operator, &[input], output)
     }
 
-    fn linear_i8(&mut self, rng: &mut fastrand::Rng, input: usize, out_features: usize) -> usize {
+    /// Adds a linear layer of random parameters.
+    pub fn linear_i8(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        input: usize,
+        out_features: usize,
+    ) -> usize {
         let output = quantization(rng);
         let sizes = (self.shape(input).len(), out_features);
         let bias = any_bias(rng);

@@ -48,6 +48,24 @@ pub fn write_atomic_by(
     })
 }
 
+/// Whether `path` can be written, before the work that it is for.
+///
+/// # Errors
+/// The [`WriteError`] that [`write_atomic`] would end with.
+pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+    let target = followed(path);
+    if is_stream(&target) {
+        return Ok(());
+    }
+    match Neighbour::write(&target, |_| Ok(())) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(WriteError {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Writes files that belong together: none takes its name before all are written.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Operations on 8-bit numbers: the geometry of their `f32` sisters, and what the numbers mean.
 
-use super::{Conv2d, Linear, ParamsError, Pool2d};
+use super::{Conv2d, Linear, ParamsError, Pool2d, RowOrder};
 use crate::Shape;
 use crate::quant::{Quantization, Requantize, check_scale};
 
@@ -13,8 +13,10 @@ const MAX_TERMS: usize = (i32::MAX / MAX_TERM) as usize;
 /// The parameters of a convolution or linear layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightsI8<'a> {
-    /// OHWI, or `[out_features, in_features]`; their zero point is 0.
+    /// Rows of OHWI, or `[out_features, in_features]`; their zero point is 0.
     pub weights: &'a [i8],
+    /// In which order they lie, unless a set has packed them.
+    pub order: RowOrder,
     /// `[out_channels]`, at the scale of the input times that of the weights.
     pub bias: Option<&'a [i32]>,
     /// `[out_channels]`: what each sum is multiplied by, `(input scale * weight scale) / output scale`.
@@ -22,6 +24,12 @@ pub struct WeightsI8<'a> {
 }
 
 impl WeightsI8<'_> {
+    /// Weight `column` of row `row`, of rows of `row_len`, where they are not packed.
+    #[inline(always)]
+    pub(crate) fn get(&self, row_len: usize, at: (usize, usize)) -> i8 {
+        self.order.get(self.weights, row_len, at)
+    }
+
     /// Whether the numbers are ones that sums of `terms` products can do with.
     ///
     /// # Errors
@@ -86,6 +94,11 @@ impl Conv2dI8 {
     pub const fn output(&self) -> Requantize {
         self.output
     }
+
+    /// How many weights lie in such an order.
+    pub const fn weights_len(&self, order: RowOrder) -> usize {
+        order.len(self.geometry.output().channels, self.geometry.taps())
+    }
 }
 
 /// A linear layer of 8-bit numbers.
@@ -131,6 +144,11 @@ impl LinearI8 {
     /// How sums become numbers of the output.
     pub const fn output(&self) -> Requantize {
         self.output
+    }
+
+    /// How many weights lie in such an order.
+    pub const fn weights_len(&self, order: RowOrder) -> usize {
+        order.len(self.geometry.out_features(), self.geometry.in_features())
     }
 }
 

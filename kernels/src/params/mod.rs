@@ -13,6 +13,7 @@ mod linear;
 mod nest;
 mod pool2d;
 mod pooled_conv2d;
+mod rows_i8;
 mod strided_copy;
 mod window;
 
@@ -29,6 +30,7 @@ pub use linear::Linear;
 pub use nest::Loop;
 pub use pool2d::{CountPadding, Pool2d};
 pub use pooled_conv2d::PooledConv2d;
+pub use rows_i8::{RowOrder, fits_pairs, write_pairs};
 pub use strided_copy::{Axis, Concat, PerAxis, StridedCopy, Upsample, transposed};
 pub use window::{Padding, Rounding, Window};
 

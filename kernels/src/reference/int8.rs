@@ -58,16 +58,18 @@ fn for_each_output(to: Shape, batch: usize, mut f: impl FnMut(usize, [usize; 4])
 
 /// Convolution, bias and bounds.
 pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    let all = (weights, params.geometry().weights_len());
+    let all = (weights, params.weights_len(weights.order));
     let Some(batch) = lengths::conv2d_i8(params, input, all, output) else {
         return;
     };
     let geometry = params.geometry();
+    let taps = geometry.taps();
     for_each_output(geometry.output(), batch, |o, at| {
         let channel = at[3];
         let mut sum = weights.bias.map_or(0, |bias| bias[channel]);
         conv2d::for_each_tap_of(geometry, at, |i, w| {
-            sum += less(input[i], params.input_zero_point()) * i32::from(weights.weights[w]);
+            sum += less(input[i], params.input_zero_point())
+                * i32::from(weights.get(taps, (channel, w - channel * taps)));
         });
         output[o] = rounded(params.output(), sum as f32 * weights.scale[channel]);
     });
@@ -75,7 +77,7 @@ pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output
 
 /// Linear layer, bias and bounds.
 pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    let all = (weights, params.geometry().weights_len());
+    let all = (weights, params.weights_len(weights.order));
     if lengths::linear_i8(params, input, all, output).is_none() {
         return;
     }
@@ -87,7 +89,7 @@ pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output
         for (o, y) in output.iter_mut().enumerate() {
             let mut sum = weights.bias.map_or(0, |bias| bias[o]);
             for (i, q) in input.iter().enumerate() {
-                let weight = weights.weights[o * from + i];
+                let weight = weights.get(from, (o, i));
                 sum += less(*q, params.input_zero_point()) * i32::from(weight);
             }
             *y = rounded(params.output(), sum as f32 * weights.scale[o]);

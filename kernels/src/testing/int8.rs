@@ -6,7 +6,8 @@ use core::fmt::Debug;
 use super::{Aligned, Guarded, Random, call_wrongly, conv2d, linear, pool2d, strided_copy};
 use crate::ops::BackwardKernels;
 use crate::params::{
-    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, StridedCopy, WeightsI8,
+    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy,
+    WeightsI8, fits_pairs, write_pairs,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, reference};
@@ -53,8 +54,10 @@ impl Random {
 }
 
 /// The parameters of a layer.
+#[derive(Clone)]
 struct Layer {
     weights: Vec<i8>,
+    order: RowOrder,
     bias: Option<Vec<i32>>,
     scale: Vec<f32>,
 }
@@ -67,6 +70,7 @@ impl Layer {
         let bias = (0..channels).map(|_| bias()).collect();
         Self {
             weights: random.numbers(weights),
+            order: RowOrder::Rows,
             bias: (random.below(3) > 0).then_some(bias),
             scale: (0..channels)
                 .map(|_| match random.below(4) {
@@ -78,9 +82,29 @@ impl Layer {
         }
     }
 
+    /// The same with weights in pairs of rows, and none of -128; if sums of these fit into halves of a word.
+    fn in_pairs(&self, row_len: usize, zero_point: i8) -> Option<Self> {
+        let weights: Vec<i8> = self
+            .weights
+            .iter()
+            .map(|weight| -127.max(*weight))
+            .collect();
+        fits_pairs(&weights, row_len, self.bias.as_deref(), zero_point).then(|| {
+            let len = RowOrder::Pairs.len(weights.len() / row_len, row_len);
+            let mut pairs = vec![85; len];
+            write_pairs(&weights, row_len, &mut pairs);
+            Self {
+                weights: pairs,
+                order: RowOrder::Pairs,
+                ..self.clone()
+            }
+        })
+    }
+
     fn get(&self) -> WeightsI8<'_> {
         WeightsI8 {
             weights: &self.weights,
+            order: self.order,
             bias: self.bias.as_deref(),
             scale: &self.scale,
         }
@@ -119,11 +143,11 @@ impl<'a> Prepared<'a> {
         layer: &'a Layer,
         len: usize,
         scratch: usize,
-        pack: impl FnOnce(&[i8], &mut [i8]),
+        pack: impl FnOnce((&[i8], RowOrder), &mut [i8]),
     ) -> Self {
         let packed = (len > 0).then(|| {
             let mut packed = Aligned::new(len, 85);
-            pack(&layer.weights, packed.get_mut());
+            pack((&layer.weights, layer.order), packed.get_mut());
             packed
         });
         Self {
@@ -184,35 +208,44 @@ fn check(
 /// # Panics
 /// If the set is wrong, naming the problem.
 pub fn conv2d_i8(set: &dyn BackwardKernels, _: super::Agreement) {
-    let mut random = Random::new(51);
+    let (mut random, mut in_pairs) = (Random::new(51), 0);
     for (geometry, batch) in conv2d::geometries() {
         let (from, to) = (geometry.input(), geometry.output());
         let params = Conv2dI8::new(geometry, random.number(), random.requantize());
         let params = params.expect("few taps");
         let sizes = (geometry.weights_len(), geometry.taps(), to.channels);
         let layer = Layer::new(&mut random, sizes);
-        let prepared = Prepared::conv2d(set, &params, &layer);
         let input = random.numbers(batch * from.len());
-        check(
-            (&(params, batch), "conv2d_i8"),
-            (from.len(), to.len()),
-            &input,
-            |x, y| {
-                let mut scratch = prepared.scratch();
-                set.conv2d_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
-            },
-            |x, y| reference::conv2d_i8(&params, x, layer.get(), y),
-        );
+        let pairs = layer.in_pairs(geometry.taps(), params.input_zero_point());
+        in_pairs += usize::from(pairs.is_some());
+        for layer in [Some(layer), pairs].into_iter().flatten() {
+            let prepared = Prepared::conv2d(set, &params, &layer);
+            check(
+                (&(params, batch, layer.order), "conv2d_i8"),
+                (from.len(), to.len()),
+                &input,
+                |x, y| {
+                    let mut scratch = prepared.scratch();
+                    set.conv2d_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
+                },
+                |x, y| reference::conv2d_i8(&params, x, layer.get(), y),
+            );
+        }
     }
+    assert!(in_pairs > conv2d::geometries().len() / 2, "{in_pairs}");
     let (geometry, _) = conv2d::geometries()[40];
     let params = Conv2dI8::new(geometry, 1, Requantize::whole(0)).expect("few taps");
     let sizes = (geometry.weights_len(), 1, geometry.output().channels);
     let layer = Layer::new(&mut random, sizes);
     let prepared = Prepared::conv2d(set, &params, &layer);
     let lengths = (geometry.input().len(), geometry.output().len());
-    check_short_slices((&params, "conv2d_i8"), lengths, &prepared, |x, w, s, y| {
+    let kernel = |x: &[i8], w: WeightsI8<'_>, s: &mut [u8], y: &mut [i8]| {
         set.conv2d_i8(&params, x, w, s, y);
-    });
+    };
+    check_short_slices((&params, "conv2d_i8"), lengths, &prepared, kernel);
+    let layer = layer.in_pairs(geometry.taps(), 1).expect("few taps");
+    let prepared = Prepared::conv2d(set, &params, &layer);
+    check_short_slices((&params, "conv2d_i8"), lengths, &prepared, kernel);
 }
 
 /// Checks linear layers of 8-bit numbers.
@@ -220,34 +253,43 @@ pub fn conv2d_i8(set: &dyn BackwardKernels, _: super::Agreement) {
 /// # Panics
 /// If the set is wrong, naming the problem.
 pub fn linear_i8(set: &dyn BackwardKernels, _: super::Agreement) {
-    let mut random = Random::new(52);
+    let (mut random, mut in_pairs) = (Random::new(52), 0);
     for (geometry, batch) in linear::geometries() {
         let (from, to) = (geometry.in_features(), geometry.out_features());
         let params = LinearI8::new(geometry, random.number(), random.requantize());
         let params = params.expect("few features");
         let layer = Layer::new(&mut random, (geometry.weights_len(), from, to));
-        let prepared = Prepared::linear(set, &params, &layer);
         let input = random.numbers(batch * from);
-        check(
-            (&(params, batch), "linear_i8"),
-            (from, to),
-            &input,
-            |x, y| {
-                let mut scratch = prepared.scratch();
-                set.linear_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
-            },
-            |x, y| reference::linear_i8(&params, x, layer.get(), y),
-        );
+        let pairs = layer.in_pairs(from, params.input_zero_point());
+        in_pairs += usize::from(pairs.is_some());
+        for layer in [Some(layer), pairs].into_iter().flatten() {
+            let prepared = Prepared::linear(set, &params, &layer);
+            check(
+                (&(params, batch, layer.order), "linear_i8"),
+                (from, to),
+                &input,
+                |x, y| {
+                    let mut scratch = prepared.scratch();
+                    set.linear_i8(&params, x, prepared.weights(), scratch.get_mut(), y);
+                },
+                |x, y| reference::linear_i8(&params, x, layer.get(), y),
+            );
+        }
     }
+    assert!(in_pairs > linear::geometries().len() / 2, "{in_pairs}");
     let (geometry, _) = linear::geometries()[40];
     let (from, to) = (geometry.in_features(), geometry.out_features());
     let params = LinearI8::new(geometry, 1, Requantize::whole(0)).expect("few features");
     let layer = Layer::new(&mut random, (geometry.weights_len(), from, to));
     let prepared = Prepared::linear(set, &params, &layer);
     let about: About = (&params, "linear_i8");
-    check_short_slices(about, (from, to), &prepared, |x, w, s, y| {
+    let kernel = |x: &[i8], w: WeightsI8<'_>, s: &mut [u8], y: &mut [i8]| {
         set.linear_i8(&params, x, w, s, y);
-    });
+    };
+    check_short_slices(about, (from, to), &prepared, kernel);
+    let layer = layer.in_pairs(from, 1).expect("few features");
+    let prepared = Prepared::linear(set, &params, &layer);
+    check_short_slices(about, (from, to), &prepared, kernel);
     the_largest_sums_fit(set);
 }
 
@@ -262,6 +304,7 @@ fn the_largest_sums_fit(set: &dyn BackwardKernels) {
         let bias = if zero_point < 0 { -room } else { room };
         let layer = Layer {
             weights: vec![weight; most],
+            order: RowOrder::Rows,
             bias: Some(vec![bias]),
             scale: vec![100.0 / i32::MAX as f32],
         };
@@ -295,6 +338,7 @@ fn check_short_slices(
         let cut = |len: usize, which: usize| len - usize::from(short == which);
         let weights = WeightsI8 {
             weights: &whole.weights[..cut(whole.weights.len(), 0)],
+            order: whole.order,
             bias: (short == 1).then_some(&bias),
             scale: &whole.scale[..cut(whole.scale.len(), 2)],
         };

@@ -4,6 +4,8 @@
 use std::string::String;
 use std::vec::Vec;
 
+use kinglet_kernels::RowOrder;
+use kinglet_kernels::params::write_pairs;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -13,10 +15,10 @@ use super::schema::{
     PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
 };
 use super::spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
-use super::{CRC, LoadError, Model, ModelId};
+use super::{CRC, LoadError, Model, ModelId, Target};
 use crate::operator::{
     Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, WeightsInFile,
-    resolve,
+    WeightsOrder, resolve,
 };
 use crate::plan::{Plan, lifetimes, solve};
 use crate::record::{Inputs, records};
@@ -101,12 +103,20 @@ impl From<LoadError> for EncodeError {
     }
 }
 
-/// Writes `spec` as a model file, and returns its plan too.
+/// Writes `spec` as a model file for any machine, and returns its plan too.
 ///
 /// # Errors
 /// [`EncodeError`] if the graph is not one that a runtime would load.
 pub fn encode(spec: &GraphSpec) -> Result<(Vec<u8>, Plan), EncodeError> {
-    write(spec, None)
+    write(Target::Generic, spec, None)
+}
+
+/// Writes `model` again, as `target` reads it best. It is the same model, with the same id.
+///
+/// # Errors
+/// [`EncodeError::TooLarge`] if the file would be.
+pub fn encode_for(target: Target, model: &Model<'_>) -> Result<Vec<u8>, EncodeError> {
+    Ok(write(target, &GraphSpec::of(model)?, model.parent())?.0)
 }
 
 /// Writes `model` again with other parameters in its trainable suffix, as a fine-tuned model whose parent
@@ -133,7 +143,7 @@ pub fn with_head(model: &Model<'_>, head: &[f32]) -> Result<Vec<u8>, EncodeError
             parameters.zip(&mut head).for_each(|(to, from)| *to = *from);
         }
     }
-    Ok(write(&spec, Some(model.id()))?.0)
+    Ok(write(Target::of(model), &spec, Some(model.id()))?.0)
 }
 
 impl GraphSpec {
@@ -170,9 +180,12 @@ impl GraphSpec {
         let nodes = model.graph().nodes_with_outputs::<{ bits::ALL }>();
         let nodes = nodes.zip(records::<{ bits::ALL }>(model)).enumerate();
         let nodes = nodes.map(|(index, ((node, output), record))| {
+            let lens = record?.operation.lens();
             let mut fetch = Fetch {
                 node: index,
-                lens: record?.operation.lens().into_iter().flatten(),
+                // Those of 8-bit layers, which have a scale for each.
+                rows: lens[2].unwrap_or(0),
+                lens: lens.into_iter().flatten(),
                 words,
             };
             Ok(NodeSpec {
@@ -198,6 +211,7 @@ impl GraphSpec {
 /// Takes parameters out of a file: of each operator in the order of their declaration.
 struct Fetch<'w, L> {
     node: usize,
+    rows: usize,
     lens: L,
     words: &'w [f32],
 }
@@ -212,9 +226,18 @@ impl<L: Iterator<Item = usize>> Convert<InFile, Owned> for Fetch<'_, L> {
     }
 
     fn weights<T: Parameter>(&mut self, from: &WeightsInFile<T>) -> Result<Vec<T>, LoadError> {
-        let len = self.lens.next().unwrap_or(0);
-        let span = from.span(self.node, len, self.words.len())?;
-        Ok(span.of(self.words).to_vec())
+        let (node, len) = (self.node, self.lens.next().unwrap_or(0));
+        let row_len = len.checked_div(self.rows).unwrap_or(0);
+        if from.order != WeightsOrder::PAIRS {
+            let span = from.span(node, len, self.words.len())?;
+            return Ok(span.of(self.words).to_vec());
+        }
+        let stored = RowOrder::Pairs.len(self.rows, row_len);
+        let stored = from.offset.span(node, stored, self.words.len())?;
+        let stored: &[i8] = bytemuck::cast_slice(stored.of(self.words));
+        let rows = (0..self.rows).flat_map(|row| (0..row_len).map(move |column| (row, column)));
+        let weights = rows.map(|at| RowOrder::Pairs.get(stored, row_len, at));
+        Ok(bytemuck::cast_slice(&weights.collect::<Vec<i8>>()).to_vec())
     }
 }
 
@@ -224,26 +247,50 @@ impl<L: Iterator<Item = usize>> Convert<InFile, Owned> for Fetch<'_, L> {
 struct Store {
     bytes: Vec<u8>,
     lens: Vec<usize>,
+    /// Of the node whose 8-bit weights are to be pairs of rows.
+    row_len_of_pairs: Option<usize>,
+}
+
+impl Store {
+    /// Puts numbers behind what is there, and returns their place.
+    fn put<T: Parameter>(&mut self, numbers: &[T]) -> Result<u32, EncodeError> {
+        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
+        self.bytes.resize(start, 0);
+        // As they lie in memory: this crate is for little-endian machines.
+        self.bytes.extend_from_slice(bytemuck::cast_slice(numbers));
+        EncodeError::word(start)
+    }
 }
 
 impl Convert<Owned, InFile> for Store {
     type Error = EncodeError;
 
     fn convert<T: Parameter>(&mut self, from: &Vec<T>) -> Result<Offset<T>, EncodeError> {
-        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
-        self.bytes.resize(start, 0);
-        // As they lie in memory: this crate is for little-endian machines.
-        self.bytes.extend_from_slice(bytemuck::cast_slice(from));
         self.lens.push(from.len());
-        Ok(Offset::new(EncodeError::word(start)?))
+        Ok(Offset::new(self.put(from)?))
     }
 
     fn weights<T: Parameter>(&mut self, from: &Vec<T>) -> Result<WeightsInFile<T>, EncodeError> {
-        Ok(self.convert(from)?.into())
+        let numbers = bytemuck::try_cast_slice(from);
+        let (Some(row_len), Ok(rows)) = (self.row_len_of_pairs, numbers) else {
+            return Ok(self.convert(from)?.into());
+        };
+        let count = rows.len().checked_div(row_len).unwrap_or(0);
+        let mut pairs = std::vec![0; RowOrder::Pairs.len(count, row_len)];
+        write_pairs(rows, row_len, &mut pairs);
+        self.lens.push(from.len());
+        Ok(WeightsInFile {
+            order: WeightsOrder::PAIRS,
+            offset: Offset::new(self.put(&pairs)?),
+        })
     }
 }
 
-fn write(spec: &GraphSpec, parent: Option<ModelId>) -> Result<(Vec<u8>, Plan), EncodeError> {
+fn write(
+    target: Target,
+    spec: &GraphSpec,
+    parent: Option<ModelId>,
+) -> Result<(Vec<u8>, Plan), EncodeError> {
     // What no reader would take is refused before the plan is solved, whose time grows with it.
     let found = spec.inputs.len().saturating_add(spec.nodes.len());
     if found > MAX_TENSORS {
@@ -270,6 +317,9 @@ fn write(spec: &GraphSpec, parent: Option<ModelId>) -> Result<(Vec<u8>, Plan), E
         }
         let output = tensors[spec.inputs.len() + index];
         store.lens.clear();
+        store.row_len_of_pairs = inputs
+            .first()
+            .and_then(|input| target.row_len_of_pairs(&node.operator, input));
         let operator = node.operator.map(&mut store)?;
         let site = Site::new(index, &inputs, &output, usize::MAX / 4)?;
         let (operation, shape) = resolve::<{ bits::ALL }>(&operator, &site)?;

@@ -81,7 +81,7 @@ pub enum LoadError {
         /// The node's number.
         node: usize,
     },
-    /// A node's weights are in an order that this version does not know.
+    /// A node's weights are in an order that this version does not know, for weights of their type.
     WeightsOrder {
         /// The node's number.
         node: usize,
@@ -197,7 +197,7 @@ impl core::fmt::Display for LoadError {
             }
             Self::WeightsOrder { node, order } => write!(
                 f,
-                "the weights of node {node} are in order {}, this program reads order 0 (OHWI)",
+                "the weights of node {node} are in order {}; this program reads order 0 (OHWI), and of 8-bit weights 1 (pairs of rows)",
                 order.0
             ),
             Self::Prefix {

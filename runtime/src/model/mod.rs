@@ -12,6 +12,8 @@ mod prefix;
 pub mod schema;
 #[cfg(feature = "std")]
 mod spec;
+#[cfg(feature = "std")]
+mod target;
 mod view;
 
 pub use error::LoadError;
@@ -19,9 +21,11 @@ pub use prefix::{ModelId, Sizes};
 pub use view::{Labels, List, Normalization, Tensors};
 
 #[cfg(feature = "std")]
-pub use encode::{EncodeError, encode, with_head};
+pub use encode::{EncodeError, encode, encode_for, with_head};
 #[cfg(feature = "std")]
 pub use spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
+#[cfg(feature = "std")]
+pub use target::Target;
 
 use crate::session::InputError;
 use kinglet_kernels::Shape;

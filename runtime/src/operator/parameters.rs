@@ -4,6 +4,7 @@ use core::fmt::Debug;
 use core::marker::PhantomData;
 
 use bytemuck::Pod;
+use kinglet_kernels::RowOrder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,17 @@ pub struct WeightsOrder(pub u32);
 impl WeightsOrder {
     /// `[out_channels, kernel_h, kernel_w, in_channels / groups]`, or `[out_features, in_features]`.
     pub const OHWI: Self = Self(0);
+    /// Rows of OHWI two by two, of 8-bit weights: see [`RowOrder::Pairs`].
+    pub const PAIRS: Self = Self(1);
+
+    /// What it is to kernels of 8-bit numbers, if there is such a one.
+    pub(crate) const fn of_rows(self) -> Option<RowOrder> {
+        match self {
+            Self::OHWI => Some(RowOrder::Rows),
+            Self::PAIRS => Some(RowOrder::Pairs),
+            _ => None,
+        }
+    }
 }
 
 /// Where weights of type `T` lie, and in which order.

@@ -37,7 +37,7 @@ pub struct QuantizedAdd {
     pub high: i8,
 }
 
-/// Convolution of 8-bit numbers; the layer's weights are OHWI.
+/// Convolution of 8-bit numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct QuantizedConv2d<P: Storage = InFile> {
@@ -187,7 +187,7 @@ impl Run for Conv2dI8 {
     }
 
     fn lens(&self) -> Lens {
-        self.layer.lens()
+        self.layer.lens(self.params.geometry().weights_len())
     }
 
     fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
@@ -198,10 +198,10 @@ impl Run for Conv2dI8 {
     }
 
     fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
-        let params = &self.params;
+        let (params, order) = (&self.params, self.layer.order);
         let weights = &mut self.layer.weights;
         weights.pack(file, packed, offset, |weights, packed| {
-            kernels.conv2d_i8_pack(params, weights, packed);
+            kernels.conv2d_i8_pack(params, (weights, order), packed);
         });
     }
 
@@ -247,7 +247,7 @@ impl Run for LinearI8 {
     }
 
     fn lens(&self) -> Lens {
-        self.layer.lens()
+        self.layer.lens(self.params.geometry().weights_len())
     }
 
     fn workspace<K: Kernels>(&self, kernels: &K) -> Workspace {
@@ -258,10 +258,10 @@ impl Run for LinearI8 {
     }
 
     fn pack<K: Kernels>(&mut self, kernels: &K, file: &[f32], packed: &mut [u8], offset: usize) {
-        let params = &self.params;
+        let (params, order) = (&self.params, self.layer.order);
         let weights = &mut self.layer.weights;
         weights.pack(file, packed, offset, |weights, packed| {
-            kernels.linear_i8_pack(params, weights, packed);
+            kernels.linear_i8_pack(params, (weights, order), packed);
         });
     }
 

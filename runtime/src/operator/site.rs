@@ -1,6 +1,6 @@
 //! Where a node stands while it is resolved: the tensors around it.
 
-use kinglet_kernels::{ParamsError, Quantization, Requantize, Shape, WeightsI8};
+use kinglet_kernels::{ParamsError, Quantization, Requantize, RowOrder, Shape, WeightsI8};
 
 use super::memory::Packable;
 use super::parameters::{Offset, Span, WeightsInFile};
@@ -137,8 +137,15 @@ impl<'n> Site<'n> {
         channels: usize,
     ) -> Result<ReadyLayerI8, LoadError> {
         let bias = layer.bias.map(|bias| self.span(bias, channels));
+        let WeightsInFile { order, offset } = layer.weights;
+        let node = self.node;
+        let rows = order.of_rows();
+        let rows = rows.ok_or(LoadError::WeightsOrder { node, order })?;
+        let row_len = weights.checked_div(channels).unwrap_or(0);
+        let weights = self.span(offset, rows.len(channels, row_len))?;
         Ok(ReadyLayerI8 {
-            weights: Packable::in_file(self.weights(layer.weights, weights)?),
+            weights: Packable::in_file(weights),
+            order: rows,
             bias: bias.transpose()?,
             scale: self.span(layer.scale, channels)?,
         })
@@ -167,6 +174,7 @@ pub(crate) struct ReadyLayer {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ReadyLayerI8 {
     pub(super) weights: Packable<i8>,
+    pub(super) order: RowOrder,
     bias: Option<Span<i32>>,
     scale: Span<f32>,
 }
@@ -176,6 +184,7 @@ impl ReadyLayerI8 {
     pub(super) fn with<'w>(self, weights: &'w [i8], file: &'w [f32]) -> WeightsI8<'w> {
         WeightsI8 {
             weights,
+            order: self.order,
             bias: self.bias.map(|bias| bias.of(file)),
             scale: self.scale.of(file),
         }
@@ -186,9 +195,9 @@ impl ReadyLayerI8 {
         self.with(self.weights.span().of(file), file)
     }
 
-    pub(super) fn lens(self) -> super::Lens {
+    /// How many parameters there are, of which `weights` weights, whatever a file may have beside them.
+    pub(super) fn lens(self, weights: usize) -> super::Lens {
         let bias = self.bias.map(Span::len);
-        let weights = self.weights.span().len();
         [Some(weights), bias, Some(self.scale.len())]
     }
 }

@@ -6,23 +6,25 @@ use clap::Args;
 use serde::Serialize;
 
 use super::replace::ReplaceArguments;
+use super::target::TargetArguments;
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
 use crate::inspect::{Report, grouped};
-use crate::model_file::ModelFile;
+use crate::model_file::{ModelFile, is_named_as_model};
 use crate::train::Checkpoint;
 
-/// Write the best network of a training run as a model file
+/// Write the best network of a training run as a model file, or a model file again
 ///
 /// Batch normalization is folded into the convolutions, activations are fused, dropout is gone; the plan of
-/// the arena is solved and written into the file.
+/// the arena is solved and written into the file. A model file is written again for another machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet export runs/fashion                              writes runs/fashion/model.kgl
-  kinglet export runs/fashion -o fashion.kgl --fine-tune last=2")]
+  kinglet export runs/fashion -o fashion.kgl --fine-tune last=2
+  kinglet export fashion.int8.kgl --target cortex-m -o fashion.m4.kgl")]
 pub(super) struct Arguments {
-    /// Folder that `kinglet train` wrote, or its checkpoint file
+    /// Folder that `kinglet train` wrote, its checkpoint file, or a model file (.kgl)
     run: PathBuf,
     /// The model file; model.kgl in the run's folder if absent
     #[arg(long, short, value_name = "FILE.kgl")]
@@ -31,6 +33,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
     #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
     replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
@@ -38,6 +42,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (bytes, path) = match is_named_as_model(&arguments.run) {
+        true => again(arguments)?,
+        false => best_network(arguments)?,
+    };
+    write_model(
+        &path,
+        &arguments.target.aim(bytes)?,
+        arguments.replace,
+        arguments.json.then_some("export"),
+        &[],
+    )
+}
+
+/// The best network of a run, and where it goes.
+fn best_network(arguments: &Arguments) -> Result<(Vec<u8>, PathBuf), Failure> {
     let checkpoint = Checkpoint::load(&arguments.run)?;
     let recipe = checkpoint.recipe()?;
     let graph = checkpoint.best_network()?;
@@ -54,13 +73,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         folder.unwrap_or("".as_ref()).join("model.kgl")
     });
-    write_model(
-        &path,
-        &bytes,
-        arguments.replace,
-        arguments.json.then_some("export"),
-        &[],
-    )
+    Ok((bytes, path))
+}
+
+/// A model file, and where it goes.
+fn again(arguments: &Arguments) -> Result<(Vec<u8>, PathBuf), Failure> {
+    let name = arguments.run.display();
+    if arguments.fine_tune != FineTuneLast::default() {
+        let text = "which layers a device trains is settled when a run is exported";
+        return Err(format!(
+            "--fine-tune {}: {name} is a model: {text}",
+            arguments.fine_tune
+        )
+        .into());
+    }
+    let path = arguments.output.clone();
+    let path =
+        path.ok_or_else(|| format!("{name} is a model already: name another file, -o FILE.kgl"))?;
+    Ok((ModelFile::read(&arguments.run)?.bytes().to_vec(), path))
 }
 
 /// A model file that was written, and what it is.

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::export::write_model;
 use super::replace::ReplaceArguments;
+use super::target::TargetArguments;
 use super::{Failure, FineTuneLast};
 use crate::export::{ExportSettings, export};
 use crate::graph::Graph;
@@ -65,6 +66,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
     #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
     replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
@@ -112,6 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         fine_tune_last: arguments.fine_tune.0,
     };
     let (bytes, _) = export(graph, &settings)?;
+    let bytes = arguments.target.aim(bytes)?;
     let path = arguments.output.clone();
     let path = path.unwrap_or_else(|| arguments.file.with_extension("kgl"));
     write_model(

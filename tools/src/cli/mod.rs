@@ -31,6 +31,7 @@ mod recipes;
 mod replace;
 mod report;
 mod run;
+mod target;
 mod train;
 #[cfg(feature = "verify")]
 mod verify;

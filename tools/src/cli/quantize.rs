@@ -14,12 +14,13 @@ use super::export::write_model;
 use super::inputs::note_samples;
 use super::numbers::at_least_one;
 use super::replace::ReplaceArguments;
+use super::target::TargetArguments;
 use super::{DATA_HELP, Failure, FineTuneLast, data, document, fit, forgotten_data};
 use crate::array_layout::Layout;
 use crate::dataset::ReadOptions;
 use crate::evaluate::check_fit;
 use crate::export::{ExportSettings, export};
-use crate::file::write_atomic;
+use crate::file::{check_writable, write_atomic};
 use crate::inspect::{self, grouped};
 use crate::kernel_set;
 use crate::model_file::{ModelFile, is_named_as_model};
@@ -75,6 +76,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "auto", value_name = "SET")]
     kernels: String,
     #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
     replace: ReplaceArguments,
     /// Print JSON
     #[arg(long)]
@@ -96,6 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
     let path = output(arguments);
     arguments.replace.check_free([&path])?;
+    check_writable(&path)?;
     let kernels = kernel_set::select(&arguments.kernels)?;
     let file = open(&arguments.model)?;
     let model = file.model();
@@ -113,6 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| forgotten_data(error, &collection, "--calibrate"))?;
     note_samples(&model, &collection.train);
     let mut quantized = quantize(&file, &collection, &settings, kernels)?;
+    quantized.bytes = arguments.target.aim(quantized.bytes)?;
     for layer in &mut quantized.report.layers {
         if let Some((_, text)) = texts.iter().find(|(tensor, _)| *tensor == layer.tensor) {
             layer.layer.clone_from(text);

@@ -6,6 +6,7 @@ mod picture;
 
 use kinglet::Model;
 use kinglet::kernels::Shape;
+use kinglet::model::Target;
 use kinglet::model::schema::{DType, Source, Tensor};
 use kinglet::plan::{self, Plan};
 pub(crate) use node::describe;
@@ -112,6 +113,8 @@ pub struct Report {
     pub id: Option<String>,
     /// The model it was fine-tuned from.
     pub parent: Option<String>,
+    /// The machine that the file is written for: `generic` or `cortex-m`.
+    pub target: &'static str,
     /// Shape of one sample of the first input's arrays.
     pub input: Vec<usize>,
     /// The inputs.
@@ -213,6 +216,10 @@ impl Report {
             name: name.to_owned(),
             id: None,
             parent: None,
+            target: match Target::of(model) {
+                Target::Generic => "generic",
+                Target::CortexM => "cortex-m",
+            },
             input: inputs
                 .first()
                 .map_or(Vec::new(), |first| first.shape.clone()),
@@ -298,9 +305,13 @@ impl std::fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "model file        {:>12} bytes, weights {}",
+            "model file        {:>12} bytes, weights {}{}",
             bytes(m.file),
-            bytes(m.weights)
+            bytes(m.weights),
+            match self.target {
+                "generic" => String::new(),
+                target => format!(" as --target {target} reads them"),
+            }
         )?;
         writeln!(
             f,

@@ -7,7 +7,9 @@
 //! <https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html>.)
 
 use kinglet::operator::{LayerI8, Owned};
-use kinglet_kernels::{Activation, BinaryFunction, Quantization, Shape, Unary, WeightsI8};
+use kinglet_kernels::{
+    Activation, BinaryFunction, Quantization, RowOrder, Shape, Unary, WeightsI8,
+};
 
 use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
@@ -380,6 +382,7 @@ fn layer(
     };
     let parameters = WeightsI8 {
         weights: &layer.weights,
+        order: RowOrder::Rows,
         bias: layer.bias.as_deref(),
         scale: &layer.scale,
     };

@@ -156,12 +156,61 @@ fn what_is_there_is_kept_and_what_fails_leaves_nothing() {
         "x.kgl",
     ]);
     assert!(error.contains("empty"), "{error}");
+    // Before anything is computed: not even the data set is read.
+    let error = folder.wrong(&[
+        "quantize",
+        "micro.kgl",
+        "-o",
+        "nowhere/x.kgl",
+        "--calibrate",
+        "no",
+    ]);
+    assert!(error.contains("cannot write nowhere/x.kgl"), "{error}");
     let output = folder.output(&["quantize", "micro.kgl", "--method", "best"]);
     assert!(text(&output.stderr).contains("there are min-max, 99.99, 99.9, mse, kl"));
     assert_eq!(
         folder.names(),
         ["empty", "micro.int8.kgl", "micro.kgl", "small", "words.kgl"]
     );
+}
+
+#[test]
+fn a_model_is_written_for_the_machine_that_runs_it() {
+    let folder = Folder::new();
+    let read = |name: &str| std::fs::read(folder.path(name)).expect("written");
+    let aim = |from: &str, target: &str, to: &str| {
+        let output = folder.output(&["export", from, "--target", target, "-o", to]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    folder.good(&["import", INT8, "-o", "words.kgl"]);
+    folder.good(&["import", INT8, "-o", "words.m4.kgl", "--target", "cortex-m"]);
+    aim("words.kgl", "cortex-m", "again.kgl");
+    assert_eq!(read("again.kgl"), read("words.m4.kgl"));
+    assert_ne!(read("again.kgl"), read("words.kgl"));
+    assert_eq!(aim("again.kgl", "generic", "back.kgl"), "");
+    assert_eq!(read("back.kgl"), read("words.kgl"));
+    let about = folder.good(&["inspect", "again.kgl"]);
+    assert!(about.contains("as --target cortex-m reads them"), "{about}");
+    // Real numbers lie in one order only.
+    let note = aim("micro.kgl", "cortex-m", "same.kgl");
+    assert!(note.contains("the same for every machine"), "{note}");
+    assert_eq!(read("same.kgl"), read("micro.kgl"));
+    let error = folder.wrong(&["export", "words.kgl", "--target", "cortex-m"]);
+    assert!(error.contains("name another file"), "{error}");
+    let wrong = [
+        "export",
+        "words.kgl",
+        "-o",
+        "x.kgl",
+        "--fine-tune",
+        "last=1",
+    ];
+    let error = folder.wrong(&wrong);
+    assert!(error.contains("words.kgl is a model"), "{error}");
+    let output = folder.output(&["export", "words.kgl", "--target", "m4", "-o", "x.kgl"]);
+    assert!(text(&output.stderr).contains("generic, cortex-m"));
+    assert!(!folder.path("x.kgl").exists());
 }
 
 /// A device trains the last layer, behind a body on 8-bit numbers.

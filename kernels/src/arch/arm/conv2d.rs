@@ -2,11 +2,11 @@
 
 use super::columns::{Group, PIXELS, TAPS, Windows};
 use super::instructions::bound;
-use super::matmul::{Channels, Pixels, multiply, multiply_two};
+use super::matmul::{Channels, Pixels, multiply, multiply_pairs, multiply_two};
 use super::places::Places;
 use super::rounding::Rounding;
 use crate::lengths;
-use crate::params::{Conv2d, Conv2dI8, WeightsI8};
+use crate::params::{Conv2d, Conv2dI8, RowOrder, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};
 
 /// Bytes of scratch for each tap: four windows in 16 bits, a row of weights, and one to spare.
@@ -66,7 +66,7 @@ pub(super) fn conv2d_i8(
     output: &mut [i8],
 ) {
     let geometry = params.geometry();
-    let all = (weights, geometry.weights_len());
+    let all = (weights, params.weights_len(weights.order));
     if lengths::conv2d_i8(params, input, all, output).is_none()
         || !lengths::scratch_i8(scratch, scratch_len(geometry))
     {
@@ -124,6 +124,7 @@ fn split<'s>(
 /// The rows of a layer's weights.
 struct Rows<'a> {
     weights: &'a [i8],
+    order: RowOrder,
     /// Weights of a row.
     taps: usize,
     /// How many rows there are.
@@ -140,6 +141,7 @@ impl<'a> Rows<'a> {
         let geometry = params.geometry();
         let mut rows = Self {
             weights: weights.weights,
+            order: weights.order,
             taps: geometry.taps(),
             count: geometry.output().channels,
             last: &[],
@@ -149,7 +151,7 @@ impl<'a> Rows<'a> {
             },
             rounding: Rounding::new(params.output()),
         };
-        if copies_last(geometry) {
+        if weights.order == RowOrder::Rows && copies_last(geometry) {
             let last = rows.row(rows.count.wrapping_sub(1));
             let len = whole_taps(geometry);
             copy.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
@@ -181,8 +183,14 @@ impl<'a> Rows<'a> {
             output: &mut *output,
             stride,
         };
-        let rows = (self.weights, self.taps);
-        multiply(columns, rows, pairs, self.channels, self.rounding, to);
+        let (own, rounding) = (self.channels, self.rounding);
+        match self.order {
+            RowOrder::Rows => {
+                let rows = (self.weights, self.taps);
+                multiply(columns, rows, pairs, own, rounding, to);
+            }
+            RowOrder::Pairs => multiply_pairs(columns, self.weights, pairs, own, rounding, to),
+        }
         let done = pairs.wrapping_mul(2);
         if pairs > 0 && done.wrapping_add(2) == self.count {
             let rows = [self.row(done), self.row(done.wrapping_add(1))];
@@ -203,24 +211,26 @@ impl<'a> Rows<'a> {
 
     /// The numbers of four pixels in two rows, `first` and the next, if there is one.
     fn two(&self, columns: &[Group], first: usize) -> [[i8; 2]; PIXELS] {
-        let second = first.wrapping_add(1).min(self.count.wrapping_sub(1));
-        let (rows, own) = (
-            [self.row(first), self.row(second)],
-            self.channels.from(first),
-        );
-        let two = |list: &[i32]| [0, 1].map(|at| list.get(at).copied().unwrap_or_default());
-        let bias = own.bias.map(two);
-        let scale = [0, 1].map(|at| own.scale.get(at).copied().unwrap_or_default());
-        let channels = Channels {
-            bias: bias.as_ref().map(|bias| bias.as_slice()),
-            scale: &scale,
-        };
+        let few = self.channels.from(first).few::<2>();
+        let channels = few.channels();
         let mut numbers = [[0; 2]; PIXELS];
         let to = Pixels {
             output: numbers.as_flattened_mut(),
             stride: 2,
         };
-        multiply_two(columns, rows, channels, self.rounding, to);
+        match self.order {
+            RowOrder::Rows => {
+                let second = first.wrapping_add(1).min(self.count.wrapping_sub(1));
+                let rows = [self.row(first), self.row(second)];
+                multiply_two(columns, rows, channels, self.rounding, to);
+            }
+            RowOrder::Pairs => {
+                let pair = columns.len().wrapping_mul(2 * TAPS);
+                let start = (first / 2).wrapping_mul(pair);
+                let rows = self.weights.get(start..).unwrap_or_default();
+                multiply_pairs(columns, rows, 1, channels, self.rounding, to);
+            }
+        }
         numbers
     }
 }

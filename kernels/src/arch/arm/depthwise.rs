@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 use super::conv2d::SCRATCH;
 use super::instructions::bound;
 use super::places::Places;
-use super::rounding::{Rounding, scaled, store_four};
+use super::rounding::{Rounding, real, scaled, store_four};
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
 use crate::portable::rows::{rows_of, rows_of_mut};
@@ -105,7 +105,7 @@ pub(super) fn conv2d_i8(
     output: &mut [i8],
 ) {
     let geometry = params.geometry();
-    let all = (weights, geometry.weights_len());
+    let all = (weights, params.weights_len(weights.order));
     if lengths::conv2d_i8(params, input, all, output).is_none()
         || !lengths::scratch_i8(scratch, scratch_len(geometry))
     {
@@ -289,6 +289,7 @@ unsafe extern "C" fn quads_of_a_pixel(job: &Job) {
         "vmov    s2, s3, r6, r7",
         "vldmia  lr!, {{s4-s7}}",
         "vmov    r0, s14",
+        real!("s0", "s1", "s2", "s3"),
         scaled!("s10": "s0" * "s4", "s1" * "s5", "s2" * "s6", "s3" * "s7"),
         "vmov    r4, r5, s0, s1",
         "vmov    r6, r7, s2, s3",

@@ -2,13 +2,13 @@
 
 use super::{conv2d, depthwise, elementwise, linear, pool2d};
 use crate::ops::{BackwardKernels, Kernels, StaticKernels};
-use crate::params::{AddI8, Conv2dI8, LinearI8, Pool2d, WeightsI8};
+use crate::params::{AddI8, Conv2dI8, LinearI8, Pool2d, RowOrder, WeightsI8};
 use crate::portable;
 
 /// The kernel set for cores with the DSP extension and a floating point unit: layers of 8-bit numbers, their maxima and
 /// sums. The other operations are those of [`Portable`](crate::Portable).
 ///
-/// Weights are read in place, from flash. The input is taken to 16 bits, less its zero point, on the way to scratch.
+/// Weights are read in place, from flash; fastest those that lie as [`RowOrder::Pairs`]. The input is taken to 16 bits, less its zero point, on the way to scratch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dsp(());
 
@@ -55,7 +55,7 @@ impl Kernels for Dsp {
     ) {
         if conv2d::takes(params.geometry()) {
             conv2d::conv2d_i8(params, input, weights, scratch, output);
-        } else if depthwise::takes(params.geometry()) {
+        } else if depthwise::takes(params.geometry()) && weights.order == RowOrder::Rows {
             depthwise::conv2d_i8(params, input, weights, scratch, output);
         } else {
             portable::conv2d_i8(params, input, weights, output);

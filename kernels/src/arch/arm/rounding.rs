@@ -22,11 +22,21 @@ impl Rounding {
     }
 }
 
-/// Sums in these registers times their scales, as numbers that are rounded in their lowest bits; the rounder is in the first.
+/// Sums in these registers as real numbers; or 256 times the sums, which is exact as long as there is room for it.
+macro_rules! real {
+    ($($sum:literal),+) => {
+        concat!($("vcvt.f32.s32 ", $sum, ", ", $sum, "\n"),+)
+    };
+    (256: $($sum:literal),+) => {
+        concat!($("vcvt.f32.s32 ", $sum, ", ", $sum, ", #8\n"),+)
+    };
+}
+
+/// Real sums in these registers times their scales, as numbers that are rounded in their lowest bits; the rounder is in the
+/// first.
 macro_rules! scaled {
     ($rounder:literal: $($sum:literal * $scale:literal),+) => {
         concat!(
-            $(concat!("vcvt.f32.s32 ", $sum, ", ", $sum, "\n"),)+
             $(concat!("vmul.f32 ", $sum, ", ", $sum, ", ", $scale, "\n"),)+
             $(concat!("vadd.f32 ", $sum, ", ", $sum, ", ", $rounder, "\n"),)+
         )
@@ -54,4 +64,4 @@ macro_rules! store_four {
     };
 }
 
-pub(super) use {scaled, store_four};
+pub(super) use {real, scaled, store_four};

@@ -183,7 +183,7 @@ macro_rules! simd_set {
             simd_set! { @sums $int8, self, conv2d::packed_len(params) }
         }
 
-        fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: &[i8], packed: &mut [i8]) {
+        fn conv2d_i8_pack(&self, params: &Conv2dI8, weights: (&[i8], $crate::RowOrder), packed: &mut [i8]) {
             simd_set! { @sums $int8, self, conv2d::pack(params, weights, packed) }
         }
 
@@ -195,7 +195,7 @@ macro_rules! simd_set {
             simd_set! { @sums $int8, self, linear::packed_len(params) }
         }
 
-        fn linear_i8_pack(&self, params: &LinearI8, weights: &[i8], packed: &mut [i8]) {
+        fn linear_i8_pack(&self, params: &LinearI8, weights: (&[i8], $crate::RowOrder), packed: &mut [i8]) {
             simd_set! { @sums $int8, self, linear::pack(params, weights, packed) }
         }
 

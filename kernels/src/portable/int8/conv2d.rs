@@ -4,14 +4,14 @@
 use super::super::conv2d::{Layer, Segments, cut, group_weights, one_by_one};
 use super::super::dot::{BLOCK, block_rows};
 use super::super::rows::{rows_of, rows_of_mut};
-use super::dot::{add_product, bias, bias_block, dot, dot_1, finish, finish_block, less};
+use super::dot::{add_product, bias, bias_block, dot, dot_1, dot_any, finish, finish_block, less};
 use crate::lengths;
-use crate::params::{Conv2dI8, WeightsI8};
+use crate::params::{Conv2dI8, RowOrder, WeightsI8};
 use crate::taps::Axis;
 
 /// Convolution, bias and bounds.
 pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    let all = (weights, params.geometry().weights_len());
+    let all = (weights, params.weights_len(weights.order));
     if lengths::conv2d_i8(params, input, all, output).is_none() {
         return;
     }
@@ -27,9 +27,10 @@ pub fn conv2d_i8(params: &Conv2dI8, input: &[i8], weights: WeightsI8<'_>, output
             for (x, pixel) in rows_of_mut(row, to.channels).enumerate() {
                 let segments = layer.segments((rows, horizontal.taps(x)));
                 let operands = (params, &layer, input, weights);
-                match depthwise {
-                    true => depthwise_pixel(operands, segments, pixel),
-                    false => one_pixel(operands, segments, pixel),
+                match weights.order {
+                    RowOrder::Rows if depthwise => depthwise_pixel(operands, segments, pixel),
+                    RowOrder::Rows => one_pixel(operands, segments, pixel),
+                    _ => pixel_of_any(operands, segments, pixel),
                 }
             }
         }
@@ -114,5 +115,20 @@ fn depthwise_pixel(
         });
         finish(params.output(), &weights, first, sum, y);
         first = first.wrapping_add(1);
+    }
+}
+
+/// All channels of one pixel, from weights in any order.
+fn pixel_of_any((params, layer, input, weights): Operands<'_>, segments: Segments, y: &mut [i8]) {
+    let (taps, zero_point) = (layer.taps, params.input_zero_point());
+    let groups = rows_of_mut(y, layer.group_out).enumerate();
+    let pixels = groups.flat_map(|(group, y)| y.iter_mut().map(move |y| (group, y)));
+    for (channel, (group, y)) in pixels.enumerate() {
+        let mut sum = bias(&weights, channel);
+        segments.for_each(layer, group, |i, w, len| {
+            let x = cut(input, i, len);
+            sum = dot_any(sum, x, zero_point, &weights, (taps, channel, w));
+        });
+        finish(params.output(), &weights, channel, sum, y);
     }
 }

@@ -42,6 +42,22 @@ pub(super) fn dot_1(sum: i32, x: &[i8], zero_point: i8, w: &[i8]) -> i32 {
     })
 }
 
+/// `sum` and the products of `x` and as many weights of row `row` from `first` on, of rows of `row_len`, in whatever order
+/// they lie: for weights that were meant for another kernel set.
+#[inline(never)]
+pub(super) fn dot_any(
+    sum: i32,
+    x: &[i8],
+    zero_point: i8,
+    weights: &WeightsI8<'_>,
+    (row_len, row, first): (usize, usize, usize),
+) -> i32 {
+    x.iter().enumerate().fold(sum, |sum, (at, x)| {
+        let weight = weights.get(row_len, (row, first.wrapping_add(at)));
+        add_product(sum, less(*x, zero_point), weight)
+    })
+}
+
 /// The bias of a channel.
 #[inline(always)]
 pub(super) fn bias(weights: &WeightsI8<'_>, channel: usize) -> i32 {

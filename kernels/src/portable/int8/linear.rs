@@ -2,13 +2,13 @@
 
 use super::super::dot::{BLOCK, block_rows};
 use super::super::rows::{rows_of, rows_of_mut};
-use super::dot::{bias, bias_block, dot, dot_1, finish, finish_block};
+use super::dot::{bias, bias_block, dot, dot_1, dot_any, finish, finish_block};
 use crate::lengths;
-use crate::params::{LinearI8, WeightsI8};
+use crate::params::{LinearI8, RowOrder, WeightsI8};
 
 /// Linear layer, bias and bounds.
 pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output: &mut [i8]) {
-    let all = (weights, params.geometry().weights_len());
+    let all = (weights, params.weights_len(weights.order));
     if lengths::linear_i8(params, input, all, output).is_none() {
         return;
     }
@@ -23,6 +23,14 @@ pub fn linear_i8(params: &LinearI8, input: &[i8], weights: WeightsI8<'_>, output
 
 fn one_sample(params: &LinearI8, x: &[i8], weights: WeightsI8<'_>, y: &mut [i8]) {
     let (from, zero_point) = (params.geometry().in_features(), params.input_zero_point());
+    if weights.order != RowOrder::Rows {
+        for (feature, y) in y.iter_mut().enumerate() {
+            let sum = bias(&weights, feature);
+            let sum = dot_any(sum, x, zero_point, &weights, (from, feature, 0));
+            finish(params.output(), &weights, feature, sum, y);
+        }
+        return;
+    }
     let mut blocks = rows_of(weights.weights, from.saturating_mul(BLOCK));
     let (y, y_rest) = y.as_chunks_mut::<BLOCK>();
     let mut first = 0usize;

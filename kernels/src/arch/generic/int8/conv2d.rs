@@ -5,7 +5,7 @@ use super::packed::Packed;
 use super::tile::{Broadcast, MAX_PANELS, Operands, Windows, most_panels, tiles};
 use super::{Sums, Term, Word, depthwise};
 use crate::lengths;
-use crate::params::{Conv2d, Conv2dI8, WeightsI8};
+use crate::params::{Conv2d, Conv2dI8, RowOrder, WeightsI8};
 
 /// The widest register that there is room for.
 pub(super) const MAX_LANES: usize = 16;
@@ -34,8 +34,12 @@ pub(crate) fn packed_len<S: Sums>(params: &Conv2dI8) -> usize {
     }
 }
 
-/// Packs OHWI `weights`.
-pub(crate) fn pack<S: Sums>(params: &Conv2dI8, weights: &[i8], packed_weights: &mut [i8]) {
+/// Packs weights.
+pub(crate) fn pack<S: Sums>(
+    params: &Conv2dI8,
+    weights: (&[i8], RowOrder),
+    packed_weights: &mut [i8],
+) {
     let (geometry, zero_point) = (params.geometry(), params.input_zero_point());
     match geometry.is_depthwise() {
         true => depthwise::packed(geometry).pack::<S>(zero_point, weights, packed_weights),

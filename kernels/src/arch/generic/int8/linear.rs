@@ -5,7 +5,7 @@ use super::packed::Packed;
 use super::tile::{Broadcast, Operands, Windows, most_panels, tiles};
 use super::{Sums, Term, Word};
 use crate::lengths;
-use crate::params::{Linear, LinearI8, WeightsI8};
+use crate::params::{Linear, LinearI8, RowOrder, WeightsI8};
 
 /// Samples that are computed side by side.
 const SAMPLES: usize = 4;
@@ -24,8 +24,12 @@ pub(crate) fn packed_len<S: Sums>(params: &LinearI8) -> usize {
     packed(params.geometry()).len::<S>()
 }
 
-/// Packs `[out_features, in_features]` `weights`.
-pub(crate) fn pack<S: Sums>(params: &LinearI8, weights: &[i8], packed_weights: &mut [i8]) {
+/// Packs weights.
+pub(crate) fn pack<S: Sums>(
+    params: &LinearI8,
+    weights: (&[i8], RowOrder),
+    packed_weights: &mut [i8],
+) {
     packed(params.geometry()).pack::<S>(params.input_zero_point(), weights, packed_weights);
 }
 

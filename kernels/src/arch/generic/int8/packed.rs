@@ -4,6 +4,7 @@
 //! of each word that of every channel. Weights that there are not are 0.
 
 use super::{Sums, Word};
+use crate::params::RowOrder;
 
 /// Where the words of a window and its channels lie in packed weights.
 #[derive(Debug, Clone, Copy)]
@@ -53,10 +54,16 @@ impl Packed {
         panels.saturating_add(self.corrections_len::<S>())
     }
 
-    /// Packs `weights`: for each channel `runs` runs of `run` weights.
-    pub(super) fn pack<S: Sums>(&self, zero_point: i8, weights: &[i8], packed: &mut [i8]) {
+    /// Packs weights: for each channel `runs` runs of `run` weights.
+    pub(super) fn pack<S: Sums>(
+        &self,
+        zero_point: i8,
+        (weights, order): (&[i8], RowOrder),
+        packed: &mut [i8],
+    ) {
         let taps = self.runs * self.run;
-        if packed.len() != self.len::<S>() || weights.len() != self.groups * self.channels * taps {
+        let weights_len = order.len(self.groups * self.channels, taps);
+        if packed.len() != self.len::<S>() || weights.len() != weights_len {
             debug_assert!(false, "weights {}, packed {}", weights.len(), packed.len());
             return;
         }
@@ -65,23 +72,23 @@ impl Packed {
         let size = 4 / S::Word::TERMS;
         for group in 0..self.groups {
             for channel in 0..self.channels {
-                let row = &weights[(group * self.channels + channel) * taps..][..taps];
+                let row = group * self.channels + channel;
+                let weight = |tap| i32::from(order.get(weights, taps, (row, tap)));
                 let panel = group * self.panels::<S>() + channel / S::LANES;
                 let lane = channel % S::LANES;
                 let panel_len = self.panel_len::<S>();
                 let panel_bytes = &mut panels[panel * panel_len..][..panel_len];
                 for run in 0..self.runs {
                     for i in 0..self.run {
-                        let weight = row[run * self.run + i];
                         let word = run * self.words::<S>() + i / S::Word::TERMS;
                         let at = (word * S::LANES + lane) * 4 + i % S::Word::TERMS * size;
-                        let bytes = i32::from(weight).to_le_bytes();
+                        let bytes = weight(run * self.run + i).to_le_bytes();
                         for (to, byte) in panel_bytes[at..at + size].iter_mut().zip(bytes) {
                             *to = byte as i8;
                         }
                     }
                 }
-                let sum: i32 = row.iter().map(|weight| i32::from(*weight)).sum();
+                let sum: i32 = (0..taps).map(weight).sum();
                 let correction = sum.wrapping_mul(S::Word::offset(zero_point)).to_le_bytes();
                 let at = (panel * S::LANES + lane) * 4;
                 for (to, byte) in corrections[at..at + 4].iter_mut().zip(correction) {
