@@ -10,7 +10,7 @@ use kinglet::operator::{
 use kinglet::plan::Plan;
 
 use crate::graph::{Graph, Input, Int8Operation, Operation};
-use crate::optimize::{dequantize_last, optimize};
+use crate::optimize::{Removed, dequantize_last, leave_out_constant, optimize};
 use crate::recipe::Normalize;
 
 /// A graph could not be exported.
@@ -65,12 +65,32 @@ pub struct ExportSettings {
 ///
 /// # Errors
 /// [`ExportError`] if the trainable layers asked for are not there, or the graph is not one the runtime takes.
-pub fn export(mut graph: Graph, settings: &ExportSettings) -> Result<(Vec<u8>, Plan), ExportError> {
+pub fn export(graph: Graph, settings: &ExportSettings) -> Result<(Vec<u8>, Plan), ExportError> {
+    write(prepared(graph, settings), settings)
+}
+
+/// [`export`] without the channels that make no difference; returns what was left out too, if there are such.
+///
+/// # Errors
+/// Those of [`export`].
+pub fn export_without_constant(
+    graph: Graph,
+    settings: &ExportSettings,
+) -> Result<(Vec<u8>, Option<Removed>), ExportError> {
+    let mut graph = prepared(graph, settings);
+    let trained = trainable_nodes(&graph, settings.fine_tune_last)?;
+    let removed = leave_out_constant(&mut graph, trained);
+    let (bytes, _) = write(graph, settings)?;
+    Ok((bytes, removed))
+}
+
+/// The graph as it is written.
+fn prepared(mut graph: Graph, settings: &ExportSettings) -> Graph {
     optimize(&mut graph);
     if settings.fine_tune_last > 0 {
         dequantize_last::run(&mut graph, settings.fine_tune_last);
     }
-    write(graph, settings)
+    graph
 }
 
 /// Writes `graph` as it is.
@@ -143,7 +163,7 @@ fn input_spec(input: Input, normalize: &Normalize) -> InputSpec {
 }
 
 /// How many nodes the suffix with the last `wanted` linear layers has.
-fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
+pub(crate) fn trainable_nodes(graph: &Graph, wanted: usize) -> Result<usize, ExportError> {
     if wanted == 0 {
         return Ok(0);
     }

@@ -8,7 +8,7 @@ use super::export::write_model;
 use super::replace::ReplaceArguments;
 use super::target::TargetArguments;
 use super::{Failure, FineTuneLast};
-use crate::export::{ExportSettings, export};
+use crate::export::{ExportSettings, export, export_without_constant};
 use crate::graph::Graph;
 use crate::import::onnx::{self, Door, Imported, InputShape, Layout};
 use crate::import::tflite;
@@ -65,6 +65,9 @@ pub(super) struct Arguments {
     /// Let a device train the last K linear layers
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
+    /// Leave in what makes no difference: channels that are the same for every input, or that nothing reads
+    #[arg(long)]
+    keep_constant: bool,
     #[command(flatten)]
     target: TargetArguments,
     #[command(flatten)]
@@ -75,7 +78,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let notes;
+    let mut notes;
     let (graph, normalize, mut labels) = match &arguments.recipe {
         Some(recipe) => {
             let recipe = Recipe::load(recipe)?;
@@ -101,11 +104,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             (graph, normalize, Vec::new())
         }
     };
-    if !arguments.json {
-        for note in &notes {
-            println!("{note}");
-        }
-    }
     if let Some(path) = &arguments.labels {
         labels = read_labels(path)?;
     }
@@ -114,7 +112,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         labels,
         fine_tune_last: arguments.fine_tune.0,
     };
-    let (bytes, _) = export(graph, &settings)?;
+    let bytes = match arguments.keep_constant {
+        true => export(graph, &settings)?.0,
+        false => {
+            let (bytes, removed) = export_without_constant(graph, &settings)?;
+            notes.extend(removed.map(|removed| removed.saving.to_string()));
+            bytes
+        }
+    };
+    if !arguments.json {
+        for note in &notes {
+            println!("{note}");
+        }
+    }
     let bytes = arguments.target.aim(bytes)?;
     let path = arguments.output.clone();
     let path = path.unwrap_or_else(|| arguments.file.with_extension("kgl"));

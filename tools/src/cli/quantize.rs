@@ -63,6 +63,9 @@ pub(super) struct Arguments {
     /// Let a device train the last K linear layers, which stay on real numbers
     #[arg(long, value_name = "last=K", default_value_t)]
     fine_tune: FineTuneLast,
+    /// Leave in what makes no difference: channels that are the same for every input, or that nothing reads
+    #[arg(long)]
+    keep_constant: bool,
     /// Measure what each layer costs if it alone is quantized
     #[arg(long)]
     per_layer: bool,
@@ -109,6 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         method: arguments.method,
         keep_float: kept(&arguments.keep_float, &texts)?,
         fine_tune_last: arguments.fine_tune.0,
+        keep_constant: arguments.keep_constant,
         per_layer: arguments.per_layer,
     };
     let options = ReadOptions::of_model(&model, fit(arguments.resize), arguments.layout);
@@ -135,6 +139,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         print_trials(report);
         print_layers(report);
         print_sides(report);
+        if let Some(saving) = &report.saving {
+            println!("{saving}");
+        }
         return write_model(&path, &quantized.bytes, arguments.replace, None, &[]);
     }
     write_atomic(&path, &quantized.bytes)?;

@@ -147,6 +147,16 @@ impl Graph {
         shapes
     }
 
+    /// What the numbers of each value mean, where they are of 8 bits.
+    pub(crate) fn meanings(&self) -> Vec<Option<Quantization>> {
+        let inputs = self.inputs.iter().map(|input| input.quantization);
+        let mut meanings: Vec<Option<Quantization>> = inputs.collect();
+        for node in &self.nodes {
+            meanings.push(node.operation.meaning(meanings[node.inputs[0]]));
+        }
+        meanings
+    }
+
     /// True if `value` is an output of the network.
     pub fn is_output(&self, value: usize) -> bool {
         self.outputs.iter().any(|output| output.value == value)

@@ -19,7 +19,7 @@ pub(crate) fn run(graph: &mut Graph, wanted: usize) {
     if !head.iter().any(is_int8) || !head.iter().all(is_of_head) {
         return;
     }
-    let meanings = meanings(graph);
+    let meanings = graph.meanings();
     let mut to = graph.without_nodes();
     // Of each value its place, and what it means there if it is of 8-bit numbers.
     let inputs = 0..graph.inputs.len();
@@ -89,16 +89,6 @@ fn is_of_head(node: &Node) -> bool {
         ),
         _ => false,
     }
-}
-
-/// What the numbers of each value mean, where they are of 8 bits.
-fn meanings(graph: &Graph) -> Vec<Option<Quantization>> {
-    let inputs = graph.inputs.iter().map(|input| input.quantization);
-    let mut meanings: Vec<Option<Quantization>> = inputs.collect();
-    for node in &graph.nodes {
-        meanings.push(node.operation.meaning(meanings[node.inputs[0]]));
-    }
-    meanings
 }
 
 /// The value as real numbers.

@@ -4,8 +4,12 @@
 //! one order, functions that were taken apart are joined, trained batch normalizations and activations go into the
 //! convolution beside them, what is quantized is joined to operations on 8-bit numbers, padding and pools go into the
 //! convolution beside them as well, and a network of 8-bit numbers begins and ends with them.
+//!
+//! Last, and only for files that are to run, channels that make no difference are left out ([`leave_out_constant`]): a network
+//! that is trained further may still have a use for them.
 
 mod activation_before_pool;
+mod constant_channels;
 pub(crate) mod dequantize_last;
 mod eliminate_transposes;
 mod end_training;
@@ -21,6 +25,7 @@ mod split_concat;
 #[cfg(test)]
 mod tests;
 
+pub use self::constant_channels::{Channel, Removed, Saving, Size, leave_out_constant};
 use crate::graph::Graph;
 
 /// A pass with its name.

@@ -38,10 +38,11 @@ use self::run::Samples;
 use self::search::{Candidate, Search};
 use crate::dataset::{Collection, Dataset, Sample, spread};
 use crate::evaluate::{check_fit, evaluate};
-use crate::export::{ExportError, write};
+use crate::export::{ExportError, trainable_nodes, write};
 use crate::graph::Operation;
 use crate::meaning::Meaning;
 use crate::model_file::ModelFile;
+use crate::optimize::leave_out_constant;
 
 /// How a network is to be quantized.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +55,8 @@ pub struct Settings {
     pub keep_float: BTreeSet<usize>,
     /// How many linear layers at the end a device may train: they stay on real numbers.
     pub fine_tune_last: usize,
+    /// Whether channels that make no difference are left in.
+    pub keep_constant: bool,
     /// Whether to measure what each layer costs by itself.
     pub per_layer: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Settings {
             method: None,
             keep_float: BTreeSet::new(),
             fine_tune_last: 0,
+            keep_constant: false,
             per_layer: false,
         }
     }
@@ -126,8 +130,16 @@ pub fn quantize(
     let layers = layers.into_iter().map(|(_, layer)| layer).collect();
     let mut written = network.settings.clone();
     written.fine_tune_last = settings.fine_tune_last;
-    let macs = (network.graph.macs(), best.rewritten.graph.macs());
-    let (bytes, _) = write(best.rewritten.graph, &written)?;
+    let mut graph = best.rewritten.graph;
+    let removed = match settings.keep_constant {
+        true => None,
+        false => {
+            let trained = trainable_nodes(&graph, settings.fine_tune_last)?;
+            leave_out_constant(&mut graph, trained)
+        }
+    };
+    let macs = (network.graph.macs(), graph.macs());
+    let (bytes, _) = write(graph, &written)?;
     let quantized = ModelFile::from_bytes(&bytes)?;
     let (part, measured) = match &data.test {
         Some(test) => ("test", all(test)),
@@ -143,6 +155,7 @@ pub fn quantize(
         part: part.to_owned(),
         f32: side(file, macs.0)?,
         int8: side(&quantized, macs.1)?,
+        saving: removed.map(|removed| removed.saving),
     };
     Ok(Quantized { bytes, report })
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::optimize::Saving;
+
 /// How a network was quantized, and what is left of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -21,6 +23,8 @@ pub struct Report {
     pub f32: Side,
     /// That on 8-bit numbers.
     pub int8: Side,
+    /// What channels of it that make no difference saved when they were left out; None if there are none.
+    pub saving: Option<Saving>,
 }
 
 /// One way to quantize a network, and what it made of the samples that were held out.

@@ -144,6 +144,44 @@ fn the_whole_network_is_on_8_bit_numbers() {
 }
 
 #[test]
+fn channels_that_make_no_difference_are_left_out_unless_they_are_to_stay() {
+    let mut graph = network("[2, 6, 6]", CNN);
+    // The depthwise layer's first channel is below what its ReLU lets through, whatever the pixels are.
+    let depthwise = &mut graph.nodes[3].operation;
+    depthwise.values_mut(Role::Bias).unwrap()[0] = -1000.0;
+    let file = file(graph);
+    let data = features(Shape::new(6, 6, 2), 60);
+    let mut settings = Settings::default();
+    let found = quantize(&file, &data, &settings, detect()).unwrap();
+    settings.keep_constant = true;
+    let whole = quantize(&file, &data, &settings, detect()).unwrap();
+    assert_eq!(
+        (whole.report.saving, whole.report.int8.macs),
+        (None, whole.report.f32.macs)
+    );
+    let saving = found.report.saving.unwrap();
+    assert!(saving.after.channels < saving.before.channels);
+    assert_eq!(found.report.int8.macs, saving.after.macs);
+    assert!(found.bytes.len() < whole.bytes.len());
+    let [found, whole] = [found, whole].map(|quantized| {
+        let file = ModelFile::from_bytes(&quantized.bytes).unwrap();
+        let model = file.model();
+        let mut memory = kinglet::SessionMemory::new(&model, &Portable, 1);
+        let mut session = memory.session(&model, Portable).unwrap();
+        let mut outputs = Vec::new();
+        for index in 0..data.train.len() {
+            let Sample::Features(features) = data.train.sample(index) else {
+                panic!("features");
+            };
+            session.set_input_f32(features).unwrap();
+            outputs.push(session.run().to_f32().into_owned());
+        }
+        outputs
+    });
+    assert_eq!(found, whole);
+}
+
+#[test]
 fn what_is_put_together_has_one_meaning() {
     let layers = r#"
         "a = Conv2d(2, 3, 1)", "b = Conv2d(2, 5, 3, padding=1)(input)", "c = torch.cat([a, b], dim=1)",

@@ -19,7 +19,7 @@ use crate::import::ImportError;
 use crate::import::onnx::{self, Door, Imported, Numbers, Options};
 use crate::inspect::describe;
 use crate::model_file::ModelFile;
-use crate::optimize::optimize;
+use crate::optimize::{Channel, Removed, leave_out_constant, optimize};
 use crate::random::{Purpose, for_purpose, uniform_between};
 use crate::recipe::Normalize;
 
@@ -176,7 +176,14 @@ pub fn compare(
         outputs,
         ..
     } = onnx::parse(&bytes, onnx, options)?;
-    let graph = named_as(model, graph, onnx)?;
+    let (graph, removed) = named_as(model, graph, onnx)?;
+    let channels = |node: usize| -> Option<&[Channel]> {
+        let removed = removed.as_ref()?;
+        removed
+            .channels
+            .get(graph.value_of(node))
+            .map(Vec::as_slice)
+    };
     let last = computing(&graph);
     let tract = Tract::new(&bytes, onnx, &doors, |node, value| {
         last.contains_key(node) || outputs.iter().any(|output| output.name == value)
@@ -215,7 +222,7 @@ pub fn compare(
         for (name, index) in last.iter().filter(|(_, index)| !is_end(**index)) {
             if let Some(values) = theirs.get(name) {
                 let view = graph.nodes[*index].view.as_ref();
-                layers[*index].compare(&ours[*index], values, view, None);
+                layers[*index].compare(&ours[*index].whole(channels(*index)), values, view, None);
             }
         }
         for (node, door) in &ends {
@@ -224,7 +231,7 @@ pub fn compare(
                     kind: values.kind,
                     elements: door.array().to_model(values.elements.clone()),
                 };
-                layers[*node].compare(&ours[*node], &values, None, door.numbers);
+                layers[*node].compare(&ours[*node].whole(None), &values, None, door.numbers);
             }
         }
     }
@@ -241,15 +248,37 @@ pub fn compare(
     })
 }
 
-/// The graph that was imported, optimized: each node of the model with its name.
-fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, VerifyError> {
+/// The graph that was imported, optimized: each node of the model with its name. The model may have all of its channels, or
+/// be without those that make no difference, which are returned then.
+fn named_as(
+    model: &Model<'_>,
+    mut graph: Graph,
+    onnx: &Path,
+) -> Result<(Graph, Option<Removed>), VerifyError> {
     optimize(&mut graph);
+    let whole = check_same(model, graph.clone(), onnx);
+    let mut without = graph.clone();
+    match (
+        whole,
+        leave_out_constant(&mut without, model.trainable_nodes()),
+    ) {
+        (Ok(()), _) => Ok((graph, None)),
+        (Err(error), None) => Err(error),
+        (Err(_), Some(removed)) => {
+            check_same(model, without, onnx)?;
+            Ok((graph, Some(removed)))
+        }
+    }
+}
+
+/// Refuses a model that is not what `graph` is written as.
+fn check_same(model: &Model<'_>, graph: Graph, onnx: &Path) -> Result<(), VerifyError> {
     let settings = ExportSettings {
         normalize: Normalize::identity(0),
         labels: Vec::new(),
         fine_tune_last: 0,
     };
-    let (bytes, _) = write(graph.clone(), &settings)?;
+    let (bytes, _) = write(graph, &settings)?;
     let file = ModelFile::from_bytes(&bytes).map_err(kinglet::model::EncodeError::Refused);
     let file = file.map_err(ExportError::Encode)?;
     let expected = file.model();
@@ -268,20 +297,23 @@ fn named_as(model: &Model<'_>, mut graph: Graph, onnx: &Path) -> Result<Graph, V
         let (found, right) = (model.nodes().len(), expected.nodes().len());
         return Err(other(format!("it has {found} nodes, an import {right}")));
     }
-    for (index, (found, right)) in model
-        .nodes()
-        .iter()
-        .zip(expected.nodes().iter())
-        .enumerate()
-    {
-        if found != right {
+    let inputs = model.inputs().len();
+    let nodes = |model: &Model<'_>| {
+        let shapes = model.tensors().iter().skip(inputs);
+        let shapes: Vec<Shape> = shapes.map(|tensor| tensor.shape).collect();
+        shapes
+    };
+    let shapes = nodes(model).into_iter().zip(nodes(&expected));
+    let pairs = model.nodes().iter().zip(expected.nodes().iter());
+    for (index, ((found, right), (shape, right_shape))) in pairs.zip(shapes).enumerate() {
+        if found != right || shape != right_shape {
             let [found, right] = [found, right].map(|node| describe(&node.operator));
             return Err(other(format!(
-                "node {index} is {found}, of an import {right}"
+                "node {index} is {found} to {shape}, of an import {right} to {right_shape}"
             )));
         }
     }
-    Ok(graph)
+    Ok(())
 }
 
 /// The node that computes the value of each of the file's nodes: of those that came from it the last one. If another of
@@ -365,12 +397,46 @@ fn run(
     Ok(recorder.written)
 }
 
+impl Written {
+    /// All elements, of an output without the channels that `channels` says as well: what they always mean, or None of
+    /// those that are not known, since nothing reads them.
+    fn whole(&self, channels: Option<&[Channel]>) -> Whole {
+        let real = self.real.iter().copied();
+        let real = match channels {
+            None => real.map(Some).collect(),
+            Some(channels) => {
+                let is_kept = |channel: &&Channel| matches!(channel, Channel::Kept(_));
+                let kept = channels.iter().filter(is_kept).count().max(1);
+                let element = |position: &[f32], channel: &Channel| match *channel {
+                    Channel::Kept(place) => position.get(place).copied(),
+                    Channel::Constant(number) => Some(number),
+                    Channel::Unread => None,
+                };
+                let positions = self.real.chunks_exact(kept);
+                positions
+                    .flat_map(|position| channels.iter().map(move |of| element(position, of)))
+                    .collect()
+            }
+        };
+        Whole {
+            real,
+            quantization: self.quantization,
+        }
+    }
+}
+
+/// [`Written`] with all channels.
+struct Whole {
+    real: Vec<Option<f32>>,
+    quantization: Option<Quantization>,
+}
+
 impl Layer {
     /// Notes how far apart the runtime and tract are.
     /// `view` is how the file's tensor lies in ours, and `numbers` are what the file's mean where ours are real already.
     fn compare(
         &mut self,
-        ours: &Written,
+        ours: &Whole,
         theirs: &Values,
         view: Option<&View>,
         numbers: Option<Numbers>,
@@ -404,9 +470,10 @@ impl Layer {
     }
 }
 
-/// The largest difference; NaN if there is one.
-fn difference(found: impl Iterator<Item = f32>, expected: &[f32]) -> f32 {
-    let differences = found.zip(expected).map(|(a, b)| (a - b).abs());
+/// The largest difference of what was found; NaN if there is one.
+fn difference(found: impl Iterator<Item = Option<f32>>, expected: &[f32]) -> f32 {
+    let pairs = found.zip(expected);
+    let differences = pairs.filter_map(|(a, b)| Some((a? - b).abs()));
     differences.fold(0.0, |most: f32, difference| {
         match difference > most || difference.is_nan() {
             true => difference,

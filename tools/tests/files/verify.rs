@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kinglet_kernels::Portable;
-use kinglet_tools::export::{ExportSettings, export};
+use kinglet_tools::export::{ExportSettings, export, export_without_constant};
 use kinglet_tools::graph::{Graph, Operation};
 use kinglet_tools::import::onnx::{self, Options};
 use kinglet_tools::model_file::ModelFile;
@@ -16,14 +16,17 @@ fn golden(name: &str) -> PathBuf {
     root.join(name).join("model.onnx")
 }
 
-/// The model of an optimized graph.
-fn model(graph: Graph) -> ModelFile {
-    let settings = ExportSettings {
+fn settings() -> ExportSettings {
+    ExportSettings {
         normalize: Normalize::identity(0),
         labels: vec![],
         fine_tune_last: 0,
-    };
-    ModelFile::from_bytes(&export(graph, &settings).unwrap().0).unwrap()
+    }
+}
+
+/// The model of an optimized graph.
+fn model(graph: Graph) -> ModelFile {
+    ModelFile::from_bytes(&export(graph, &settings()).unwrap().0).unwrap()
 }
 
 fn imported(path: &Path) -> Graph {
@@ -101,6 +104,37 @@ fn the_layer_that_was_changed_is_named() {
         }
     }
     assert!(tested >= 10, "{tested} files");
+}
+
+#[test]
+fn channels_that_were_left_out_are_compared_by_what_they_always_are() {
+    for name in ["int8", "f32"] {
+        let path = crate::constant::folder().join(format!("{name}.onnx"));
+        let graph = imported(&path);
+        let (bytes, removed) = export_without_constant(graph.clone(), &settings()).unwrap();
+        assert!(removed.is_some());
+        let whole = comparison(&path, &model(graph)).unwrap();
+        let found = comparison(&path, &ModelFile::from_bytes(&bytes).unwrap()).unwrap();
+        let compared = |found: &Comparison| {
+            let layers = found.layers.iter();
+            let compared = layers.map(|layer| (layer.name.clone(), layer.difference.is_some()));
+            compared.collect::<Vec<_>>()
+        };
+        assert_eq!(compared(&found), compared(&whole));
+        for (layer, whole) in found.layers.iter().zip(&whole.layers) {
+            assert!(!layer.parts(None), "{name}: {layer:?}");
+            // All of tract's channels were looked at.
+            assert_eq!(layer.largest, whole.largest);
+        }
+        assert!(
+            found
+                .layers
+                .iter()
+                .filter(|layer| layer.difference.is_some())
+                .count()
+                >= 7
+        );
+    }
 }
 
 #[test]

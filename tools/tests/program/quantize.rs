@@ -264,3 +264,23 @@ fn the_last_layer_of_an_imported_8_bit_network_can_be_trained() {
     let largest = differences.fold(0.0, f32::max);
     assert!(largest < 0.06, "{fixed} {head}");
 }
+
+#[test]
+fn what_makes_no_difference_is_left_out_of_imports_unless_it_is_to_stay() {
+    let folder = Folder::new();
+    let onnx = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/golden/constant/int8.onnx"
+    );
+    let said = folder.good(&["import", onnx, "-o", "left.kgl"]);
+    assert!(said.contains("left out "), "{said}");
+    assert!(said.contains(" of 54 channels"), "{said}");
+    assert!(
+        said.contains("multiply-accumulates instead of 38,208"),
+        "{said}"
+    );
+    let said = folder.good(&["import", onnx, "-o", "whole.kgl", "--keep-constant"]);
+    assert!(!said.contains("left out"), "{said}");
+    let bytes = |name: &str| std::fs::metadata(folder.path(name)).expect("a file").len();
+    assert!(bytes("left.kgl") < bytes("whole.kgl"));
+}

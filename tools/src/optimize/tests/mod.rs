@@ -1,5 +1,6 @@
 //! Every pass keeps what a graph computes: random graphs, run by the runtime before and after it.
 
+mod constant_channels;
 mod quantized;
 
 use kinglet::kernels::{
