@@ -118,7 +118,10 @@ fn depthwise_pixel(
     }
 }
 
-/// All channels of one pixel, from weights in any order.
+/// All channels of one pixel, from weights in any order. Not among the loops of those that are meant for this set: they would
+/// lose registers to it.
+#[cold]
+#[inline(never)]
 fn pixel_of_any((params, layer, input, weights): Operands<'_>, segments: Segments, y: &mut [i8]) {
     let (taps, zero_point) = (layer.taps, params.input_zero_point());
     let groups = rows_of_mut(y, layer.group_out).enumerate();
