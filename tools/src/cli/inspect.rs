@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Failure, FineTuneLast, document};
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
-use crate::inspect::{Report, grouped, picture};
+use crate::inspect::{MemoryMap, Report, grouped, picture};
 use crate::model_file::{ModelFile, head_info, is_named_as_head};
 use crate::recipe::Recipe;
 
@@ -16,12 +16,14 @@ use crate::recipe::Recipe;
 ///
 /// For a recipe the memory is that of the model it would export to; nothing is trained. --svg draws the graph that is
 /// run, from top to bottom: a box for each operator, with its output's shape, type and bytes, and lines from what it
-/// reads. More is told when one points at them.
+/// reads. More is told when one points at them. --memory shows what each layer takes of the arena, which one makes the
+/// peak, and what would be gained without it; --memory-svg draws where each tensor lies, and how long.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinglet inspect tools/recipes/lesson.toml
   kinglet inspect tools/recipes/fashion.toml --fine-tune last=2
   kinglet inspect model.kgl --svg model.svg
+  kinglet inspect model.kgl --memory --memory-svg memory.svg
   kinglet inspect model.kgl --json
   kinglet inspect head.kgh                     whose it is, and how long it has learned")]
 pub(super) struct Arguments {
@@ -33,6 +35,12 @@ pub(super) struct Arguments {
     /// Draw the graph as an SVG file, for bright and dark screens
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
+    /// Show what each layer takes of the arena
+    #[arg(long, conflicts_with = "json")]
+    memory: bool,
+    /// Draw where each tensor lies in the arena, and how long, as an SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    memory_svg: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,8 +59,8 @@ struct Head {
 
 /// Shows a saved head.
 fn head(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.svg.is_some() {
-        return Err("--svg draws a recipe or a model; this is a saved head".into());
+    if arguments.svg.is_some() || arguments.memory || arguments.memory_svg.is_some() {
+        return Err("--svg and --memory show a recipe or a model; this is a saved head".into());
     }
     let info = head_info(&arguments.file)?;
     let head = Head {
@@ -100,13 +108,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let drawing = picture(&file.model(), file.bytes().len());
         write_atomic(path, drawing.as_bytes())?;
     }
+    let map = MemoryMap::of(&file.model());
+    if let Some(path) = &arguments.memory_svg {
+        write_atomic(path, map.drawing().as_bytes())?;
+    }
     if arguments.json {
-        document::print("inspect", &report)?;
-    } else {
-        print!("{report}");
-        if let Some(path) = &arguments.svg {
-            println!("picture           {}", path.display());
-        }
+        return document::print("inspect", &report);
+    }
+    print!("{report}");
+    if arguments.memory {
+        print!("\n{map}");
+    }
+    for path in [&arguments.svg, &arguments.memory_svg]
+        .into_iter()
+        .flatten()
+    {
+        println!("picture           {}", path.display());
     }
     Ok(())
 }

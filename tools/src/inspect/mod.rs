@@ -1,6 +1,7 @@
 //! A network as a table: layer by layer its output, parameters, multiply-accumulates and memory, and what
 //! a device needs for all of it.
 
+mod memory;
 mod node;
 mod picture;
 
@@ -9,6 +10,7 @@ use kinglet::kernels::Shape;
 use kinglet::model::Target;
 use kinglet::model::schema::{DType, Source, Tensor};
 use kinglet::plan::{self, Plan};
+pub use memory::MemoryMap;
 pub(crate) use node::describe;
 use node::{counts, element, reads};
 pub use picture::picture;
