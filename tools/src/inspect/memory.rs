@@ -196,7 +196,7 @@ impl MemoryMap {
             drawing.open_titled("node", &title);
             let corner = (x(start) + 1.0, y(tenant.bytes.end));
             // Up to where it is written over.
-            let end = end - usize::from(self.is_written_over(tenant));
+            let end = (end - usize::from(self.is_written_over(tenant))).max(start + 1);
             let size = (
                 column * (end - start) as f64 - 2.0,
                 y(tenant.bytes.start) - y(tenant.bytes.end),

@@ -15,6 +15,7 @@ mod eliminate_transposes;
 mod end_training;
 mod fold_affine;
 mod fuse_activation;
+mod fuse_bounds;
 mod fuse_pad;
 mod fuse_pool;
 mod join_functions;
@@ -32,7 +33,7 @@ use crate::graph::Graph;
 type Pass = (&'static str, fn(&mut Graph));
 
 /// Every pass, in the order they run.
-const PASSES: [Pass; 12] = [
+const PASSES: [Pass; 13] = [
     ("end_training", end_training::run),
     ("remove_dead", remove_dead::run),
     ("eliminate_transposes", eliminate_transposes::run),
@@ -41,6 +42,7 @@ const PASSES: [Pass; 12] = [
     ("activation_before_pool", activation_before_pool::run),
     ("fuse_activation", fuse_activation::run),
     ("join_quantized", join_quantized::run),
+    ("fuse_bounds", fuse_bounds::run),
     ("fuse_pad", fuse_pad::run),
     ("fuse_pool", fuse_pool::run),
     ("split_concat", split_concat::run),

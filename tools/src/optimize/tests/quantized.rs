@@ -289,3 +289,65 @@ fn each_quantized_end_is_of_8_bit_numbers() {
         assert!(pairs.fold(0.0, f32::max) <= 1.01 * sum.scale, "{joined:#?}");
     }
 }
+
+/// Quantizes an input, bounds it once and, with the meaning `second`, once more.
+fn bounded_twice(
+    [first_bounds, second_bounds]: [(i8, i8); 2],
+    second: Quantization,
+    both_are_read: bool,
+) -> Graph {
+    let first = Quantization::new(0.02, -5);
+    let requantize = |bounds, output| Operation::Int8 {
+        operation: Int8Operation::Requantize { bounds },
+        output,
+    };
+    let mut builder = Builder::new("bounds", vec![Input::new("input", Shape::vector(200))]);
+    let mut push = |operation, input| builder.push("node", operation, &[input]).unwrap();
+    let numbers = push(Operation::Quantize(Quantization::new(0.021, 3)), 0);
+    let once = push(requantize(first_bounds, first), numbers);
+    let twice = push(requantize(second_bounds, second), once);
+    let real = push(Operation::Dequantize(second), twice);
+    let mut outputs = vec![Output::new("twice", real)];
+    if both_are_read {
+        let real = push(Operation::Dequantize(first), once);
+        outputs.push(Output::new("once", real));
+    }
+    builder.finish(outputs)
+}
+
+#[test]
+fn a_relu_by_itself_is_bounds_of_what_comes_before_it() {
+    let same = Quantization::new(0.02, -5);
+    let mut dice = Dice::new(12);
+    let input = dice.numbers(200, 3.0);
+    let whole = (i8::MIN, i8::MAX);
+    // The last two have no number in common.
+    for bounds in [
+        [whole, (-5, 127)],
+        [(-100, 90), (-5, 100)],
+        [(-5, 40), whole],
+        [(-100, -50), (20, 30)],
+        [(20, 30), (-100, -50)],
+    ] {
+        let graph = bounded_twice(bounds, same, false);
+        let mut joined = graph.clone();
+        fuse_bounds::run(&mut joined);
+        assert_eq!(joined.nodes.len(), graph.nodes.len() - 1);
+        assert_eq!(
+            evaluate(&joined, &input),
+            evaluate(&graph, &input),
+            "{bounds:?}"
+        );
+    }
+    // Other numbers are rounded anew, and what others read stays as it is.
+    for (second, both_are_read) in [
+        (Quantization::new(0.025, -5), false),
+        (Quantization::new(0.02, -4), false),
+        (same, true),
+    ] {
+        let graph = bounded_twice([whole, (-5, 127)], second, both_are_read);
+        let mut joined = graph.clone();
+        fuse_bounds::run(&mut joined);
+        assert_eq!(joined.nodes.len(), graph.nodes.len());
+    }
+}
