@@ -87,7 +87,7 @@ impl Layer {
         let weights: Vec<i8> = self
             .weights
             .iter()
-            .map(|weight| -127.max(*weight))
+            .map(|weight| (-127).max(*weight))
             .collect();
         fits_pairs(&weights, row_len, self.bias.as_deref(), zero_point).then(|| {
             let len = RowOrder::Pairs.len(weights.len() / row_len, row_len);
