@@ -296,6 +296,8 @@ fn operator(operation: Operation) -> Operator<Owned> {
             Reshape.into()
         }
         Operation::BatchNorm2d(of) => operator(of.to_affine()),
+        // Written as it is, a network in training has real numbers.
+        Operation::FakeQuantize(_) => Reshape.into(),
         Operation::Quantize(_) => Quantize.into(),
         Operation::Dequantize(_) => Dequantize.into(),
         Operation::Int8 { operation, .. } => operator_i8(operation),

@@ -13,7 +13,7 @@ mod view;
 
 use kinglet::model::schema::Source;
 use kinglet_kernels::{Quantization, Shape};
-pub use operation::{BatchNorm2d, Granularity, Int8Operation, Operation};
+pub use operation::{BatchNorm2d, FakeQuantize, Granularity, Int8Operation, Operation};
 pub use tensor::{Role, Tensor, TensorError};
 pub(crate) use view::{AXES, Transposition, View, extents};
 
@@ -155,6 +155,23 @@ impl Graph {
             meanings.push(node.operation.meaning(meanings[node.inputs[0]]));
         }
         meanings
+    }
+
+    /// The node that rounds `value` to 8-bit numbers in training: the one that computes it, or what it is a copy of.
+    pub(crate) fn rounding(&self, value: usize) -> Option<usize> {
+        let producer = self.producer(value)?;
+        let node = &self.nodes[producer];
+        match node.operation {
+            Operation::FakeQuantize(_) => Some(producer),
+            Operation::MaxPool2d(_)
+            | Operation::Slice { .. }
+            | Operation::Pad { .. }
+            | Operation::Upsample { .. }
+            | Operation::Transpose { .. }
+            | Operation::Reshape { .. }
+            | Operation::Identity => self.rounding(node.inputs[0]),
+            _ => None,
+        }
     }
 
     /// True if `value` is an output of the network.

@@ -8,6 +8,7 @@ use kinglet_kernels::{
 };
 
 use super::Role;
+use crate::quantize::Range;
 
 /// What a node computes, with its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,8 +135,27 @@ pub enum Operation {
         /// What falls as a whole.
         granularity: Granularity,
     },
+    /// Rounds values as 8-bit numbers do, for training.
+    FakeQuantize(FakeQuantize),
     /// Passes its input on.
     Identity,
+}
+
+/// Rounding to the nearest of 256 real numbers, which training puts where the values are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FakeQuantize {
+    /// The smallest and the largest number; both 0 before any was seen.
+    pub range: [f32; 2],
+    /// Weight of the newest batch in the range.
+    pub momentum: f32,
+}
+
+impl FakeQuantize {
+    /// What the numbers mean.
+    pub(crate) fn quantization(&self) -> Quantization {
+        let [low, high] = self.range;
+        Range::new(low, high).quantization()
+    }
 }
 
 /// Batch normalization: `(x - mean) / sqrt(variance + epsilon) * weight + bias` channel by channel, in training with the
@@ -285,6 +305,7 @@ impl Operation {
             (Self::BatchNorm2d(of), Role::Bias) => Some(&of.bias),
             (Self::BatchNorm2d(of), Role::RunningMean) => Some(&of.mean),
             (Self::BatchNorm2d(of), Role::RunningVariance) => Some(&of.variance),
+            (Self::FakeQuantize(of), Role::Range) => Some(&of.range),
             _ => None,
         }
     }
@@ -304,6 +325,7 @@ impl Operation {
             (Self::BatchNorm2d(of), Role::Bias) => Some(&mut of.bias),
             (Self::BatchNorm2d(of), Role::RunningMean) => Some(&mut of.mean),
             (Self::BatchNorm2d(of), Role::RunningVariance) => Some(&mut of.variance),
+            (Self::FakeQuantize(of), Role::Range) => Some(&mut of.range),
             _ => None,
         }
     }
@@ -383,6 +405,7 @@ impl Operation {
             | Self::Quantize(_)
             | Self::Dequantize(_)
             | Self::Dropout { .. }
+            | Self::FakeQuantize(_)
             | Self::Identity => input,
             Self::BatchNorm2d(of) => {
                 let lists = [&of.weights, &of.bias, &of.mean, &of.variance];

@@ -18,12 +18,17 @@ pub enum Role {
     RunningMean,
     /// Variance that batch normalization divides by the root of in evaluation.
     RunningVariance,
+    /// Smallest and largest number of what is rounded to 8-bit ones.
+    Range,
 }
 
 impl Role {
     /// True for what is recorded rather than trained.
     pub const fn is_statistic(self) -> bool {
-        matches!(self, Self::RunningMean | Self::RunningVariance)
+        matches!(
+            self,
+            Self::RunningMean | Self::RunningVariance | Self::Range
+        )
     }
 
     /// PyTorch's word for it.
@@ -33,6 +38,7 @@ impl Role {
             Self::Bias => "bias",
             Self::RunningMean => "running_mean",
             Self::RunningVariance => "running_var",
+            Self::Range => "range",
         }
     }
 }
@@ -177,6 +183,10 @@ impl Graph {
                         list.push(index, role, outputs, vec![Shape::vector(1)], Rank::Vector);
                     }
                 }
+                Operation::FakeQuantize(of) => {
+                    let (rows, row) = (of.range.len(), vec![Shape::vector(1)]);
+                    list.push(index, Role::Range, rows, row, Rank::Vector);
+                }
                 _ => {}
             }
         }
@@ -247,6 +257,7 @@ impl Graph {
             | Operation::Unary(_)
             | Operation::Softmax
             | Operation::Dropout { .. }
+            | Operation::FakeQuantize(_)
             | Operation::Binary { .. }
             | Operation::Identity => of(&node.inputs[0]),
             // Of pictures of one pixel all orders are the same.

@@ -135,6 +135,7 @@ impl Rewriter {
             Operation::Unary(_)
             | Operation::Quantize(_)
             | Operation::Dequantize(_)
+            | Operation::FakeQuantize(_)
             | Operation::Dropout {
                 granularity: Granularity::Value,
                 ..

@@ -96,7 +96,7 @@ impl Range {
     };
 
     /// The smallest range with 0, `low` and `high`.
-    pub(super) fn new(low: f32, high: f32) -> Self {
+    pub fn new(low: f32, high: f32) -> Self {
         Self {
             low: low.min(0.0),
             high: high.max(0.0),
@@ -117,7 +117,7 @@ impl Range {
     }
 
     /// 256 numbers over the range.
-    pub(super) fn quantization(self) -> Quantization {
+    pub fn quantization(self) -> Quantization {
         let (low, high) = (f64::from(self.low), f64::from(self.high));
         let scale = ((high - low) / 255.0) as f32;
         if scale < SMALLEST {

@@ -26,7 +26,7 @@ pub(super) fn rewrite(
     scheme: &Scheme,
     quantizations: &[Option<Quantization>],
 ) -> Rewritten {
-    let mut graph = written(network, scheme, quantizations);
+    let mut graph = written(&network.graph, scheme, &Known(quantizations));
     optimize(&mut graph);
     // Joined nodes are called by the values of all that is in them, the last of which is what they compute.
     let last = |name: &str| {
@@ -63,19 +63,50 @@ pub(super) fn rewrite(
     }
 }
 
-/// The network with steps from real numbers to 8-bit ones and back. Nodes are called by the values that they compute.
-fn written(network: &Network, scheme: &Scheme, quantizations: &[Option<Quantization>]) -> Graph {
-    let old = &network.graph;
+/// How values and layers are rounded.
+pub(super) trait Rounding {
+    /// What the node that computes `value` is called.
+    fn name(&self, value: usize) -> String;
+
+    /// Adds what rounds `value`, which is `real` in the new graph; None if it is not to be rounded.
+    fn push(&self, graph: &mut Graph, value: usize, real: usize) -> Option<usize>;
+
+    /// A layer over numbers of the value `input`.
+    fn layer(&self, operation: &Operation, input: usize) -> Operation;
+}
+
+/// To numbers whose meaning is known. Nodes are called by the values that they compute.
+struct Known<'a>(&'a [Option<Quantization>]);
+
+impl Rounding for Known<'_> {
+    fn name(&self, value: usize) -> String {
+        value.to_string()
+    }
+
+    fn push(&self, graph: &mut Graph, value: usize, real: usize) -> Option<usize> {
+        let quantization = self.0[value]?;
+        let name = self.name(value);
+        let numbers = graph.push(&name, Operation::Quantize(quantization), &[real]);
+        Some(graph.push(&name, Operation::Dequantize(quantization), &[numbers]))
+    }
+
+    fn layer(&self, operation: &Operation, input: usize) -> Operation {
+        rounded(operation, self.0[input])
+    }
+}
+
+/// The network with steps from real numbers to 8-bit ones and back.
+pub(super) fn written(old: &Graph, scheme: &Scheme, rounding: &impl Rounding) -> Graph {
+    let values = scheme.groups.len();
     let mut writer = Writer {
         graph: old.without_nodes(),
         real: (0..old.inputs.len()).map(Some).collect(),
-        rounded: vec![None; quantizations.len()],
-        quantizations,
+        rounded: vec![None; values],
+        rounding,
     };
-    writer.real.resize(quantizations.len(), None);
+    writer.real.resize(values, None);
     for (index, node) in old.nodes.iter().enumerate() {
         let value = old.value_of(index);
-        let name = value.to_string();
         let arithmetic = scheme.nodes[index];
         let inputs: Vec<usize> = node
             .inputs
@@ -86,9 +117,10 @@ fn written(network: &Network, scheme: &Scheme, quantizations: &[Option<Quantizat
             })
             .collect();
         let operation = match arithmetic {
-            Arithmetic::Int8 => rounded(&node.operation, quantizations[node.inputs[0]]),
+            Arithmetic::Int8 => rounding.layer(&node.operation, node.inputs[0]),
             _ => node.operation.clone(),
         };
+        let name = rounding.name(value);
         let number = writer.graph.push(&name, operation, &inputs);
         writer.real[value] = Some(number);
         match arithmetic {
@@ -106,37 +138,32 @@ fn written(network: &Network, scheme: &Scheme, quantizations: &[Option<Quantizat
     writer.graph
 }
 
-struct Writer<'a> {
+struct Writer<'a, R> {
     graph: Graph,
     /// Where each value is as real numbers.
     real: Vec<Option<usize>>,
     /// Where it is rounded to 8-bit ones.
     rounded: Vec<Option<usize>>,
-    quantizations: &'a [Option<Quantization>],
+    rounding: &'a R,
 }
 
-impl Writer<'_> {
+impl<R: Rounding> Writer<'_, R> {
     /// The value rounded to the numbers that it is to have.
     fn rounded(&mut self, value: usize) -> usize {
         let real = self.real[value].unwrap_or(0);
         if let Some(rounded) = self.rounded[value] {
             return rounded;
         }
-        let Some(quantization) = self.quantizations[value] else {
+        let Some(rounded) = self.rounding.push(&mut self.graph, value, real) else {
             return real;
         };
-        let name = value.to_string();
-        let quantize = Operation::Quantize(quantization);
-        let numbers = self.graph.push(&name, quantize, &[real]);
-        let dequantize = Operation::Dequantize(quantization);
-        let rounded = self.graph.push(&name, dequantize, &[numbers]);
         self.rounded[value] = Some(rounded);
         rounded
     }
 }
 
 /// The operation with weights and bias that 8-bit numbers can be, over numbers of `input`.
-pub(super) fn rounded(operation: &Operation, input: Option<Quantization>) -> Operation {
+pub(crate) fn rounded(operation: &Operation, input: Option<Quantization>) -> Operation {
     let mut operation = operation.clone();
     let (weights, bias, row) = parameters(&operation);
     let Some(input) = input.filter(|_| !weights.is_empty()) else {

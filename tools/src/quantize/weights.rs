@@ -3,10 +3,10 @@
 
 /// What a layer computes with.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Rounded {
-    pub(super) weights: Vec<f32>,
+pub(crate) struct Rounded {
+    pub(crate) weights: Vec<f32>,
     pub(super) scale: Vec<f32>,
-    pub(super) bias: Option<Vec<f32>>,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// The largest size of a weight as a number. -128 has no counterpart, and is left out.
@@ -22,7 +22,7 @@ const SMALLEST: f32 = 1e-30;
 const BIAS_STEPS: f32 = 1_048_576.0;
 
 /// The layer with rows of `row` weights, over numbers of the scale `input`.
-pub(super) fn round(weights: &[f32], row: usize, bias: Option<&[f32]>, input: f32) -> Rounded {
+pub(crate) fn round(weights: &[f32], row: usize, bias: Option<&[f32]>, input: f32) -> Rounded {
     let biases = bias.into_iter().flatten().copied();
     let biases = biases.chain(std::iter::repeat(0.0));
     let rows = weights.chunks_exact(row);

@@ -68,6 +68,17 @@ pub enum Problem {
         /// The key.
         key: &'static str,
     },
+    /// Rounding in a network that has not been trained.
+    #[error(
+        "[quantize] is for a network that has been trained, its batch normalizations folded into its layers: train without \
+         it, then go on with `kinglet train RECIPE --from MODEL.kgl`"
+    )]
+    QuantizeUntrained,
+    /// Rounding in a network of which a part is new or frozen.
+    #[error(
+        "[quantize] trains all layers of a network as they are: --classes, --freeze-until and --last are for a run before"
+    )]
+    QuantizePart,
     /// A value of the wrong type or out of range.
     #[error("{key} = {found} is not possible; it must be {right}")]
     Value {

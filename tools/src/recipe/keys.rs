@@ -94,7 +94,23 @@ pub(super) const TOP: &[Key] = &[
         "none: the learning rate stays as it is",
         "how the learning rate changes on the way",
     ),
+    key(
+        "quantize",
+        SECTION,
+        "",
+        "none: training is on real numbers alone",
+        "lets a trained network get used to 8-bit numbers",
+    ),
 ];
+
+/// `[quantize]`.
+pub(super) const QUANTIZE: &[Key] = &[key(
+    "momentum",
+    NUMBER,
+    "above 0 and at most 1",
+    "0.01",
+    "how far the range of each tensor moves towards the smallest and the largest number of a batch",
+)];
 
 /// `[data]`.
 pub(super) const DATA: &[Key] = &[

@@ -52,14 +52,15 @@ pub use error::{CallProblem, ChannelsFirst, Problem, RecipeError};
 pub use reference::reference;
 pub use schedule::{Anneal, Curve, OneCycle, ScheduleSettings};
 pub use settings::{
-    BestBy, ClassWeights, DataSettings, LossSettings, Normalize, OptimizerSettings, Target,
-    TrainSettings,
+    BestBy, ClassWeights, DataSettings, LossSettings, Normalize, OptimizerSettings,
+    QuantizeSettings, Target, TrainSettings,
 };
 pub use shipped::{SHIPPED, Shipped};
 
 use crate::array_layout::ArrayLayout;
 use crate::base::{Base, BaseError, Network};
 use crate::graph::{Graph, Input as GraphInput, Output};
+use crate::quantize::with_learned_ranges;
 use branches::Builder;
 use section::{Entry, Located, Section};
 use shapes::Flow;
@@ -90,6 +91,8 @@ pub struct Recipe {
     pub optimizer: OptimizerSettings,
     /// How the learning rate changes on the way.
     pub schedule: ScheduleSettings,
+    /// How a trained network gets used to 8-bit numbers, if it is to.
+    pub quantize: Option<QuantizeSettings>,
     /// The file's text, kept in checkpoints.
     pub text: String,
     /// The line of each layer.
@@ -153,6 +156,9 @@ impl Recipe {
         if self.base.is_some() {
             let problem = || Box::new(BaseError::NoLogits(ChannelsFirst(output)));
             return ends_in_vector.then_some(()).ok_or_else(|| problem().into());
+        }
+        if let Some(quantize) = &self.quantize {
+            return Err(located(path, quantize.line, Problem::QuantizeUntrained));
         }
         let problem = if !ends_in_vector {
             Problem::NoLogits(ChannelsFirst(output), output.len())
@@ -276,6 +282,12 @@ fn read_onto(text: &str, base: Base, network: Network) -> Located<Recipe> {
         recipe.graph.name.clone_from(&name);
         recipe.name = name;
     }
+    if let Some(quantize) = &recipe.quantize {
+        if network.frozen > 0 || network.head.is_some() {
+            return Err((quantize.line, Problem::QuantizePart));
+        }
+        recipe.graph = with_learned_ranges(recipe.graph, quantize.momentum);
+    }
     recipe.frozen = network.frozen;
     recipe.head = network.head;
     recipe.base = Some(base);
@@ -305,6 +317,8 @@ fn read_settings(
     )?)?;
     let schedule =
         schedule::read_schedule(top.section("schedule", "[schedule]", schedule::KEYS)?)?;
+    let quantize = top.optional("quantize").map(settings::read_quantize);
+    let quantize = quantize.transpose()?;
     top.end()?;
     let output = graph.output();
     if !classes.is_empty() && output == Shape::vector(output.len()) && output.len() != classes.len()
@@ -329,6 +343,7 @@ fn read_settings(
         loss,
         optimizer,
         schedule,
+        quantize,
         text: text.to_owned(),
         layer_lines: Vec::new(),
     })

@@ -25,7 +25,7 @@ const GROUPS: &[Group] = &[
     Group {
         title: "At the top",
         text: "These stand before the first section. With `kinglet train --from MODEL` the network is that of the file: `input` and `layers` then \
-               are left out, and `name`, `classes` and `normalize` are the model's where the recipe has none.",
+               are left out, and `name`, `classes` and `normalize` are the model's where the recipe has none; `quantize` is for such a network alone.",
         keys: keys::TOP,
         example: r#"name = "small"
 input = [3, 32, 32]
@@ -43,6 +43,9 @@ type = "Adam"
 
 [schedule]
 type = "CosineAnnealingLR"
+
+[quantize]
+momentum = 0.05
 "#,
     },
     Group {
@@ -152,6 +155,13 @@ cycle_momentum = true
 base_momentum = 0.85
 max_momentum = 0.95
 "#,
+    },
+    Group {
+        title: "`[quantize]`",
+        text: "With this section, which may be empty, `kinglet train --from MODEL` trains a network further with each value and weight rounded as \
+               on 8-bit numbers, on the CPU. `kinglet export` then writes it on 8-bit numbers; see [quantize.md](quantize.md#training-for-8-bit-numbers).",
+        keys: keys::QUANTIZE,
+        example: "[quantize]\nmomentum = 0.05\n",
     },
 ];
 

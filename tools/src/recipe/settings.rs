@@ -195,6 +195,29 @@ impl OptimizerSettings {
     }
 }
 
+/// `[quantize]`: a trained network is trained further with what 8-bit numbers make of its values and weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QuantizeSettings {
+    /// How far the range of each tensor moves towards that of a batch. Default 0.01.
+    pub momentum: f32,
+    /// Where the section stands.
+    pub(super) line: usize,
+}
+
+/// Reads `[quantize]`.
+pub(super) fn read_quantize(entry: Entry) -> Located<QuantizeSettings> {
+    let line = entry.line;
+    let mut section = entry.table("[quantize]", &[keys::QUANTIZE])?;
+    let momentum = section.optional("momentum").map_or(Ok(0.01), |entry| {
+        entry.number("above 0 and at most 1", |x| x > 0.0 && x <= 1.0)
+    })?;
+    section.end()?;
+    Ok(QuantizeSettings {
+        momentum: momentum as f32,
+        line,
+    })
+}
+
 /// Largest batch: more would only need memory.
 const MAX_BATCH: u64 = 1 << 16;
 

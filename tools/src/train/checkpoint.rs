@@ -319,6 +319,10 @@ impl Checkpoint {
             (then.optimizer == recipe.optimizer, "[optimizer]"),
             (then.schedule == recipe.schedule, "[schedule]"),
             (
+                then.quantize.map(|of| of.momentum) == recipe.quantize.map(|of| of.momentum),
+                "[quantize]",
+            ),
+            (
                 then.train.epochs == recipe.train.epochs || !recipe.schedule.depends_on_epochs(),
                 "epochs, on which the learning rates of [schedule] depend,",
             ),

@@ -12,6 +12,7 @@ use super::engine::{Engine, Snapshot, Take};
 use super::loss::{Answers, Loss};
 use super::optimizer::Stepper;
 use super::plan::{Gradient, GradientBuffers, Plan, wanted};
+use super::rounded::Rounded;
 use super::stage::{self, Backward, Computes, Keys, Map, Mode, Pass, Stage};
 use super::tally::Outcome;
 use super::values::Moving;
@@ -24,6 +25,8 @@ pub(super) struct CpuEngine {
     kernels: &'static dyn BackwardKernels,
     network: Graph,
     values: Values,
+    /// What layers on 8-bit numbers compute with in the place of the parameters, if there are such.
+    rounded: Option<Rounded>,
     gradients: Vec<f32>,
     stepper: Stepper,
     moving: Moving,
@@ -83,6 +86,7 @@ impl CpuEngine {
             gradient_buffers,
             maps,
             further: vec![0.0; further],
+            rounded: Rounded::of(&network, &tensors),
             plan,
             stages,
             network,
@@ -106,10 +110,14 @@ impl CpuEngine {
 
     /// Forward pass over the first `samples` of what was read.
     fn forward(&mut self, samples: usize, mode: Mode) {
+        let parameters = &self.values.parameters;
+        if let (Some(rounded), true) = (&mut self.rounded, self.stale) {
+            rounded.update(parameters, &self.values.statistics);
+        }
         let pass = Pass {
             kernels: self.kernels,
             mode,
-            parameters: &self.values.parameters,
+            parameters: Rounded::parameters(&self.rounded, parameters),
         };
         let statistics = &mut self.values.statistics;
         let len = |map: usize| samples * self.plan.map_lens[map];
@@ -160,7 +168,7 @@ impl CpuEngine {
         let pass = Pass {
             kernels: self.kernels,
             mode,
-            parameters: &self.values.parameters,
+            parameters: Rounded::parameters(&self.rounded, &self.values.parameters),
         };
         let len = |map: usize| samples * self.plan.map_lens[map];
         for stage in self.stages.iter_mut().rev().filter(|stage| stage.learns) {

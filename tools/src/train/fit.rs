@@ -311,7 +311,18 @@ fn trainer(
     let on_cpu =
         || Trainer::new(network.clone(), &recipe.optimizer, trainer_options.clone()).map(configure);
     #[cfg(feature = "opencl")]
-    if let Some(device) = options.device {
+    let device = options.device.filter(|device| {
+        let rounds = recipe.quantize.is_some();
+        if rounds {
+            let name = device.name();
+            observer.note(&format!(
+                "the CPU trains, since {name} cannot round to 8-bit numbers ([quantize])"
+            ));
+        }
+        !rounds
+    });
+    #[cfg(feature = "opencl")]
+    if let Some(device) = device {
         let name = device.name();
         let started = || {
             let network = network.clone();

@@ -21,6 +21,7 @@ mod metrics;
 mod optimizer;
 mod origin;
 mod plan;
+mod rounded;
 mod run;
 mod schedule;
 mod source;

@@ -135,6 +135,7 @@ pub(super) enum Kind {
     BatchNorm(Normalization),
     ChannelAffine(Affine),
     Dropout(Dropout),
+    FakeQuantize(Rounding),
     /// A function of the elements of two maps.
     Binary(Binary),
     /// A function of the elements of a map and of an operand that is the network's, and stays as it is.
@@ -174,6 +175,14 @@ pub(super) struct Normalization {
     pub(super) running_variance: Range<usize>,
 }
 
+/// Rounding to 8-bit numbers and back.
+#[derive(Clone)]
+pub(super) struct Rounding {
+    /// In the statistics.
+    pub(super) range: Range<usize>,
+    pub(super) momentum: f32,
+}
+
 /// Where a step's weights and bias lie among the parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -182,7 +191,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(tensors: &[Tensor], node: usize) -> Self {
+    pub(super) fn of(tensors: &[Tensor], node: usize) -> Self {
         Self {
             weights: range(tensors, node, Role::Weights).unwrap_or(0..0),
             bias: range(tensors, node, Role::Bias),
@@ -495,6 +504,10 @@ fn kind(
             probability,
             granularity,
         } => Kind::Dropout(Dropout::new(index, *probability, *granularity, channels)),
+        Operation::FakeQuantize(of) => Kind::FakeQuantize(Rounding {
+            range: range(tensors, index, Role::Range).unwrap_or(0..0),
+            momentum: of.momentum,
+        }),
         Operation::Binary {
             function,
             activation,

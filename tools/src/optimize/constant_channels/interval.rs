@@ -194,7 +194,10 @@ impl Site<'_> {
                 let any = input.iter().copied().reduce(Interval::union);
                 any.map(|any| vec![any; self.output.channels])
             }
-            Operation::Softmax | Operation::LogSoftmax | Operation::BatchNorm2d(_) => None,
+            Operation::Softmax
+            | Operation::LogSoftmax
+            | Operation::BatchNorm2d(_)
+            | Operation::FakeQuantize(_) => None,
         })
     }
 

@@ -22,7 +22,7 @@ use self::record::{Mode, Recorder, Values as DeviceValues};
 use super::engine::{Engine, Snapshot, Take};
 use super::loss::Loss;
 use super::optimizer::{AnyOptimizer, Rule, from_chunks, to_chunks};
-use super::plan::{Kind, Plan};
+use super::plan::{Kind, Plan, Step};
 use super::stage::Keys;
 use super::tally::Outcome;
 use super::values::Moving;
@@ -77,7 +77,15 @@ impl DeviceEngine {
     ) -> Result<Self, TrainError> {
         let batch_size = options.batch_size.max(1);
         let (tensors, values) = (network.tensors(), Values::of(&network));
-        let layers = Layers::of(Plan::of(&network, &tensors, options.frozen, &options.loss)?);
+        let plan = Plan::of(&network, &tensors, options.frozen, &options.loss)?;
+        let rounds = |step: &Step| matches!(step.kind, Kind::FakeQuantize(_));
+        if plan.steps.iter().any(rounds) {
+            return Err(TrainError::Untrainable {
+                node: network.name,
+                reason: "[quantize] rounds on the CPU alone: leave out --device",
+            });
+        }
+        let layers = Layers::of(plan);
         let moving = Moving::of(&tensors, options.frozen);
         let rule = Rule::new(optimizer, &tensors, &moving.parameters);
         let state = rule.slots().saturating_mul(moving.parameters.len());

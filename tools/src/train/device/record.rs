@@ -167,6 +167,8 @@ impl<'a> Recorder<'a> {
                 let operand = part(self.memory.constants.whole(), own)?;
                 self.recording.binary_f32(params, operand, to)
             }
+            // The engine has refused it.
+            Kind::FakeQuantize(_) => Ok(()),
             Kind::Binary(params) => {
                 self.recording.copy_f32(from, to)?;
                 let operand = self.map(step.from[1])?;
@@ -375,7 +377,9 @@ impl<'a> Recorder<'a> {
                 self.recording.multiply_f32(d_to, factors, d_from)
             }
             // Done with above.
-            Kind::BatchNorm(_) | Kind::Binary(_) | Kind::Copies(_) => Ok(()),
+            Kind::BatchNorm(_) | Kind::Binary(_) | Kind::Copies(_) | Kind::FakeQuantize(_) => {
+                Ok(())
+            }
         }?;
         self.add_up(step, 0)
     }

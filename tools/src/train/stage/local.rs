@@ -76,6 +76,7 @@ impl Builder {
             Kind::Linear(..)
             | Kind::BatchNorm(_)
             | Kind::ChannelAffine(_)
+            | Kind::FakeQuantize(_)
             | Kind::Binary(_)
             | Kind::Copies(_) => false,
         }

@@ -13,6 +13,7 @@ mod batch_norm;
 mod channel_affine;
 mod channel_sums;
 pub(super) mod dropout;
+pub(super) mod fake_quantize;
 mod join;
 mod linear;
 mod local;
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 use super::plan::{Gradient, Kind, Plan};
 use batch_norm::BatchNormStage;
 use channel_affine::ChannelAffineStage;
+use fake_quantize::FakeQuantizeStage;
 use join::Join;
 pub(super) use join::Map;
 use linear::LinearStage;
@@ -81,6 +83,7 @@ pub(super) enum Computes {
     Linear(LinearStage),
     BatchNorm(BatchNormStage),
     ChannelAffine(ChannelAffineStage),
+    FakeQuantize(FakeQuantizeStage),
     /// With the function behind it.
     Join(Join, Option<Unary>),
 }
@@ -121,6 +124,7 @@ impl Stage {
             Computes::Linear(stage) => stage.forward(pass, input, output),
             Computes::BatchNorm(stage) => stage.forward(pass, statistics, input, output),
             Computes::ChannelAffine(stage) => stage.forward(pass, input, output),
+            Computes::FakeQuantize(stage) => stage.forward(pass, statistics, input, output),
             Computes::Join(join, _) => join.forward(pass, inputs, output, len),
         }
     }
@@ -137,6 +141,7 @@ impl Stage {
             Computes::Linear(stage) => stage.backward(pass, of),
             Computes::BatchNorm(stage) => stage.backward(pass, of),
             Computes::ChannelAffine(stage) => stage.backward(pass, of),
+            Computes::FakeQuantize(stage) => stage.backward(of),
             Computes::Join(_, None) => {}
             Computes::Join(_, Some(function)) => {
                 /// Values of one task: enough to be worth it.
@@ -170,6 +175,10 @@ pub(super) fn build(plan: &Plan, batch_size: usize, kernels: &dyn BackwardKernel
                 let len = plan.map_lens[first.to];
                 let stage = ChannelAffineStage::new(of.clone(), len, batch_size);
                 (Computes::ChannelAffine(stage), 1)
+            }
+            Kind::FakeQuantize(of) => {
+                let stage = FakeQuantizeStage::new(of.clone());
+                (Computes::FakeQuantize(stage), 1)
             }
             Kind::Binary(params) => (
                 Computes::Join(Join::Binary(*params), first.kind.function()),

@@ -3,6 +3,7 @@
 //! `resume`.
 
 mod operations;
+mod quantize;
 mod resume;
 mod runs;
 mod transfer;
