@@ -44,6 +44,7 @@ type = "Adam"
 [schedule]
 type = "CosineAnnealingLR"
 
+# Of a network that train --from goes on with: layers are left out then.
 [quantize]
 momentum = 0.05
 "#,
