@@ -13,7 +13,7 @@ use kinglet::operator::{
     self, AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d,
     Dequantize, Element, InFile, Layer, LayerI8, LogSoftmax, MaxPool2d, Offset, Operator, Pad,
     Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax,
-    Transpose, Upsample,
+    Table, Transpose, Upsample,
 };
 use kinglet::{Aligned, AlignedBytes, LoadError, Model, ModelId, Sgd, Sizes, include_model};
 use kinglet_kernels::params::MAX_EXTENT;
@@ -321,6 +321,12 @@ fn operators() -> Vec<(&'static str, Operator)> {
         ("QuantizedConv2d", quantized_conv2d.into()),
         ("QuantizedLinear", quantized_linear.into()),
         ("QuantizedAdd", QuantizedAdd { low, high }.into()),
+        (
+            "Table",
+            Operator::Table(Table {
+                entries: Offset::new(16),
+            }),
+        ),
     ]
 }
 
@@ -371,7 +377,7 @@ fn functions() -> [(&'static str, Unary); 22] {
 }
 
 /// The name of each bit of the prefix's bitmap, but for those of functions: which operator computes what elements.
-const OPERATIONS: [(u128, u32, &str, &str, Element); 31] = {
+const OPERATIONS: [(u128, u32, &str, &str, Element); 32] = {
     use Element::{F32, I8};
     [
         (bits::CONV2D_F32, 0, "Conv2dF32", "Conv2d", F32),
@@ -429,6 +435,7 @@ const OPERATIONS: [(u128, u32, &str, &str, Element); 31] = {
         (bits::CONV2D_I8, 37, "Conv2dI8", "QuantizedConv2d", I8),
         (bits::LINEAR_I8, 38, "LinearI8", "QuantizedLinear", I8),
         (bits::ADD_I8, 39, "AddI8", "QuantizedAdd", I8),
+        (bits::TABLE_I8, 53, "TableI8", "Table", I8),
     ]
 };
 
@@ -449,6 +456,7 @@ fn variants_have_the_numbers_of_the_page() {
         "Reshape",
         "Requantize",
         "QuantizedAdd",
+        "Table",
     ];
     for (number, (name, operator)) in (0..).zip(operators()) {
         assert_eq!(written(operator.clone())[0], number, "{name}");
@@ -483,8 +491,8 @@ fn variants_have_the_numbers_of_the_page() {
         assert_eq!(operation_name(of_function), format!("{name}F32"));
     }
     assert_eq!(bits::UNARY_F32, (0b1_1111_1111 << 5) | (0x1fff << 40));
-    assert_eq!(bits::ALL, (1 << 53) - 1);
-    assert_eq!(operation_name(53), "an unknown operator");
+    assert_eq!(bits::ALL, (1 << 54) - 1);
+    assert_eq!(operation_name(54), "an unknown operator");
     assert_eq!(operation_name(127), "an unknown operator");
 }
 
@@ -995,6 +1003,7 @@ mod page {
         QuantizedConv2d(Window, u32, i8, i8, LayerI8),
         QuantizedLinear(i8, i8, LayerI8),
         QuantizedAdd(i8, i8),
+        Table(u32),
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -1129,6 +1138,7 @@ fn on_the_page(operator: &Operator) -> page::Operator {
             Page::QuantizedLinear(linear.low, linear.high, layer_i8(&linear.layer))
         }
         Operator::QuantizedAdd(QuantizedAdd { low, high }) => Page::QuantizedAdd(*low, *high),
+        Operator::Table(table) => Page::Table(table.entries.bytes()),
     }
 }
 

@@ -21,7 +21,7 @@ use kinglet_tests::branching::binary;
 use kinglet_tests::builder::Builder;
 use kinglet_tests::graphs::{Bias, file, input_len, linear, numbers};
 use kinglet_tests::quantized::{
-    begins_quantized, ends_quantized, head_of, layer, quantized, random_quantized, tiny_i8,
+    begins_quantized, ends_quantized, head_of, layer, quantized, random_quantized, table, tiny_i8,
     whole_i8,
 };
 use kinglet_tests::seal::open;
@@ -108,7 +108,7 @@ fn packed_weights_and_scratch_come_from_the_arena() {
 fn the_sample_has_every_operator_on_8_bit_numbers() {
     let file = file(&quantized());
     let model = Model::load(&file).expect("a valid file");
-    let all_of_int8 = (1 << 40) - (1 << 25);
+    let all_of_int8 = ((1 << 40) - (1 << 25)) | bits::TABLE_I8;
     assert_eq!(model.sizes().operators, all_of_int8 | bits::LINEAR_F32);
 }
 
@@ -269,6 +269,7 @@ fn each_operator_is_behind_its_own_bit() {
         ADD_I8: QuantizedAdd { low, high }, [1, 1] => other(2, 2, 1);
         SOFTMAX_I8: Softmax, [1] => other(2, 2, 1);
         REQUANTIZE_I8: Requantize { low, high }, [1] => other(2, 2, 1);
+        TABLE_I8: table(rng), [1] => other(2, 2, 1);
         RESHAPE_I8: Reshape, [1] => kept(1, 1, 4);
         PAD_I8: pad, [1] => kept(3, 3, 3);
         CONCAT_I8: Concat { axis: Axis::Width }, [1] => kept(2, 2, 1);
@@ -536,6 +537,7 @@ fn an_operator_on_elements_that_it_has_no_kernel_for_is_refused() {
     let of_numbers: Vec<Operator<Owned>> = vec![
         Dequantize.into(),
         Requantize { low, high }.into(),
+        table(rng),
         QuantizedAdd { low, high }.into(),
         Operator::QuantizedLinear(QuantizedLinear {
             low,

@@ -9,7 +9,7 @@ use kinglet::model::{GraphSpec, TensorSpec};
 use kinglet::operator::{
     self, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Dequantize, Layer, LayerI8,
     MaxPool2d, Offset, Operator, Pad, Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear,
-    Reshape, Slice, Softmax, Transpose, Upsample, WeightsOrder,
+    Reshape, Slice, Softmax, Table, Transpose, Upsample, WeightsOrder,
 };
 use kinglet::{AlignedBytes, LoadError, Model};
 use kinglet_kernels::params::MAX_EXTENT;
@@ -887,6 +887,8 @@ fn int8_cases() -> Vec<Case> {
             .position(|n| n.operator.name() == wanted);
         found.expect("every operator is there")
     };
+    // Fewer bytes than a table has are left there.
+    let last_place = open(&file(&quantized())).weights.len() as u32 / 16 * 16 - 240;
     let (pool, add, pad, joined) = (
         find("MaxPool2d"),
         find("QuantizedAdd"),
@@ -1039,6 +1041,26 @@ fn int8_cases() -> Vec<Case> {
             "a bias that underflows",
             weights(20, i32::MIN.to_le_bytes()),
             params(1, ParamsError::Accumulator),
+        ),
+        (
+            "a table over the end",
+            sample(
+                pad,
+                Operator::Table(Table {
+                    entries: Offset::new(last_place),
+                }),
+            ),
+            LoadError::Weights { node: pad },
+        ),
+        (
+            "a table between two places",
+            sample(
+                pad,
+                Operator::Table(Table {
+                    entries: Offset::new(8),
+                }),
+            ),
+            LoadError::Weights { node: pad },
         ),
         (
             "scales too far apart",

@@ -14,7 +14,7 @@
 
 use crate::params::{
     Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
-    PooledConv2d, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy, Unary, WeightsI8,
+    PooledConv2d, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy, TableI8, Unary, WeightsI8,
 };
 use crate::portable;
 use crate::quant::Quantization;
@@ -237,6 +237,11 @@ pub trait Kernels: Sync {
     /// Numbers of one scale and zero point as such of another, in place.
     fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {
         portable::requantize_i8(params, data);
+    }
+
+    /// The entry of `table` for each number, in place.
+    fn table_i8(&self, table: &TableI8, data: &mut [i8]) {
+        portable::table_i8(table, data);
     }
 
     /// Softmax over each run of channels, in place: dequantized, canonical `f32` as that of [`crate::portable`],

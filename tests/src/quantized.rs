@@ -5,7 +5,7 @@ use kinglet::model::schema::DType;
 use kinglet::model::{GraphSpec, TensorSpec};
 use kinglet::operator::{
     AvgPool2d, Concat, Dequantize, LayerI8, MaxPool2d, Operator, Owned, Quantize, QuantizedAdd,
-    QuantizedConv2d, QuantizedLinear, Requantize, Slice, Softmax, Transpose, Upsample,
+    QuantizedConv2d, QuantizedLinear, Requantize, Slice, Softmax, Table, Transpose, Upsample,
 };
 use kinglet_kernels::{
     Activation, Axis, Conv2d, CountPadding, Padding, Pool2d, Quantization, Rounding, Shape, Window,
@@ -51,6 +51,12 @@ pub fn layer(
         scale: scales.iter().map(|w| (from.scale * w) / to.scale).collect(),
         weights,
     }
+}
+
+/// A table of any numbers.
+pub fn table(rng: &mut fastrand::Rng) -> Operator<Owned> {
+    let entries = (0..256).map(|_| rng.i8(..)).collect();
+    Operator::Table(Table { entries })
 }
 
 impl Builder {
@@ -154,10 +160,11 @@ pub fn quantized() -> GraphSpec {
     let sum = graph.requantized(sum, &[depthwise, pooled], Quantization::new(0.03, 7));
     let rescaled = graph.requantized(Requantize { low: 7, high: 120 }, &[sum], q);
     let padded = graph.pad(rescaled, [1, 0, 0], [0, 1, 2], 0.4);
+    let mapped = graph.requantized(table(rng), &[padded], q);
     let turned = Transpose {
         order: [Axis::Width, Axis::Height, Axis::Channels],
     };
-    let turned = graph.add(turned, &[padded]);
+    let turned = graph.add(turned, &[mapped]);
     let sliced = Slice {
         start: [0, 1, 1],
         step: [1, 2, 3],
@@ -272,7 +279,7 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let shape = graph.shape(x);
     let channels = shape.channels;
     let convolves = channels <= 32 && shape.height * shape.width <= MAX_LEN / 10;
-    match rng.u8(0..20) {
+    match rng.u8(0..21) {
         0..3 if convolves => {
             let out_channels = rng.usize(1..10);
             let window = any_window(rng, shape);
@@ -322,6 +329,10 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
             // Back and forth.
             let real = graph.add(Dequantize, &[x]);
             graph.requantized(Quantize, &[real], quantization(rng))
+        }
+        19 => {
+            let output = quantization(rng);
+            graph.requantized(table(rng), &[x], output)
         }
         _ => {
             let (low, high) = bounds(rng);

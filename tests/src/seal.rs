@@ -142,6 +142,7 @@ pub fn bit(operator: &Operator, element: Element) -> Option<u32> {
         (Operator::QuantizedConv2d(_), I8) => 37,
         (Operator::QuantizedLinear(_), I8) => 38,
         (Operator::QuantizedAdd(_), I8) => 39,
+        (Operator::Table(_), I8) => 53,
         _ => return None,
     })
 }

@@ -5,7 +5,8 @@ use kinglet::model::{EncodeError, GraphSpec, InputSpec, NodeSpec, OutputSpec, Te
 use kinglet::operator::{
     AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
     Layer, Linear, LogSoftmax, MaxPool2d, Operator, Owned, Pad, Quantize, QuantizedAdd,
-    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose, Upsample,
+    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Table, Transpose,
+    Upsample,
 };
 use kinglet::plan::Plan;
 
@@ -332,6 +333,9 @@ fn operator_i8(operation: Int8Operation) -> Operator<Owned> {
         Int8Operation::Requantize {
             bounds: (low, high),
         } => Requantize { low, high }.into(),
+        Int8Operation::Table { entries, .. } => Operator::Table(Table {
+            entries: entries.to_vec(),
+        }),
     }
 }
 

@@ -308,6 +308,10 @@ impl RequantizeI8 {
     }
 }
 
+/// A function of 8-bit numbers: what each of them becomes, at the place that its byte is as a number without sign, so that those
+/// of 0 to 127 come first and those of -128 to -1 after them. A look-up takes no sum then.
+pub type TableI8 = [i8; 256];
+
 /// Softmax over each run of channels, in `f32` between two quantizations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -3,7 +3,8 @@
 
 use super::{conv2d, pool2d};
 use crate::params::{
-    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, Pool2d, RequantizeI8, Rescale, SoftmaxI8, WeightsI8,
+    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, Pool2d, RequantizeI8, Rescale, SoftmaxI8, TableI8,
+    WeightsI8,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, lengths};
@@ -139,6 +140,13 @@ pub fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) {
     let Rescale { zero_point, factor } = params.input;
     for q in data {
         *q = rounded(params.output(), less(*q, zero_point) as f32 * factor);
+    }
+}
+
+/// The entry of a table for each number, in place.
+pub fn table_i8(table: &TableI8, data: &mut [i8]) {
+    for q in data {
+        *q = table[usize::from(*q as u8)];
     }
 }
 

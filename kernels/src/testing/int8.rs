@@ -7,7 +7,7 @@ use super::{Aligned, Guarded, Random, call_wrongly, conv2d, linear, pool2d, stri
 use crate::ops::BackwardKernels;
 use crate::params::{
     AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy,
-    WeightsI8, fits_pairs, write_pairs,
+    TableI8, WeightsI8, fits_pairs, write_pairs,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, reference};
@@ -393,7 +393,7 @@ pub fn pool2d_i8(set: &dyn BackwardKernels, _: super::Agreement) {
     }
 }
 
-/// Checks quantizing, dequantizing, requantizing and sums of two tensors.
+/// Checks quantizing, dequantizing, requantizing, tables and sums of two tensors.
 ///
 /// # Panics
 /// If the set is wrong, naming the problem.
@@ -415,6 +415,14 @@ pub fn elementwise_i8(set: &dyn BackwardKernels, _: super::Agreement) {
         set.requantize_i8(&params, found.get());
         let mut expected = numbers.clone();
         reference::requantize_i8(&params, &mut expected);
+        assert_equal(about, &found.finish(about), &expected);
+
+        let table: TableI8 = core::array::from_fn(|_| random.number());
+        let about: About = (&(table, len), "table_i8");
+        let mut found = Guarded::new(&numbers);
+        set.table_i8(&table, found.get());
+        let mut expected = numbers.clone();
+        reference::table_i8(&table, &mut expected);
         assert_equal(about, &found.finish(about), &expected);
 
         let params = AddI8::new(a, b, to, bounds).expect("usual scales");

@@ -469,7 +469,8 @@ fn record_node(
         | Operation::RequantizeI8(_)
         | Operation::Conv2dI8(_)
         | Operation::LinearI8(_)
-        | Operation::AddI8(_) => Err(no_int8()),
+        | Operation::AddI8(_)
+        | Operation::TableI8(_) => Err(no_int8()),
     }
 }
 

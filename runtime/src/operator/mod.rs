@@ -15,6 +15,7 @@ mod pool2d;
 mod quantized;
 mod site;
 mod softmax;
+mod table;
 pub(crate) mod unary;
 pub(crate) mod wire;
 
@@ -48,6 +49,7 @@ pub use quantized::{
 };
 pub(crate) use site::Site;
 pub use softmax::{LogSoftmax, Softmax};
+pub use table::Table;
 
 use crate::model::LoadError;
 use crate::model::schema::MAX_INPUTS;
@@ -461,6 +463,10 @@ operators! {
     /// The sum of two tensors of 8-bit numbers.
     QuantizedAdd(QuantizedAdd) = 22, TWO, in_place {
         ADD_I8 = 1 << 39, I8 to I8: AddI8(quantized::AddI8);
+    }
+    /// A function of each 8-bit number, as a table.
+    Table(Table<P>) = 23, ONE, in_place {
+        TABLE_I8 = 1 << 53, I8 to I8: TableI8(table::ReadyTable);
     }
 }
 

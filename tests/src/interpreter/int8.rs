@@ -63,6 +63,8 @@ pub(super) fn output(node: &NodeSpec, inputs: &[&Value]) -> Option<Value> {
             let factor = from.scale / to.scale;
             each(&|q| rounded(to, (*low, *high), scaled(q, from.zero_point, factor)))
         }
+        // By the byte of the number.
+        Operator::Table(table) => each(&|q| f32::from(table.entries[(q as i32 as u8) as usize])),
         Operator::QuantizedAdd(QuantizedAdd { low, high }) => {
             let terms = [inputs[0], inputs[1]].map(|value| {
                 let from = meaning(value);

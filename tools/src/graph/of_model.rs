@@ -151,6 +151,10 @@ impl Site {
                 layer: of.layer,
                 bounds: (of.low, of.high),
             })?,
+            Operator::Table(of) => self.quantized(Int8Operation::Table {
+                entries: *of.entries.as_array().ok_or(ParamsError::OutOfRange)?,
+                function: None,
+            })?,
             Operator::QuantizedAdd(of) => self.quantized(Int8Operation::Add {
                 bounds: (of.low, of.high),
             })?,

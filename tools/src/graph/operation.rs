@@ -4,7 +4,7 @@ use kinglet::operator::{LayerI8, Owned};
 use kinglet_kernels::params::transposed;
 use kinglet_kernels::{
     Activation, Axis, Binary, BinaryFunction, Concat, Conv2d, Linear, ParamsError, PerAxis, Pool2d,
-    PooledConv2d, Quantization, Shape, StridedCopy, Unary, Upsample,
+    PooledConv2d, Quantization, Shape, StridedCopy, TableI8, Unary, Upsample,
 };
 
 use super::Role;
@@ -247,6 +247,13 @@ pub enum Int8Operation {
         /// Smallest and largest number of the output.
         bounds: (i8, i8),
     },
+    /// Any function of each number.
+    Table {
+        /// What each number becomes.
+        entries: TableI8,
+        /// The function of real numbers that it is, where that is known and is one alone.
+        function: Option<Unary>,
+    },
 }
 
 impl Int8Operation {
@@ -261,7 +268,7 @@ impl Int8Operation {
             Self::Linear { .. } => return Err(ParamsError::OutOfRange),
             Self::AvgPool2d(params) => (params.input(), params.output()),
             Self::Add { .. } => (*inputs.get(1).ok_or(ParamsError::Zero)?, input),
-            Self::Softmax | Self::Requantize { .. } => (input, input),
+            Self::Softmax | Self::Requantize { .. } | Self::Table { .. } => (input, input),
         };
         match input == expected {
             true => Ok(output),

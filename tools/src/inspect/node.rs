@@ -116,7 +116,8 @@ pub(crate) fn describe(operator: &Operator) -> String {
         | Operator::LogSoftmax(_)
         | Operator::Reshape(_)
         | Operator::Quantize(_)
-        | Operator::Dequantize(_) => operator.name().to_owned(),
+        | Operator::Dequantize(_)
+        | Operator::Table(_) => operator.name().to_owned(),
     }
 }
 

@@ -86,6 +86,10 @@ fn is_of_head(node: &Node) -> bool {
             Int8Operation::Linear { .. }
                 | Int8Operation::Softmax
                 | Int8Operation::Requantize { .. }
+                | Int8Operation::Table {
+                    function: Some(_),
+                    ..
+                }
         ),
         _ => false,
     }
@@ -139,6 +143,10 @@ fn int8(
                 None => input,
             }
         }
+        Int8Operation::Table {
+            function: Some(function),
+            ..
+        } => to.push(name, Operation::Unary(*function), &[input]),
         _ => to.push(name, Operation::Softmax, &[input]),
     }
 }

@@ -25,22 +25,28 @@ pub(super) fn run(graph: &mut Graph) {
         if *meaning != output {
             continue;
         }
-        if let Some(own) = bounds_of(operation) {
-            // Also where the two have no number in common.
-            let (low, high) = bounds;
-            *own = (own.0.clamp(low, high), own.1.clamp(low, high));
+        if bound(operation, bounds) {
             graph.join(index, producer);
         }
     }
 }
 
-/// Smallest and largest number of an operation's output, if it has such.
-fn bounds_of(operation: &mut Int8Operation) -> Option<&mut (i8, i8)> {
+/// Limits the numbers of an operation's output to those from one to another, if it can do that itself; also where it has none of
+/// these.
+fn bound(operation: &mut Int8Operation, (low, high): (i8, i8)) -> bool {
     match operation {
         Int8Operation::Conv2d { bounds, .. }
         | Int8Operation::Linear { bounds, .. }
         | Int8Operation::Add { bounds }
-        | Int8Operation::Requantize { bounds } => Some(bounds),
-        Int8Operation::AvgPool2d(_) | Int8Operation::Softmax => None,
+        | Int8Operation::Requantize { bounds } => {
+            *bounds = (bounds.0.clamp(low, high), bounds.1.clamp(low, high));
+        }
+        Int8Operation::Table { entries, function } => {
+            let bounded = entries.iter_mut();
+            bounded.for_each(|entry| *entry = (*entry).clamp(low, high));
+            *function = None;
+        }
+        Int8Operation::AvgPool2d(_) | Int8Operation::Softmax => return false,
     }
+    true
 }

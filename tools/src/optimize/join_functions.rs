@@ -5,12 +5,10 @@
 //! functions that the runtime has, over the range where they bend. The numbers of a function (slopes, limits) are read
 //! off its values.
 
-use kinglet_kernels::{Shape, Unary, portable};
+use kinglet_kernels::Unary;
 
+use super::cone::{Cone, apply};
 use crate::graph::{Graph, Operation};
-
-/// More nodes than exporters make of one function.
-const MOST_NODES: usize = 16;
 
 pub(super) fn run(graph: &mut Graph) {
     let mut shapes = graph.shapes();
@@ -22,10 +20,10 @@ pub(super) fn run(graph: &mut Graph) {
         let mut cone = Cone::of(graph, last);
         while cone.grow(graph, &shapes) {
             if let Some(input) = cone.input()
-                && cone.nodes.len() > 1
+                && cone.nodes().len() > 1
                 && let Some(function) = known(|x| cone.call(graph, x))
             {
-                found = Some((input, function, cone.nodes.clone()));
+                found = Some((input, function, cone.nodes().to_vec()));
             }
         }
         let Some((input, function, nodes)) = found else {
@@ -39,103 +37,6 @@ pub(super) fn run(graph: &mut Graph) {
         }
         shapes = graph.shapes();
     }
-}
-
-/// The nodes that lead to one, from it upwards as far as they compute element by element.
-struct Cone {
-    /// From the last to the first.
-    nodes: Vec<usize>,
-    /// The values that they read and do not compute, in ascending order.
-    open: Vec<usize>,
-}
-
-impl Cone {
-    /// Nothing yet but the value of node `last`.
-    fn of(graph: &Graph, last: usize) -> Self {
-        Self {
-            nodes: Vec::new(),
-            open: vec![graph.value_of(last)],
-        }
-    }
-
-    /// Takes in the node that computes the last of the open values; false if it is none of these, or if others need it.
-    fn grow(&mut self, graph: &Graph, shapes: &[Shape]) -> bool {
-        let Some(value) = self.open.last().copied() else {
-            return false;
-        };
-        let Some(index) = graph.producer(value) else {
-            return false;
-        };
-        let node = &graph.nodes[index];
-        let inner = self.nodes.is_empty()
-            || (!graph.is_output(value) && graph.readers(value).all(|n| self.nodes.contains(&n)));
-        let of_elements = match &node.operation {
-            Operation::Unary(_) | Operation::Identity => true,
-            Operation::Binary { .. } => {
-                let mut own = node.inputs.iter().map(|input| shapes[*input]);
-                own.all(|shape| shape == shapes[value])
-            }
-            Operation::BinaryConstant { operand, .. } => {
-                operand.iter().all(|number| *number == operand[0])
-            }
-            _ => false,
-        };
-        if !inner || !of_elements || self.nodes.len() == MOST_NODES {
-            return false;
-        }
-        self.open.pop();
-        self.nodes.push(index);
-        for input in &node.inputs {
-            if let Err(place) = self.open.binary_search(input) {
-                self.open.insert(place, *input);
-            }
-        }
-        true
-    }
-
-    /// What all of it is computed from, if that is one value.
-    fn input(&self) -> Option<usize> {
-        match self.open.as_slice() {
-            [input] => Some(*input),
-            _ => None,
-        }
-    }
-
-    /// What the last node computes of an input of `x` everywhere.
-    fn call(&self, graph: &Graph, x: f32) -> f32 {
-        let mut values = vec![(self.open[0], x)];
-        for index in self.nodes.iter().rev() {
-            let node = &graph.nodes[*index];
-            let read = |place: usize| {
-                let known = values
-                    .iter()
-                    .find(|(value, _)| *value == node.inputs[place]);
-                known.map_or(f32::NAN, |(_, number)| *number)
-            };
-            let result = match &node.operation {
-                Operation::Unary(function) => apply(*function, read(0)),
-                Operation::Binary {
-                    function,
-                    activation,
-                } => activation.apply(function.apply(read(0), read(1))),
-                Operation::BinaryConstant {
-                    function,
-                    activation,
-                    operand,
-                    ..
-                } => activation.apply(function.apply(read(0), operand[0])),
-                _ => read(0),
-            };
-            values.push((graph.value_of(*index), result));
-        }
-        values[values.len() - 1].1
-    }
-}
-
-fn apply(function: Unary, x: f32) -> f32 {
-    let mut data = [x];
-    portable::unary_f32(function, &mut data);
-    data[0]
 }
 
 /// Where functions are compared: from -30 to 30, most of them near 0.
@@ -241,10 +142,10 @@ fn candidates(call: &impl Fn(f32) -> f32) -> Vec<Unary> {
 
 #[cfg(test)]
 mod tests {
-    use kinglet_kernels::Activation;
     use kinglet_kernels::BinaryFunction::{
         self, Add, Divide, Maximum, Minimum, Multiply, ReverseDivide, ReverseSubtract, Subtract,
     };
+    use kinglet_kernels::{Activation, Shape};
 
     use super::*;
     use crate::graph::{Input, Output};

@@ -1,6 +1,8 @@
 //! Joins operations on real numbers that come from 8-bit ones and become 8-bit ones with the steps in between: a
 //! quantized network, which its file has as `dequantize, compute, quantize`, runs on 8-bit numbers throughout.
 //!
+//! A function of one number becomes a table, however many steps it takes: there are only 256 numbers it can be called with.
+//!
 //! What copies or takes a maximum works on the numbers as they are, so dequantizing travels down past it. What
 //! computes and has no counterpart, or parameters that are no 8-bit numbers, stays with real numbers: exactly what
 //! the file says, only slower. (The pattern is that of ONNX's QDQ format:
@@ -8,9 +10,11 @@
 
 use kinglet::operator::{LayerI8, Owned};
 use kinglet_kernels::{
-    Activation, BinaryFunction, Quantization, RowOrder, Shape, Unary, WeightsI8,
+    Activation, BinaryFunction, Quantization, RowOrder, Shape, TableI8, Unary, WeightsI8,
 };
 
+use super::cone::Cone;
+use super::remove_dead;
 use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
 pub(super) fn run(graph: &mut Graph) {
@@ -46,6 +50,8 @@ pub(super) fn run(graph: &mut Graph) {
         }
     }
     *graph = joiner.graph;
+    // Functions that are in a table now have been kept until their last was met.
+    remove_dead::run(graph);
 }
 
 /// A value of the old graph: where the new one has it, and how.
@@ -65,8 +71,8 @@ struct Joiner {
 
 /// From real numbers to 8-bit ones behind an operation.
 struct End {
-    /// What the node writes that quantizes.
-    written: usize,
+    /// The node that quantizes.
+    quantize: usize,
     output: Quantization,
     /// What activations in between leave of the range.
     bounds: (i8, i8),
@@ -92,7 +98,7 @@ impl End {
                             within(bounds, quantized(*limit, output))
                         })?;
                     return Some(Self {
-                        written: graph.value_of(at),
+                        quantize: at,
                         output,
                         bounds,
                         name,
@@ -212,6 +218,9 @@ impl Joiner {
         let name = node.name.as_str();
         let int8 = self.int8_inputs(node);
         if let Operation::Quantize(output) = node.operation {
+            if self.table(graph, index) {
+                return;
+            }
             let value = self.values[node.inputs[0]];
             let number = match value {
                 Some(Value::Int8(number, from)) => {
@@ -237,7 +246,9 @@ impl Joiner {
         }
         if let Some(inputs) = &int8
             && (self.copy(node, written, inputs)
-                || End::of(graph, index).is_some_and(|end| self.compute(node, inputs, &end)))
+                || End::of(graph, index).is_some_and(|end| {
+                    self.table(graph, end.quantize) || self.compute(graph, node, inputs, &end)
+                }))
         {
             return;
         }
@@ -270,8 +281,77 @@ impl Joiner {
         takes_numbers
     }
 
+    /// A function of 8-bit numbers up to node `index`, which quantizes what it computes of them, as a table.
+    fn table(&mut self, graph: &Graph, index: usize) -> bool {
+        let node = &graph.nodes[index];
+        let Operation::Quantize(output) = node.operation else {
+            return false;
+        };
+        let mut cone = Cone::with_rounding(graph, index);
+        let mut found = None;
+        while cone.grow(graph, &self.shapes) {
+            if let Some(input) = cone.input()
+                && let Some(Value::Int8(number, from)) = self.values[input]
+            {
+                // By the byte of a number.
+                let entry = |byte: usize| {
+                    let x = from.dequantize(byte as u8 as i8);
+                    output.quantize(cone.call(graph, x))
+                };
+                let entries: TableI8 = std::array::from_fn(entry);
+                found = Some((number, entries, cone.nodes().to_vec()));
+            }
+        }
+        let Some((number, entries, nodes)) = found else {
+            return false;
+        };
+        let functions: Vec<&Node> = nodes
+            .iter()
+            .rev()
+            .map(|node| &graph.nodes[*node])
+            .filter(|node| {
+                !matches!(
+                    node.operation,
+                    Operation::Identity | Operation::Quantize(_) | Operation::Dequantize(_)
+                )
+            })
+            .collect();
+        // What only limits is that of the operation before it, or of a step to another meaning.
+        let limits = |node: &&Node| match node.operation {
+            Operation::Unary(function) => limits_of(function).is_some(),
+            _ => false,
+        };
+        if functions.iter().all(limits) {
+            return false;
+        }
+        let name = functions.iter().chain([&node]);
+        let name: Vec<&str> = name.map(|node| node.name.as_str()).collect();
+        let operation = Int8Operation::Table {
+            entries,
+            function: match functions[..] {
+                [
+                    Node {
+                        operation: Operation::Unary(function),
+                        ..
+                    },
+                ] => Some(*function),
+                _ => None,
+            },
+        };
+        let operation = Operation::Int8 { operation, output };
+        let number = self.push_named(&name.join(" + "), &node.view, operation, &[number]);
+        self.values[graph.value_of(index)] = Some(Value::Int8(number, output));
+        true
+    }
+
     /// An operation up to where its output is quantized, on 8-bit numbers.
-    fn compute(&mut self, node: &Node, inputs: &[(usize, Quantization)], end: &End) -> bool {
+    fn compute(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        inputs: &[(usize, Quantization)],
+        end: &End,
+    ) -> bool {
         let Some((operation, inputs)) = self.int8_operation(node, inputs, end) else {
             return false;
         };
@@ -281,7 +361,7 @@ impl Joiner {
             None => node.operation.clone(),
         };
         let number = self.push_named(&end.name, &end.view, operation, &inputs);
-        self.values[end.written] = Some(Value::Int8(number, output));
+        self.values[graph.value_of(end.quantize)] = Some(Value::Int8(number, output));
         true
     }
 

@@ -9,6 +9,7 @@
 //! that is trained further may still have a use for them.
 
 mod activation_before_pool;
+mod cone;
 mod constant_channels;
 pub(crate) mod dequantize_last;
 mod eliminate_transposes;

@@ -175,8 +175,11 @@ impl Counterpart {
     fn of(node: &Node, shapes: &[Shape]) -> Self {
         match &node.operation {
             Operation::Conv2d { pool: None, .. } | Operation::Linear { .. } => Self::Layer,
-            Operation::AvgPool2d(_)
-            | Operation::Unary(Unary::Relu | Unary::Relu6 | Unary::Clip { .. }) => Self::Function,
+            // Numbers a scale apart are nothing for what is steep without end, or not there for some.
+            Operation::Unary(Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Power { .. }) => {
+                Self::None
+            }
+            Operation::AvgPool2d(_) | Operation::Unary(_) => Self::Function,
             Operation::Binary {
                 function: BinaryFunction::Add,
                 activation: Activation::Identity | Activation::Relu | Activation::Relu6,

@@ -77,6 +77,7 @@ fn operators(bytes: &[u8]) -> Vec<&'static str> {
         Operator::QuantizedLinear(_) => "linear",
         Operator::QuantizedAdd(_) => "add",
         Operator::Requantize(_) => "requantize",
+        Operator::Table(_) => "table",
         Operator::Dequantize(_) => "dequantize",
         Operator::Quantize(_) => "quantize",
         Operator::Concat(_) => "concat",
@@ -198,7 +199,7 @@ fn what_is_put_together_has_one_meaning() {
 
 #[test]
 fn what_has_no_counterpart_stays_on_real_numbers() {
-    let layers = r#""Conv2d(2, 4, 3)", "Sigmoid()", "MaxPool2d(2)", "Conv2d(4, 4, 1)", "Flatten()", "Linear(16, 3)", "Softmax()""#;
+    let layers = r#""a = Conv2d(2, 4, 3)", "b = Sigmoid()", "a / b", "MaxPool2d(2)", "Conv2d(4, 4, 1)", "Flatten()", "Linear(16, 3)", "Softmax()""#;
     let file = file(network("[2, 6, 6]", layers));
     let data = features(Shape::new(6, 6, 2), 40);
     let found = quantize(&file, &data, &Settings::default(), detect()).unwrap();
@@ -206,6 +207,8 @@ fn what_has_no_counterpart_stays_on_real_numbers() {
         operators(&found.bytes),
         [
             "conv",
+            "table",
+            "dequantize",
             "dequantize",
             "f32",
             "max",
@@ -217,8 +220,48 @@ fn what_has_no_counterpart_stays_on_real_numbers() {
         ]
     );
     let reasons: Vec<_> = found.report.layers.iter().map(|l| l.reason).collect();
-    assert_eq!(reasons[1], Some("no 8-bit counterpart"));
+    assert_eq!(reasons[2], Some("no 8-bit counterpart"));
     assert_eq!(reasons.last().unwrap(), &Some("classes stay apart"));
+}
+
+#[test]
+fn any_function_of_one_number_is_a_table() {
+    for function in [
+        "Sigmoid",
+        "Hardswish",
+        "LeakyReLU",
+        "GELU",
+        "SiLU",
+        "Tanh",
+        "ELU",
+        "Hardsigmoid",
+    ] {
+        let layers = format!(
+            r#""Conv2d(2, 4, 3)", "{function}()", "MaxPool2d(2)", "Conv2d(4, 4, 1)", "{function}()", "Flatten()", "Linear(16, 3)""#
+        );
+        let file = file(network("[2, 6, 6]", &layers));
+        let data = features(Shape::new(6, 6, 2), 40);
+        let found = quantize(&file, &data, &Settings::default(), detect()).unwrap();
+        let expected = ["conv", "table", "max", "conv", "table", "linear"];
+        assert_eq!(operators(&found.bytes), expected, "{function}");
+        let taken = &found.report.trials[found.report.taken];
+        assert!(taken.decibels > 20.0, "{function}: {taken:?}");
+    }
+}
+
+#[test]
+fn a_function_between_layers_that_are_trained_is_on_real_numbers_again() {
+    let layers =
+        r#""Conv2d(2, 4, 3)", "ReLU()", "Flatten()", "Linear(64, 6)", "Tanh()", "Linear(6, 3)""#;
+    let file = file(network("[2, 6, 6]", layers));
+    let data = features(Shape::new(6, 6, 2), 40);
+    let settings = Settings {
+        fine_tune_last: 2,
+        ..Settings::default()
+    };
+    let found = quantize(&file, &data, &settings, detect()).unwrap();
+    let tunable = ModelFile::from_bytes(&found.bytes).unwrap();
+    assert_eq!(tunable.model().trainable_nodes(), 3);
 }
 
 #[test]

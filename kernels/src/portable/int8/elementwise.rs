@@ -2,7 +2,7 @@
 
 use super::super::rows::rows_of_mut;
 use crate::lengths;
-use crate::params::{AddI8, RequantizeI8, SoftmaxI8};
+use crate::params::{AddI8, RequantizeI8, SoftmaxI8, TableI8};
 use crate::quant::Quantization;
 
 /// Numbers from real ones.
@@ -44,6 +44,18 @@ pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
 pub fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) {
     for q in data {
         *q = params.output.round(params.input.apply(*q));
+    }
+}
+
+/// The entry of a table for each number, in place.
+#[inline(always)]
+pub fn table_i8(table: &TableI8, data: &mut [i8]) {
+    for q in data {
+        // There is an entry for every byte.
+        *q = table
+            .get(usize::from(q.cast_unsigned()))
+            .copied()
+            .unwrap_or_default();
     }
 }
 

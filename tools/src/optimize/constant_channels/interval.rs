@@ -259,6 +259,15 @@ impl Site<'_> {
                     requantized(|i| i.high),
                 )))
             }
+            Int8Operation::Table { entries, .. } => {
+                let entries_of = |interval: &Interval| {
+                    let numbers = interval.low as i8..=interval.high as i8;
+                    let all = numbers.map(|q| entries[usize::from(q.cast_unsigned())]);
+                    let all = all.map(|entry| Interval::point(entry.into()));
+                    all.reduce(Interval::union).unwrap_or(Interval::INT8)
+                };
+                Ok(Some(input.iter().map(entries_of).collect()))
+            }
             Int8Operation::Softmax => Ok(None),
         }
     }

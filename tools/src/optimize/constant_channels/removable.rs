@@ -137,6 +137,7 @@ impl Search<'_> {
                 }
                 Int8Operation::AvgPool2d(_)
                 | Int8Operation::Requantize { .. }
+                | Int8Operation::Table { .. }
                 | Int8Operation::Add { .. } => {
                     node.inputs
                         .iter()

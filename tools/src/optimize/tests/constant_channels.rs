@@ -152,7 +152,7 @@ impl RandomInt8 {
             ..Padding::default()
         });
         let pool = Pool2d::new(shape, window, Rounding::Ceil, CountPadding::default());
-        match self.dice.below(if step == 0 { 4 } else { 12 }) {
+        match self.dice.below(if step == 0 { 4 } else { 13 }) {
             5 if pool.is_ok() => {
                 let pool = pool.unwrap();
                 let average = int8(Int8Operation::AvgPool2d(pool));
@@ -194,6 +194,17 @@ impl RandomInt8 {
                     output: Shape::new(shape.height - 1, shape.width, shape.channels),
                 };
                 self.push(operation, &[value]);
+            }
+            12 => {
+                // A few numbers only: some channels are the same whatever they were.
+                let (low, high) = (output.zero_point, self.dice.between(0, 90) as i8);
+                let entries = std::array::from_fn(|byte| match (byte as u8).cast_signed() {
+                    q if q < high => low,
+                    q => q,
+                });
+                let function = None;
+                let table = Int8Operation::Table { entries, function };
+                self.push(int8(table), &[value]);
             }
             _ => self.convolution(value),
         }
