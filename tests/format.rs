@@ -12,8 +12,8 @@ use kinglet::model::{
 use kinglet::operator::{
     self, AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d,
     Dequantize, Element, InFile, Layer, LayerI8, LogSoftmax, MaxPool2d, Offset, Operator, Pad,
-    Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax,
-    Table, Transpose, Upsample,
+    Quantize, QuantizedAdd, QuantizedBinary, QuantizedConv2d, QuantizedLinear, Requantize, Reshape,
+    Slice, Softmax, Table, Transpose, Upsample,
 };
 use kinglet::{Aligned, AlignedBytes, LoadError, Model, ModelId, Sgd, Sizes, include_model};
 use kinglet_kernels::params::MAX_EXTENT;
@@ -297,6 +297,11 @@ fn operators() -> Vec<(&'static str, Operator)> {
         high,
         layer: layer_i8(),
     };
+    let quantized_binary = QuantizedBinary {
+        function,
+        low,
+        high,
+    };
     vec![
         ("Conv2d", convolution().into()),
         ("Linear", linear.into()),
@@ -327,6 +332,7 @@ fn operators() -> Vec<(&'static str, Operator)> {
                 entries: Offset::new(16),
             }),
         ),
+        ("QuantizedBinary", quantized_binary.into()),
     ]
 }
 
@@ -377,7 +383,7 @@ fn functions() -> [(&'static str, Unary); 22] {
 }
 
 /// The name of each bit of the prefix's bitmap, but for those of functions: which operator computes what elements.
-const OPERATIONS: [(u128, u32, &str, &str, Element); 32] = {
+const OPERATIONS: [(u128, u32, &str, &str, Element); 33] = {
     use Element::{F32, I8};
     [
         (bits::CONV2D_F32, 0, "Conv2dF32", "Conv2d", F32),
@@ -436,6 +442,7 @@ const OPERATIONS: [(u128, u32, &str, &str, Element); 32] = {
         (bits::LINEAR_I8, 38, "LinearI8", "QuantizedLinear", I8),
         (bits::ADD_I8, 39, "AddI8", "QuantizedAdd", I8),
         (bits::TABLE_I8, 53, "TableI8", "Table", I8),
+        (bits::BINARY_I8, 54, "BinaryI8", "QuantizedBinary", I8),
     ]
 };
 
@@ -457,12 +464,13 @@ fn variants_have_the_numbers_of_the_page() {
         "Requantize",
         "QuantizedAdd",
         "Table",
+        "QuantizedBinary",
     ];
     for (number, (name, operator)) in (0..).zip(operators()) {
         assert_eq!(written(operator.clone())[0], number, "{name}");
         assert_eq!(operator.name(), name);
         let inputs = match name {
-            "Binary" | "QuantizedAdd" => 2..=2,
+            "Binary" | "QuantizedAdd" | "QuantizedBinary" => 2..=2,
             "Concat" => 1..=4,
             _ => 1..=1,
         };
@@ -491,8 +499,8 @@ fn variants_have_the_numbers_of_the_page() {
         assert_eq!(operation_name(of_function), format!("{name}F32"));
     }
     assert_eq!(bits::UNARY_F32, (0b1_1111_1111 << 5) | (0x1fff << 40));
-    assert_eq!(bits::ALL, (1 << 54) - 1);
-    assert_eq!(operation_name(54), "an unknown operator");
+    assert_eq!(bits::ALL, (1 << 55) - 1);
+    assert_eq!(operation_name(55), "an unknown operator");
     assert_eq!(operation_name(127), "an unknown operator");
 }
 
@@ -1004,6 +1012,7 @@ mod page {
         QuantizedLinear(i8, i8, LayerI8),
         QuantizedAdd(i8, i8),
         Table(u32),
+        QuantizedBinary(u8, i8, i8),
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -1139,6 +1148,9 @@ fn on_the_page(operator: &Operator) -> page::Operator {
         }
         Operator::QuantizedAdd(QuantizedAdd { low, high }) => Page::QuantizedAdd(*low, *high),
         Operator::Table(table) => Page::Table(table.entries.bytes()),
+        Operator::QuantizedBinary(binary) => {
+            Page::QuantizedBinary(binary.function as u8, binary.low, binary.high)
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use kinglet::model::schema::{DType, Operator, PREFIX_LEN, bits, operation_name};
 use kinglet::model::{EncodeError, GraphSpec, TensorSpec, encode, with_head};
 use kinglet::operator::{
     AvgPool2d, Concat, Dequantize, Element, LayerI8, LogSoftmax, MaxPool2d, Owned, Pad, Quantize,
-    QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Transpose,
-    Upsample,
+    QuantizedAdd, QuantizedBinary, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice,
+    Softmax, Table, Transpose, Upsample,
 };
 use kinglet::{
     AlignedBytes, FineTuner, HeapArena, LoadError, Model, Probe, Session, SessionError,
@@ -108,7 +108,7 @@ fn packed_weights_and_scratch_come_from_the_arena() {
 fn the_sample_has_every_operator_on_8_bit_numbers() {
     let file = file(&quantized());
     let model = Model::load(&file).expect("a valid file");
-    let all_of_int8 = ((1 << 40) - (1 << 25)) | bits::TABLE_I8;
+    let all_of_int8 = ((1 << 40) - (1 << 25)) | bits::TABLE_I8 | bits::BINARY_I8;
     assert_eq!(model.sizes().operators, all_of_int8 | bits::LINEAR_F32);
 }
 
@@ -257,6 +257,11 @@ fn each_operator_is_behind_its_own_bit() {
     let transpose = Transpose {
         order: [Axis::Width, Axis::Channels, Axis::Height],
     };
+    let product = QuantizedBinary {
+        function: BinaryFunction::Multiply,
+        low,
+        high,
+    };
     let upsample = Upsample {
         factor_h: 2,
         factor_w: 3,
@@ -267,6 +272,7 @@ fn each_operator_is_behind_its_own_bit() {
         MAX_POOL2D_I8: MaxPool2d { window, rounding }, [1] => kept(1, 1, 1);
         AVG_POOL2D_I8: average, [1] => other(1, 1, 1);
         ADD_I8: QuantizedAdd { low, high }, [1, 1] => other(2, 2, 1);
+        BINARY_I8: product, [1, 1] => other(2, 2, 1);
         SOFTMAX_I8: Softmax, [1] => other(2, 2, 1);
         REQUANTIZE_I8: Requantize { low, high }, [1] => other(2, 2, 1);
         TABLE_I8: table(rng), [1] => other(2, 2, 1);
@@ -438,7 +444,9 @@ fn refusal(input: DType, nodes: Vec<(Operator<Owned>, DType)>) -> LoadError {
     for (operator, dtype) in nodes {
         let before = graph.last();
         let reads = match &operator {
-            Operator::Binary(_) | Operator::QuantizedAdd(_) => vec![before; 2],
+            Operator::Binary(_) | Operator::QuantizedAdd(_) | Operator::QuantizedBinary(_) => {
+                vec![before; 2]
+            }
             _ => vec![before],
         };
         graph.add_as(operator, &reads, tensor(dtype));
@@ -539,6 +547,12 @@ fn an_operator_on_elements_that_it_has_no_kernel_for_is_refused() {
         Requantize { low, high }.into(),
         table(rng),
         QuantizedAdd { low, high }.into(),
+        QuantizedBinary {
+            function: BinaryFunction::Multiply,
+            low,
+            high,
+        }
+        .into(),
         Operator::QuantizedLinear(QuantizedLinear {
             low,
             high,
@@ -586,6 +600,25 @@ fn an_operator_on_elements_that_it_has_no_kernel_for_is_refused() {
         for (from, to) in [(real, q), (q, real), (q, other)] {
             assert_eq!(refusal(from, vec![(operator.clone(), to)]), dtype);
         }
+    }
+}
+
+#[test]
+fn a_table_has_an_entry_for_each_number() {
+    let entries_of = |len| {
+        let entries = vec![1; len];
+        let output = TensorSpec::quantized(SQUARE, AFTER);
+        let spec = between(Operator::Table(Table { entries }), &[1], output);
+        encode(&spec).map(|_| ())
+    };
+    assert_eq!(entries_of(256), Ok(()));
+    for found in [0, 255, 257, 512] {
+        let refused = EncodeError::Parameters {
+            node: 1,
+            expected: 256,
+            found,
+        };
+        assert_eq!(entries_of(found), Err(refused));
     }
 }
 

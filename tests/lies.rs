@@ -889,6 +889,7 @@ fn int8_cases() -> Vec<Case> {
     };
     // Fewer bytes than a table has are left there.
     let last_place = open(&file(&quantized())).weights.len() as u32 / 16 * 16 - 240;
+    let binary = find("QuantizedBinary");
     let (pool, add, pad, joined) = (
         find("MaxPool2d"),
         find("QuantizedAdd"),
@@ -1041,6 +1042,24 @@ fn int8_cases() -> Vec<Case> {
             "a bias that underflows",
             weights(20, i32::MIN.to_le_bytes()),
             params(1, ParamsError::Accumulator),
+        ),
+        (
+            "an operand that cannot be spread",
+            {
+                changed(&quantized(), |file| {
+                    let [map, gate] = file.graph.nodes[binary].inputs[..] else {
+                        unreachable!("two inputs");
+                    };
+                    set_inputs(file, binary, &[gate, map]);
+                })
+            },
+            params(
+                binary,
+                ParamsError::Broadcast {
+                    operand: Shape::new(4, 4, 8),
+                    shape: Shape::vector(8),
+                },
+            ),
         ),
         (
             "a table over the end",

@@ -194,7 +194,7 @@ pub(crate) fn runs<T>(channels: usize, data: &[T]) -> bool {
 
 /// `true` if `data` are whole samples and `operand` is one sample for all of them or one for each.
 #[inline(always)]
-pub(crate) fn binary(params: &Binary, operand: &[f32], data: &[f32]) -> bool {
+pub(crate) fn binary<T>(params: &Binary, operand: &[T], data: &[T]) -> bool {
     let Some(batch) = batch("data", data.len(), Shape::vector(params.len())) else {
         return false;
     };

@@ -52,8 +52,8 @@ pub mod testing;
 
 pub use ops::{BackwardKernels, Kernels, StaticKernels};
 pub use params::{
-    Activation, AddI8, AvgPool2dI8, Axis, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
-    CountPadding, Linear, LinearI8, Padding, ParamsError, PerAxis, Pool2d, PooledConv2d,
+    Activation, AddI8, AvgPool2dI8, Axis, Binary, BinaryFunction, BinaryI8, Concat, Conv2d,
+    Conv2dI8, CountPadding, Linear, LinearI8, Padding, ParamsError, PerAxis, Pool2d, PooledConv2d,
     RequantizeI8, Rounding, RowOrder, SoftmaxI8, StridedCopy, TableI8, Unary, Upsample, WeightsI8,
     Window,
 };

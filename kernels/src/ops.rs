@@ -13,7 +13,7 @@
 //!    builds some output is left as it was, but nothing is read or written out of bounds.
 
 use crate::params::{
-    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
     PooledConv2d, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy, TableI8, Unary, WeightsI8,
 };
 use crate::portable;
@@ -232,6 +232,12 @@ pub trait Kernels: Sync {
     /// added and rounded.
     fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
         portable::add_i8(params, operand, data);
+    }
+
+    /// A function of each number and the operand at its place, in place, as [`BinaryI8`] says. `operand` is one sample for
+    /// the whole batch, or one for each sample.
+    fn binary_i8(&self, params: &BinaryI8, operand: &[i8], data: &mut [i8]) {
+        portable::binary_i8(params, operand, data);
     }
 
     /// Numbers of one scale and zero point as such of another, in place.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kinglet_kernels::testing::Aligned;
 use kinglet_kernels::{
-    Activation, Axis, BackwardKernels, Binary, BinaryFunction, Concat, Conv2d, Conv2dI8,
-    CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, PooledConv2d, Requantize,
-    Rounding, RowOrder, Shape, Unary, WeightsI8, Window, arch,
+    Activation, Axis, BackwardKernels, Binary, BinaryFunction, BinaryI8, Concat, Conv2d, Conv2dI8,
+    CountPadding, Linear, LinearI8, Padding, ParamsError, Pool2d, PooledConv2d, Quantization,
+    Requantize, Rounding, RowOrder, Shape, TableI8, Unary, WeightsI8, Window, arch,
 };
 
 fn main() -> Result<(), ParamsError> {
@@ -420,6 +420,7 @@ fn branches(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), 
     let shape = Shape::new(32, 32, 16);
     let amount = Amount::Values(shape.len());
     let (operand, mut data) = (values(shape.len()), values(shape.len()));
+    let (numbers_of, mut numbers_in) = (numbers(shape.len()), numbers(shape.len()));
     for (name, function, spread) in [
         ("add_of_32x32x16", BinaryFunction::Add, shape),
         (
@@ -444,7 +445,21 @@ fn branches(bench: &mut Bench, set: &'static dyn BackwardKernels) -> Result<(), 
             data.copy_from_slice(&operand);
             set.binary_f32(&params, &operand[..spread.len()], &mut data);
         });
+        let (a, b, to) = (
+            Quantization::new(0.03, 5),
+            Quantization::new(0.02, -9),
+            Quantization::new(0.04, 0),
+        );
+        let params = BinaryI8::new(params, a, b, to, (-100, 127))?;
+        bench.run(set, "binary_i8", name, amount, || {
+            numbers_in.copy_from_slice(&numbers_of);
+            set.binary_i8(&params, &numbers_of[..spread.len()], &mut numbers_in);
+        });
     }
+    let table: TableI8 = std::array::from_fn(|byte| !byte as u8 as i8);
+    bench.run(set, "table_i8", "32x32x16", amount, || {
+        set.table_i8(std::hint::black_box(&table), &mut numbers_in);
+    });
     let name = "32x32x16";
     let (scale, shift) = (values(16), values(16));
     bench.run(set, "channel_affine", name, amount, || {

@@ -7,8 +7,8 @@ use kinglet::model::schema::{
 use kinglet::operator::{
     AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
     Layer, LayerI8, Linear, LogSoftmax, MaxPool2d, Offset, Pad, Quantize, QuantizedAdd,
-    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Table, Transpose,
-    Upsample, WeightsInFile, WeightsOrder,
+    QuantizedBinary, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Table,
+    Transpose, Upsample, WeightsInFile, WeightsOrder,
 };
 use kinglet_kernels::{Activation, Axis, BinaryFunction, Padding, PerAxis, Shape, Unary, Window};
 
@@ -245,7 +245,8 @@ fn any_int8(rng: &mut fastrand::Rng) -> Operator {
         bias: rng.bool().then(|| any_offset(rng)),
         scale: any_offset(rng),
     };
-    match rng.u8(0..7) {
+    use BinaryFunction::{Add, Multiply};
+    match rng.u8(0..8) {
         0 => Quantize.into(),
         1 => Dequantize.into(),
         2 => Operator::QuantizedConv2d(QuantizedConv2d {
@@ -259,6 +260,11 @@ fn any_int8(rng: &mut fastrand::Rng) -> Operator {
         4 => QuantizedAdd { low, high }.into(),
         5 => Operator::Table(Table {
             entries: any_offset(rng),
+        }),
+        6 => Operator::QuantizedBinary(QuantizedBinary {
+            function: *rng.choice(&[Multiply, Add]).expect("some"),
+            low,
+            high,
         }),
         _ => Requantize { low, high }.into(),
     }

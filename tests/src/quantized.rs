@@ -5,10 +5,12 @@ use kinglet::model::schema::DType;
 use kinglet::model::{GraphSpec, TensorSpec};
 use kinglet::operator::{
     AvgPool2d, Concat, Dequantize, LayerI8, MaxPool2d, Operator, Owned, Quantize, QuantizedAdd,
-    QuantizedConv2d, QuantizedLinear, Requantize, Slice, Softmax, Table, Transpose, Upsample,
+    QuantizedBinary, QuantizedConv2d, QuantizedLinear, Requantize, Slice, Softmax, Table,
+    Transpose, Upsample,
 };
 use kinglet_kernels::{
-    Activation, Axis, Conv2d, CountPadding, Padding, Pool2d, Quantization, Rounding, Shape, Window,
+    Activation, Axis, BinaryFunction, Conv2d, CountPadding, Padding, Pool2d, Quantization,
+    Rounding, Shape, Window,
 };
 
 use crate::branching::{MAX_LEN, concat, pad, recent, slice, upsample};
@@ -58,6 +60,18 @@ pub fn table(rng: &mut fastrand::Rng) -> Operator<Owned> {
     let entries = (0..256).map(|_| rng.i8(..)).collect();
     Operator::Table(Table { entries })
 }
+
+const FUNCTIONS: [BinaryFunction; 9] = [
+    BinaryFunction::Add,
+    BinaryFunction::Subtract,
+    BinaryFunction::ReverseSubtract,
+    BinaryFunction::Multiply,
+    BinaryFunction::Divide,
+    BinaryFunction::ReverseDivide,
+    BinaryFunction::Minimum,
+    BinaryFunction::Maximum,
+    BinaryFunction::PRelu,
+];
 
 impl Builder {
     /// A node that writes numbers of `output` in the shape of its first input.
@@ -158,6 +172,18 @@ pub fn quantized() -> GraphSpec {
         high: 127,
     };
     let sum = graph.requantized(sum, &[depthwise, pooled], Quantization::new(0.03, 7));
+    let mean = AvgPool2d {
+        window: Window::new(4, 4),
+        rounding: Rounding::Floor,
+        count_padding: CountPadding::Include,
+    };
+    let mean = graph.average_i8(mean, sum, q);
+    let gated = QuantizedBinary {
+        function: BinaryFunction::Multiply,
+        low: -128,
+        high: 90,
+    };
+    let sum = graph.requantized(gated, &[sum, mean], Quantization::new(0.03, 7));
     let rescaled = graph.requantized(Requantize { low: 7, high: 120 }, &[sum], q);
     let padded = graph.pad(rescaled, [1, 0, 0], [0, 1, 2], 0.4);
     let mapped = graph.requantized(table(rng), &[padded], q);
@@ -279,7 +305,7 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
     let shape = graph.shape(x);
     let channels = shape.channels;
     let convolves = channels <= 32 && shape.height * shape.width <= MAX_LEN / 10;
-    match rng.u8(0..21) {
+    match rng.u8(0..23) {
         0..3 if convolves => {
             let out_channels = rng.usize(1..10);
             let window = any_window(rng, shape);
@@ -304,33 +330,67 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
             let output = quantization(rng);
             graph.requantized(QuantizedAdd { low, high }, &[x, other], output)
         }
-        10 => concat(rng, graph, x),
-        11 => slice(rng, graph, x),
-        12 => pad(rng, graph, x),
-        13 => upsample(rng, graph, x),
-        14 => {
+        10 => {
+            // Any operand that is, or can be spread.
+            let fits = |tensor: &usize| {
+                let spread = |own: usize, extent: usize| own == extent || own == 1;
+                let tensor = graph.tensor(*tensor);
+                tensor.dtype != DType::F32
+                    && spread(tensor.shape.height, shape.height)
+                    && spread(tensor.shape.width, shape.width)
+                    && spread(tensor.shape.channels, channels)
+            };
+            let others: Vec<usize> = (1..graph.tensors()).filter(fits).collect();
+            let other = *rng.choice(&others).expect("x at least");
+            let (low, high) = bounds(rng);
+            let function = *rng.choice(&FUNCTIONS).expect("some");
+            let binary = QuantizedBinary {
+                function,
+                low,
+                high,
+            };
+            let output = quantization(rng);
+            graph.requantized(binary, &[x, other], output)
+        }
+        11 => {
+            // What gates channels.
+            let window = Window::new(shape.height, shape.width);
+            let (rounding, count_padding) = (Rounding::Floor, CountPadding::Include);
+            let mean = AvgPool2d {
+                window,
+                rounding,
+                count_padding,
+            };
+            let output = quantization(rng);
+            graph.average_i8(mean, x, output)
+        }
+        12 => concat(rng, graph, x),
+        13 => slice(rng, graph, x),
+        14 => pad(rng, graph, x),
+        15 => upsample(rng, graph, x),
+        16 => {
             let mut order = [Axis::Height, Axis::Width, Axis::Channels];
             rng.shuffle(&mut order);
             graph.add(Transpose { order }, &[x])
         }
-        15 => {
+        17 => {
             let output = match rng.bool() {
                 true => Shape::vector(shape.len()),
                 false => Shape::new(channels, shape.height, shape.width),
             };
             graph.reshape(x, output)
         }
-        16 => pool(rng, graph, x),
-        17 => {
+        18 => pool(rng, graph, x),
+        19 => {
             let output = quantization(rng);
             graph.requantized(Softmax, &[x], output)
         }
-        18 => {
+        20 => {
             // Back and forth.
             let real = graph.add(Dequantize, &[x]);
             graph.requantized(Quantize, &[real], quantization(rng))
         }
-        19 => {
+        21 => {
             let output = quantization(rng);
             graph.requantized(table(rng), &[x], output)
         }

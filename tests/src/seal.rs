@@ -143,6 +143,7 @@ pub fn bit(operator: &Operator, element: Element) -> Option<u32> {
         (Operator::QuantizedLinear(_), I8) => 38,
         (Operator::QuantizedAdd(_), I8) => 39,
         (Operator::Table(_), I8) => 53,
+        (Operator::QuantizedBinary(_), I8) => 54,
         _ => return None,
     })
 }

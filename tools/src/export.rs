@@ -5,8 +5,8 @@ use kinglet::model::{EncodeError, GraphSpec, InputSpec, NodeSpec, OutputSpec, Te
 use kinglet::operator::{
     AvgPool2d, Binary, BinaryConstant, ChannelAffine, Concat, Conv2d, Conv2dMaxPool2d, Dequantize,
     Layer, Linear, LogSoftmax, MaxPool2d, Operator, Owned, Pad, Quantize, QuantizedAdd,
-    QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Table, Transpose,
-    Upsample,
+    QuantizedBinary, QuantizedConv2d, QuantizedLinear, Requantize, Reshape, Slice, Softmax, Table,
+    Transpose, Upsample,
 };
 use kinglet::plan::Plan;
 
@@ -330,6 +330,15 @@ fn operator_i8(operation: Int8Operation) -> Operator<Owned> {
             bounds: (low, high),
         } => QuantizedAdd { low, high }.into(),
         Int8Operation::Softmax => Softmax.into(),
+        Int8Operation::Binary {
+            function,
+            bounds: (low, high),
+        } => QuantizedBinary {
+            function,
+            low,
+            high,
+        }
+        .into(),
         Int8Operation::Requantize {
             bounds: (low, high),
         } => Requantize { low, high }.into(),

@@ -62,10 +62,9 @@ impl BinaryFunction {
 pub struct Binary {
     pub(crate) function: BinaryFunction,
     pub(crate) activation: Activation,
-    len: usize,
-    operand_len: usize,
-    // From the operand to the tensor.
-    pub(crate) nest: Nest,
+    // Along which axes the operand is the same.
+    spread: [bool; 3],
+    shape: Shape,
 }
 
 impl Binary {
@@ -88,20 +87,37 @@ impl Binary {
         if !fits {
             return Err(ParamsError::Broadcast { operand, shape });
         }
-        let row = shape.width.wrapping_mul(shape.channels);
-        let operand_row = operand.width.wrapping_mul(operand.channels);
-        let nest = Nest::new(
-            broadcast(shape.height, operand.height, operand_row, row),
-            broadcast(shape.width, operand.width, operand.channels, shape.channels),
-            broadcast(shape.channels, operand.channels, 1, 1),
-        );
         Ok(Self {
             function,
             activation,
-            len: shape.len(),
-            operand_len: operand.len(),
-            nest,
+            spread: [
+                operand.height == 1,
+                operand.width == 1,
+                operand.channels == 1,
+            ],
+            shape,
         })
+    }
+
+    const fn operand(&self) -> Shape {
+        let [height, width, channels] = self.spread;
+        Shape {
+            height: if height { 1 } else { self.shape.height },
+            width: if width { 1 } else { self.shape.width },
+            channels: if channels { 1 } else { self.shape.channels },
+        }
+    }
+
+    /// From the operand to the tensor. It is made when it is needed: it takes several times the room of what it is made of.
+    pub(crate) const fn nest(&self) -> Nest {
+        let (shape, operand) = (self.shape, self.operand());
+        let row = shape.width.wrapping_mul(shape.channels);
+        let operand_row = operand.width.wrapping_mul(operand.channels);
+        Nest::new(
+            broadcast(shape.height, operand.height, operand_row, row),
+            broadcast(shape.width, operand.width, operand.channels, shape.channels),
+            broadcast(shape.channels, operand.channels, 1, 1),
+        )
     }
 
     /// The same with another activation.
@@ -123,23 +139,23 @@ impl Binary {
 
     /// Elements of one sample of the tensor, and of the output.
     pub const fn len(&self) -> usize {
-        self.len
+        self.shape.len()
     }
 
     /// Never true: a sample without elements is refused.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.shape.is_empty()
     }
 
     /// Elements of one sample of the operand.
     pub const fn operand_len(&self) -> usize {
-        self.operand_len
+        self.operand().len()
     }
 
     /// Three loops within each other, the innermost last, from the operand to the tensor: they reach every element of
     /// the tensor in its order.
     pub const fn loops(&self) -> [Loop; 3] {
-        self.nest.loops()
+        self.nest().loops()
     }
 }
 

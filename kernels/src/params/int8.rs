@@ -1,6 +1,6 @@
 //! Operations on 8-bit numbers: the geometry of their `f32` sisters, and what the numbers mean.
 
-use super::{Conv2d, Linear, ParamsError, Pool2d, RowOrder};
+use super::{Binary, BinaryFunction, Conv2d, Linear, ParamsError, Pool2d, RowOrder};
 use crate::Shape;
 use crate::quant::{Quantization, Requantize, check_scale};
 
@@ -272,6 +272,82 @@ impl AddI8 {
     }
 
     /// How sums become numbers of the output.
+    pub const fn output(&self) -> Requantize {
+        self.output
+    }
+}
+
+/// A function of each number of a tensor and the operand at its place: `function(x, o) * factor` of both less their zero points
+/// and times a factor of their own, rounded once. What adds or compares brings both to the output's scale first; of a product
+/// of whole numbers nothing is rounded before its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BinaryI8 {
+    pub(crate) geometry: Binary,
+    pub(crate) terms: [Rescale; 2],
+    pub(crate) factor: f32,
+    pub(crate) output: Requantize,
+}
+
+impl BinaryI8 {
+    /// `geometry` of numbers of `first` and operands of `second`, as numbers of `output` within `low..=high`. Bounds take the
+    /// place of the geometry's activation, which is ignored.
+    ///
+    /// # Errors
+    /// As [`AddI8::new`].
+    pub const fn new(
+        geometry: Binary,
+        first: Quantization,
+        second: Quantization,
+        output: Quantization,
+        (low, high): (i8, i8),
+    ) -> Result<Self, ParamsError> {
+        let (a, b, to) = (first.scale, second.scale, output.scale);
+        let (of_first, of_second, factor) = match geometry.function() {
+            BinaryFunction::Add
+            | BinaryFunction::Subtract
+            | BinaryFunction::ReverseSubtract
+            | BinaryFunction::Minimum
+            | BinaryFunction::Maximum => (a / to, b / to, 1.0),
+            BinaryFunction::Multiply => (1.0, 1.0, (a * b) / to),
+            BinaryFunction::Divide => (1.0, 1.0, (a / b) / to),
+            BinaryFunction::ReverseDivide => (1.0, 1.0, (b / a) / to),
+            BinaryFunction::PRelu => (1.0, b, a / to),
+        };
+        let checked = (
+            check_scale(of_first),
+            check_scale(of_second),
+            check_scale(factor),
+        );
+        if !matches!(checked, (Ok(()), Ok(()), Ok(()))) {
+            return Err(ParamsError::Scale);
+        }
+        match Requantize::new(output.zero_point, low, high) {
+            Ok(output) => Ok(Self {
+                geometry,
+                terms: [
+                    Rescale {
+                        zero_point: first.zero_point,
+                        factor: of_first,
+                    },
+                    Rescale {
+                        zero_point: second.zero_point,
+                        factor: of_second,
+                    },
+                ],
+                factor,
+                output,
+            }),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Function and shapes.
+    pub const fn geometry(&self) -> &Binary {
+        &self.geometry
+    }
+
+    /// How results become numbers of the output.
     pub const fn output(&self) -> Requantize {
         self.output
     }

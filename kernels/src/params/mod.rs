@@ -26,7 +26,7 @@ pub use conv2d::Conv2d;
 pub use error::ParamsError;
 pub(crate) use int8::Rescale;
 pub use int8::{
-    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, TableI8, WeightsI8,
+    AddI8, AvgPool2dI8, BinaryI8, Conv2dI8, LinearI8, RequantizeI8, SoftmaxI8, TableI8, WeightsI8,
 };
 pub use linear::Linear;
 pub use nest::Loop;

@@ -147,7 +147,7 @@ fn operands_are_spread_over_axes_of_one() -> Result<(), ParamsError> {
     let runs = |operand| {
         let params = Binary::new(BinaryFunction::Add, Activation::Identity, shape, operand)?;
         let mut starts = Vec::new();
-        let nest = params.nest;
+        let nest = params.nest();
         nest.for_each_run((0, 0), |from, to| starts.push((from, to)));
         Ok::<_, ParamsError>((starts, nest.run.extent, nest.run.from))
     };

@@ -3,26 +3,46 @@
 
 use super::rows::rows_of_mut;
 use crate::lengths;
-use crate::params::{Activation, Binary, BinaryFunction};
+use crate::params::{Activation, Binary};
 
 /// What a run of elements is combined with.
 #[derive(Clone, Copy)]
-pub(crate) enum Operand<'a> {
+pub(crate) enum Operand<'a, T> {
     /// An element for each.
-    Run(&'a [f32]),
+    Run(&'a [T]),
     /// The same for all.
-    Value(f32),
+    Value(T),
+}
+
+impl<T: Copy> Operand<'_, T> {
+    /// Sets each element of a run to what `f` makes of it and its operand.
+    #[inline(always)]
+    pub(crate) fn each(self, data: &mut [T], f: impl Fn(T, T) -> T) {
+        match self {
+            Self::Run(operand) => {
+                for (x, &o) in data.iter_mut().zip(operand) {
+                    *x = f(*x, o);
+                }
+            }
+            Self::Value(o) => {
+                for x in data {
+                    *x = f(*x, o);
+                }
+            }
+        }
+    }
 }
 
 /// Calls `f` for each run of elements with its operand.
 #[inline(always)]
-pub(crate) fn for_each_run(
+pub(crate) fn for_each_run<T: Copy>(
     params: &Binary,
-    operand: &[f32],
-    data: &mut [f32],
-    mut f: impl FnMut(Operand<'_>, &mut [f32]),
+    operand: &[T],
+    data: &mut [T],
+    mut f: impl FnMut(Operand<'_, T>, &mut [T]),
 ) {
-    let run = params.nest.run;
+    let nest = params.nest();
+    let run = nest.run;
     let step = if operand.len() == params.operand_len() {
         0
     } else {
@@ -30,7 +50,7 @@ pub(crate) fn for_each_run(
     };
     let mut sample = 0usize;
     for data in rows_of_mut(data, params.len()) {
-        params.nest.for_each_run(
+        nest.for_each_run(
             (sample, 0),
             // A function of its own would be compiled without the instructions of the SIMD set that calls it.
             #[inline(always)]
@@ -50,53 +70,34 @@ pub(crate) fn for_each_run(
     }
 }
 
-#[inline(always)]
-fn each(
-    activation: Activation,
-    operand: Operand<'_>,
-    data: &mut [f32],
-    f: impl Fn(f32, f32) -> f32,
-) {
-    let (low, high) = activation.range();
-    let f = |x, o| crate::params::clamp(f(x, o), low, high);
-    match operand {
-        Operand::Run(operand) => {
-            for (x, &o) in data.iter_mut().zip(operand) {
-                *x = f(*x, o);
-            }
+/// Evaluates an expression with a function that is known when it is compiled, whichever `function` is when it runs.
+macro_rules! with_function {
+    ($function:expr, $f:ident => $expression:expr) => {
+        with_function!(@arms $function, $f => $expression,
+            Add, Subtract, ReverseSubtract, Multiply, Divide, ReverseDivide, Minimum, Maximum, PRelu)
+    };
+    (@arms $function:expr, $f:ident => $expression:expr, $($Name:ident),*) => {
+        match $function {
+            $($crate::params::BinaryFunction::$Name => {
+                let $f = $crate::params::BinaryFunction::$Name;
+                $expression
+            })*
         }
-        Operand::Value(o) => {
-            for x in data {
-                *x = f(*x, o);
-            }
-        }
-    }
+    };
 }
+pub(crate) use with_function;
 
 /// `activation(function(x, o))` over each element `x`, where `o` is the operand at its place. `operand` is one
 /// sample for the whole batch, or one for each sample.
 pub fn binary_f32(params: &Binary, operand: &[f32], data: &mut [f32]) {
-    use BinaryFunction::*;
     if !lengths::binary(params, operand, data) {
         return;
     }
-    let activation = params.activation();
+    let (low, high) = params.activation().range();
     for_each_run(params, operand, data, |operand, data| {
-        match params.function() {
-            Add => each(activation, operand, data, |x, o| Add.apply(x, o)),
-            Subtract => each(activation, operand, data, |x, o| Subtract.apply(x, o)),
-            ReverseSubtract => {
-                each(activation, operand, data, |x, o| {
-                    ReverseSubtract.apply(x, o)
-                });
-            }
-            Multiply => each(activation, operand, data, |x, o| Multiply.apply(x, o)),
-            Divide => each(activation, operand, data, |x, o| Divide.apply(x, o)),
-            ReverseDivide => each(activation, operand, data, |x, o| ReverseDivide.apply(x, o)),
-            Minimum => each(activation, operand, data, |x, o| Minimum.apply(x, o)),
-            Maximum => each(activation, operand, data, |x, o| Maximum.apply(x, o)),
-            PRelu => each(activation, operand, data, |x, o| PRelu.apply(x, o)),
-        }
+        with_function!(params.function(), function => operand.each(data, |x, o| {
+            crate::params::clamp(function.apply(x, o), low, high)
+        }));
     });
 }
 

@@ -29,8 +29,8 @@ pub use conv2d::{
 };
 pub use cross_entropy::cross_entropy_f32;
 pub use int8::{
-    add_i8, avg_pool2d_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8, quantize_i8,
-    requantize_i8, softmax_i8, table_i8,
+    add_i8, avg_pool2d_i8, binary_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8,
+    quantize_i8, requantize_i8, softmax_i8, table_i8,
 };
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use peak::peak_f32;

@@ -9,7 +9,21 @@ pub fn binary_f32(params: &Binary, operand: &[f32], data: &mut [f32]) {
     if !lengths::binary(params, operand, data) {
         return;
     }
-    let run = params.nest.run;
+    for_each(params, operand, data, |x, o| {
+        let result = params.function().apply(x, o);
+        params.activation().apply(result)
+    });
+}
+
+/// Sets each element to what `f` makes of it and the operand at its place.
+pub(super) fn for_each<T: Copy>(
+    params: &Binary,
+    operand: &[T],
+    data: &mut [T],
+    f: impl Fn(T, T) -> T,
+) {
+    let nest = params.nest();
+    let run = nest.run;
     for (n, data) in data.chunks_mut(params.len()).enumerate() {
         let n = if operand.len() == params.operand_len() {
             0
@@ -17,11 +31,10 @@ pub fn binary_f32(params: &Binary, operand: &[f32], data: &mut [f32]) {
             n
         };
         let operand = &operand[n * params.operand_len()..][..params.operand_len()];
-        params.nest.for_each_run((0, 0), |from, to| {
+        nest.for_each_run((0, 0), |from, to| {
             for i in 0..run.extent {
                 let x = &mut data[to + i * run.to];
-                let result = params.function().apply(*x, operand[from + i * run.from]);
-                *x = params.activation().apply(result);
+                *x = f(*x, operand[from + i * run.from]);
             }
         });
     }

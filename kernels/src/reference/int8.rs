@@ -1,10 +1,10 @@
 //! Operations on 8-bit numbers: every number less its zero point, sums in `i32`, and the rounding of
 //! [`quant`](crate::quant) written out.
 
-use super::{conv2d, pool2d};
+use super::{binary, conv2d, pool2d};
 use crate::params::{
-    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, Pool2d, RequantizeI8, Rescale, SoftmaxI8, TableI8,
-    WeightsI8,
+    AddI8, AvgPool2dI8, BinaryI8, Conv2dI8, LinearI8, Pool2d, RequantizeI8, Rescale, SoftmaxI8,
+    TableI8, WeightsI8,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, lengths};
@@ -133,6 +133,20 @@ pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
     for (a, b) in data.iter_mut().zip(operand) {
         *a = rounded(params.output(), term(*a, first) + term(*b, second));
     }
+}
+
+/// A function of each number and the operand at its place, in place.
+pub fn binary_i8(params: &BinaryI8, operand: &[i8], data: &mut [i8]) {
+    if !lengths::binary(params.geometry(), operand, data) {
+        return;
+    }
+    let [first, second] = params.terms;
+    let term = |q, term: Rescale| less(q, term.zero_point) as f32 * term.factor;
+    binary::for_each(params.geometry(), operand, data, |a, b| {
+        let function = params.geometry().function();
+        let result = function.apply(term(a, first), term(b, second));
+        rounded(params.output(), result * params.factor)
+    });
 }
 
 /// Numbers of one scale as such of another, in place.

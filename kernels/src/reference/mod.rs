@@ -24,8 +24,8 @@ pub use conv2d::{
 };
 pub use cross_entropy::cross_entropy_f32;
 pub use int8::{
-    add_i8, avg_pool2d_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8, quantize_i8,
-    requantize_i8, softmax_i8, table_i8,
+    add_i8, avg_pool2d_i8, binary_i8, conv2d_i8, dequantize_i8, linear_i8, max_pool2d_i8,
+    quantize_i8, requantize_i8, softmax_i8, table_i8,
 };
 pub use linear::{linear_f32, linear_f32_backward_input, linear_f32_backward_weights};
 pub use pool2d::{
@@ -37,7 +37,7 @@ pub use unary::{unary_f32, unary_f32_backward, unary_f32_backward_from_input};
 
 use crate::ops::{BackwardKernels, Kernels};
 use crate::params::{
-    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
     PooledConv2d, RequantizeI8, SoftmaxI8, StridedCopy, TableI8, Unary, WeightsI8,
 };
 use crate::quant::Quantization;
@@ -164,6 +164,10 @@ impl Kernels for Reference {
 
     fn add_i8(&self, params: &AddI8, operand: &[i8], data: &mut [i8]) {
         add_i8(params, operand, data);
+    }
+
+    fn binary_i8(&self, params: &BinaryI8, operand: &[i8], data: &mut [i8]) {
+        binary_i8(params, operand, data);
     }
 
     fn requantize_i8(&self, params: &RequantizeI8, data: &mut [i8]) {

@@ -7,7 +7,7 @@ use crate::ops::BackwardKernels;
 use crate::params::{Activation, Binary, BinaryFunction};
 use crate::{Shape, reference};
 
-const FUNCTIONS: [BinaryFunction; 9] = [
+pub(super) const FUNCTIONS: [BinaryFunction; 9] = [
     BinaryFunction::Add,
     BinaryFunction::Subtract,
     BinaryFunction::ReverseSubtract,
@@ -47,28 +47,7 @@ fn values(random: &mut Random, len: usize) -> Vec<f32> {
 /// If the set is wrong, naming the problem.
 pub fn binary(set: &dyn BackwardKernels, _: super::Agreement) {
     let mut random = Random::new(11);
-    let mut problems = Vec::new();
-    for channels in 1..=35 {
-        let shape = Shape::new(2, 3, channels);
-        problems.extend([(shape, shape), (shape, Shape::vector(channels))]);
-    }
-    for shape in [
-        Shape::new(1, 1, 1),
-        Shape::new(3, 5, 1),
-        Shape::new(1, 4, 9),
-        Shape::new(4, 3, 17),
-    ] {
-        for axes in 0..8 {
-            let extent = |axis, extent| if axes & axis == 0 { extent } else { 1 };
-            let operand = Shape::new(
-                extent(1, shape.height),
-                extent(2, shape.width),
-                extent(4, shape.channels),
-            );
-            problems.push((shape, operand));
-        }
-    }
-    for (shape, operand) in problems {
+    for (shape, operand) in problems() {
         for function in FUNCTIONS {
             let activation = random.choose(&ACTIVATIONS);
             let params = Binary::new(function, activation, shape, operand);
@@ -96,6 +75,32 @@ pub fn binary(set: &dyn BackwardKernels, _: super::Agreement) {
     let mut data = Guarded::new(&[1.0; 8]);
     call_wrongly(about, || set.binary_f32(&params, &[1.0; 5], data.get()));
     data.finish(about);
+}
+
+/// Shapes of a tensor and its operand, which is whole, or spread over any of the axes.
+pub(super) fn problems() -> Vec<(Shape, Shape)> {
+    let mut problems = Vec::new();
+    for channels in 1..=35 {
+        let shape = Shape::new(2, 3, channels);
+        problems.extend([(shape, shape), (shape, Shape::vector(channels))]);
+    }
+    for shape in [
+        Shape::new(1, 1, 1),
+        Shape::new(3, 5, 1),
+        Shape::new(1, 4, 9),
+        Shape::new(4, 3, 17),
+    ] {
+        for axes in 0..8 {
+            let extent = |axis, extent| if axes & axis == 0 { extent } else { 1 };
+            let operand = Shape::new(
+                extent(1, shape.height),
+                extent(2, shape.width),
+                extent(4, shape.channels),
+            );
+            problems.push((shape, operand));
+        }
+    }
+    problems
 }
 
 fn check(

@@ -3,11 +3,11 @@
 
 use core::fmt::Debug;
 
-use super::{Aligned, Guarded, Random, call_wrongly, conv2d, linear, pool2d, strided_copy};
+use super::{Aligned, Guarded, Random, binary, call_wrongly, conv2d, linear, pool2d, strided_copy};
 use crate::ops::BackwardKernels;
 use crate::params::{
-    AddI8, AvgPool2dI8, Conv2dI8, LinearI8, RequantizeI8, RowOrder, SoftmaxI8, StridedCopy,
-    TableI8, WeightsI8, fits_pairs, write_pairs,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2dI8, LinearI8, RequantizeI8, RowOrder,
+    SoftmaxI8, StridedCopy, TableI8, WeightsI8, fits_pairs, write_pairs,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, reference};
@@ -448,6 +448,48 @@ pub fn elementwise_i8(set: &dyn BackwardKernels, _: super::Agreement) {
     call_wrongly(about, || {
         set.dequantize_i8(quantization, &[1; 7], data.get())
     });
+    data.finish(about);
+}
+
+/// Checks functions of two tensors of 8-bit numbers, with the operands that those of `f32` are checked with.
+///
+/// # Panics
+/// If the set is wrong, naming the problem.
+pub fn binary_i8(set: &dyn BackwardKernels, _: super::Agreement) {
+    let mut random = Random::new(57);
+    for (shape, operand) in binary::problems() {
+        for function in binary::FUNCTIONS {
+            let geometry = Binary::new(function, Activation::Identity, shape, operand);
+            let (a, b, to) = (
+                random.quantization(),
+                random.quantization(),
+                random.quantization(),
+            );
+            let geometry = geometry.expect("the operand can be spread");
+            let params = BinaryI8::new(geometry, a, b, to, random.bounds());
+            let params = params.expect("usual scales");
+            for (batch, operands) in [(0, 1), (1, 1), (3, 1), (3, 3)] {
+                let about: About = (&(params, batch, operands), "binary_i8");
+                let data = random.numbers(batch * shape.len());
+                let operand = random.numbers(operands * operand.len());
+                let mut found = Guarded::new(&data);
+                set.binary_i8(&params, &operand, found.get());
+                let mut expected = data;
+                reference::binary_i8(&params, &operand, &mut expected);
+                assert_equal(about, &found.finish(about), &expected);
+            }
+        }
+    }
+    let (same, four) = (Quantization::new(1.0, 0), Shape::vector(4));
+    let geometry = Binary::new(binary::FUNCTIONS[0], Activation::Identity, four, four);
+    let geometry = geometry.expect("the same shape");
+    let params = BinaryI8::new(geometry, same, same, same, (-128, 127)).expect("scales of 1");
+    let about: About = (&params, "binary_i8 with slices that do not fit");
+    let mut data = Guarded::new(&[1; 10]);
+    call_wrongly(about, || set.binary_i8(&params, &[1; 4], data.get()));
+    data.finish(about);
+    let mut data = Guarded::new(&[1; 8]);
+    call_wrongly(about, || set.binary_i8(&params, &[1; 5], data.get()));
     data.finish(about);
 }
 

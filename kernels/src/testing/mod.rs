@@ -25,7 +25,9 @@ pub use binary::{binary, channel_affine};
 pub use conv2d::conv2d;
 pub use elementwise::{log_softmax, softmax, unary};
 pub use guarded::{Guard, Guarded};
-pub use int8::{conv2d_i8, elementwise_i8, linear_i8, pool2d_i8, softmax_i8, strided_copy_i8};
+pub use int8::{
+    binary_i8, conv2d_i8, elementwise_i8, linear_i8, pool2d_i8, softmax_i8, strided_copy_i8,
+};
 pub use linear::linear;
 pub use peak::peak;
 pub use pool2d::pool2d;
@@ -140,7 +142,7 @@ macro_rules! kernel_suite {
     ($name:ident, $kernels:expr, $agreement:ident) => {
         $crate::kernel_suite!(@tests $name, $kernels, $agreement,
             conv2d, linear, pool2d, unary, softmax, log_softmax, binary, channel_affine, strided_copy, peak,
-            conv2d_i8, linear_i8, pool2d_i8, elementwise_i8, softmax_i8, strided_copy_i8);
+            conv2d_i8, linear_i8, pool2d_i8, elementwise_i8, binary_i8, softmax_i8, strided_copy_i8);
     };
     (@tests $name:ident, $kernels:expr, $agreement:ident, $($operation:ident),*) => {
         mod $name {

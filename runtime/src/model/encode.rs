@@ -385,6 +385,7 @@ fn reads_of(spec: &GraphSpec, index: usize, tensors: &[Tensor]) -> Vec<usize> {
     let commutes = match &node.operator {
         Operator::Binary(binary) => binary.function.commutes(),
         Operator::QuantizedAdd(_) => true,
+        Operator::QuantizedBinary(binary) => binary.function.commutes(),
         _ => false,
     };
     let dies_here = |tensor: &Tensor| usize::from(tensor.last_use) == index;

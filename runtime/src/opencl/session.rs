@@ -470,7 +470,8 @@ fn record_node(
         | Operation::Conv2dI8(_)
         | Operation::LinearI8(_)
         | Operation::AddI8(_)
-        | Operation::TableI8(_) => Err(no_int8()),
+        | Operation::TableI8(_)
+        | Operation::BinaryI8(_) => Err(no_int8()),
     }
 }
 

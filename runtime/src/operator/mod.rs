@@ -45,7 +45,8 @@ pub use parameters::{
 };
 pub use pool2d::{AvgPool2d, MaxPool2d};
 pub use quantized::{
-    Dequantize, Quantize, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize,
+    Dequantize, Quantize, QuantizedAdd, QuantizedBinary, QuantizedConv2d, QuantizedLinear,
+    Requantize,
 };
 pub(crate) use site::Site;
 pub use softmax::{LogSoftmax, Softmax};
@@ -467,6 +468,10 @@ operators! {
     /// A function of each 8-bit number, as a table.
     Table(Table<P>) = 23, ONE, in_place {
         TABLE_I8 = 1 << 53, I8 to I8: TableI8(table::ReadyTable);
+    }
+    /// A function of each number of two tensors.
+    QuantizedBinary(QuantizedBinary) = 24, TWO, in_place {
+        BINARY_I8 = 1 << 54, I8 to I8: BinaryI8(quantized::BinaryI8);
     }
 }
 

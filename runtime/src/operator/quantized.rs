@@ -1,7 +1,8 @@
 //! Operators whose numbers mean something: to and from 8-bit numbers, and layers of them.
 
 use kinglet_kernels::{
-    Activation, Kernels, ParamsError, Quantization, RequantizeI8, Shape, Window, params,
+    Activation, BinaryFunction, Kernels, ParamsError, Quantization, RequantizeI8, Shape, Window,
+    params,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,19 @@ pub struct QuantizedAdd {
     pub high: i8,
 }
 
+/// A function of each number of the first tensor and that of the second at its place. The second has the shape of the
+/// first, or 1 along any axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuantizedBinary {
+    /// Of a number and its operand.
+    #[serde(with = "wire::BinaryFunction")]
+    pub function: BinaryFunction,
+    /// Smallest number of the output.
+    pub low: i8,
+    /// Largest number of the output.
+    pub high: i8,
+}
+
 /// Convolution of 8-bit numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -66,7 +80,13 @@ pub struct QuantizedLinear<P: Storage = InFile> {
     pub layer: LayerI8<P>,
 }
 
-without_parameters!(Quantize, Dequantize, Requantize, QuantizedAdd);
+without_parameters!(
+    Quantize,
+    Dequantize,
+    Requantize,
+    QuantizedAdd,
+    QuantizedBinary
+);
 
 /// A quantization, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,6 +170,41 @@ impl Run for AddI8 {
     fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
         memory.in_place_with(self.operand, |kernels, operand, data| {
             kernels.add_i8(&self.params, operand, data);
+        });
+    }
+}
+
+/// A function of two tensors, ready to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct BinaryI8 {
+    params: params::BinaryI8,
+    operand: Region,
+}
+
+impl Resolve<QuantizedBinary> for BinaryI8 {
+    fn resolve(operator: &QuantizedBinary, site: &Site<'_>) -> Result<(Self, Shape), LoadError> {
+        let (shape, operand, none) = (site.shape(), site.second()?, Activation::Identity);
+        let geometry = params::Binary::new(operator.function, none, shape, operand.shape);
+        let params = params::BinaryI8::new(
+            site.params(geometry)?,
+            site.quantization(site.input())?,
+            site.quantization(operand)?,
+            site.quantization(site.output())?,
+            (operator.low, operator.high),
+        );
+        let ready = Self {
+            params: site.params(params)?,
+            operand: Region::of(operand),
+        };
+        Ok((ready, shape))
+    }
+}
+
+impl Run for BinaryI8 {
+    #[inline]
+    fn run<const OPS: u128, K: Kernels>(&self, memory: &mut Memory<'_, K>) {
+        memory.in_place_with(self.operand, |kernels, operand, data| {
+            kernels.binary_i8(&self.params, operand, data);
         });
     }
 }

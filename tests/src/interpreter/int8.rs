@@ -6,10 +6,11 @@ use kinglet::operator::{
     AvgPool2d, LayerI8, Operator, Owned, QuantizedAdd, QuantizedConv2d, QuantizedLinear, Requantize,
 };
 use kinglet_kernels::{
-    Activation, Conv2d, CountPadding, Pool2d, Quantization, Shape, Window, reference,
+    Activation, BinaryFunction, Conv2d, CountPadding, Pool2d, Quantization, Shape, Window,
+    reference,
 };
 
-use super::Value;
+use super::{Value, combine};
 
 /// `a * b`, rounded once: the product of two `f32` is exact in `f64`.
 fn product(a: f32, b: f32) -> f32 {
@@ -78,6 +79,37 @@ pub(super) fn output(node: &NodeSpec, inputs: &[&Value]) -> Option<Value> {
             Value {
                 shape: input.shape,
                 elements: sums.collect(),
+                quantization: Some(to),
+            }
+        }
+        Operator::QuantizedBinary(binary) => {
+            let terms = [inputs[0], inputs[1]].map(meaning);
+            let (a, b) = (terms[0].scale, terms[1].scale);
+            use BinaryFunction::{Divide, Multiply, PRelu, ReverseDivide};
+            let (of_first, of_second, of_both) = match binary.function {
+                Multiply => (1.0, 1.0, product(a, b) / to.scale),
+                Divide => (1.0, 1.0, a / b / to.scale),
+                ReverseDivide => (1.0, 1.0, b / a / to.scale),
+                PRelu => (1.0, b, a / to.scale),
+                _ => (a / to.scale, b / to.scale, 1.0),
+            };
+            let term = |value: &Value, factor| Value {
+                elements: {
+                    let zero_point = meaning(value).zero_point;
+                    let numbers = value.elements.iter();
+                    numbers.map(|q| scaled(*q, zero_point, factor)).collect()
+                },
+                ..value.clone()
+            };
+            let (x, o) = (term(inputs[0], of_first), term(inputs[1], of_second));
+            let results = combine(binary.function, Activation::Identity, &x, &o);
+            let bounds = (binary.low, binary.high);
+            let results = results.elements.iter();
+            Value {
+                shape: input.shape,
+                elements: results
+                    .map(|y| rounded(to, bounds, product(*y, of_both)))
+                    .collect(),
                 quantization: Some(to),
             }
         }

@@ -155,6 +155,10 @@ impl Site {
                 entries: *of.entries.as_array().ok_or(ParamsError::OutOfRange)?,
                 function: None,
             })?,
+            Operator::QuantizedBinary(of) => self.quantized(Int8Operation::Binary {
+                function: of.function,
+                bounds: (of.low, of.high),
+            })?,
             Operator::QuantizedAdd(of) => self.quantized(Int8Operation::Add {
                 bounds: (of.low, of.high),
             })?,

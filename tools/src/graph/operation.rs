@@ -240,6 +240,13 @@ pub enum Int8Operation {
         /// Smallest and largest number of the output.
         bounds: (i8, i8),
     },
+    /// A function of each number of the first tensor and that of the second at its place.
+    Binary {
+        /// Of a number and its operand.
+        function: BinaryFunction,
+        /// Smallest and largest number of the output.
+        bounds: (i8, i8),
+    },
     /// Softmax over the channels.
     Softmax,
     /// The same values as numbers of another scale or zero point.
@@ -268,6 +275,11 @@ impl Int8Operation {
             Self::Linear { .. } => return Err(ParamsError::OutOfRange),
             Self::AvgPool2d(params) => (params.input(), params.output()),
             Self::Add { .. } => (*inputs.get(1).ok_or(ParamsError::Zero)?, input),
+            Self::Binary { function, .. } => {
+                let operand = *inputs.get(1).ok_or(ParamsError::Zero)?;
+                Binary::new(*function, Activation::Identity, input, operand)?;
+                (input, input)
+            }
             Self::Softmax | Self::Requantize { .. } | Self::Table { .. } => (input, input),
         };
         match input == expected {

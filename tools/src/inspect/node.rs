@@ -79,6 +79,9 @@ pub(crate) fn describe(operator: &Operator) -> String {
         }
         Operator::QuantizedLinear(linear) => format!("Linear{}", bounds(linear.low, linear.high)),
         Operator::QuantizedAdd(add) => format!("Add{}", bounds(add.low, add.high)),
+        Operator::QuantizedBinary(binary) => {
+            format!("{:?}{}", binary.function, bounds(binary.low, binary.high))
+        }
         Operator::Requantize(to) => format!("Requantize{}", bounds(to.low, to.high)),
         Operator::MaxPool2d(pool) => format!("MaxPool2d {}", geometry(&pool.window)),
         Operator::AvgPool2d(pool) => format!("AvgPool2d {}", geometry(&pool.window)),

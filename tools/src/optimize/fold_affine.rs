@@ -24,15 +24,15 @@ pub(super) fn run(graph: &mut Graph) {
 }
 
 /// `activation(x * scale + shift)`, channel by channel.
-struct Affine {
-    scale: Vec<f32>,
-    shift: Vec<f32>,
-    activation: Activation,
+pub(crate) struct Affine {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+    pub(super) activation: Activation,
 }
 
 impl Affine {
     /// The operation as an affine function of each channel, if it is one.
-    fn of(operation: &Operation, channels: usize) -> Option<Self> {
+    pub(crate) fn of(operation: &Operation, channels: usize) -> Option<Self> {
         let (function, activation, operand) = match operation {
             Operation::ChannelAffine {
                 activation,
@@ -71,6 +71,30 @@ impl Affine {
             shift,
             activation,
         })
+    }
+}
+
+impl Affine {
+    /// What a leaky ReLU makes of numbers below 0, channel by channel, if no slope is above 1: what it computes is the larger
+    /// one of this and the number itself, before the activation.
+    pub(crate) fn below_zero(operation: &Operation, channels: usize) -> Option<Self> {
+        match operation {
+            Operation::BinaryConstant {
+                function: BinaryFunction::PRelu,
+                activation,
+                shape,
+                operand,
+            } if *shape == Shape::vector(shape.channels)
+                && operand.iter().all(|slope| *slope <= 1.0) =>
+            {
+                Some(Self {
+                    scale: operand.iter().cycle().take(channels).copied().collect(),
+                    shift: vec![0.0; channels],
+                    activation: *activation,
+                })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -38,6 +38,7 @@ fn bound(operation: &mut Int8Operation, (low, high): (i8, i8)) -> bool {
         Int8Operation::Conv2d { bounds, .. }
         | Int8Operation::Linear { bounds, .. }
         | Int8Operation::Add { bounds }
+        | Int8Operation::Binary { bounds, .. }
         | Int8Operation::Requantize { bounds } => {
             *bounds = (bounds.0.clamp(low, high), bounds.1.clamp(low, high));
         }

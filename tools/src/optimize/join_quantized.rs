@@ -10,10 +10,12 @@
 
 use kinglet::operator::{LayerI8, Owned};
 use kinglet_kernels::{
-    Activation, BinaryFunction, Quantization, RowOrder, Shape, TableI8, Unary, WeightsI8,
+    Activation, BinaryFunction, Conv2d, Quantization, RowOrder, Shape, TableI8, Unary, WeightsI8,
+    Window,
 };
 
 use super::cone::Cone;
+use super::fold_affine::Affine;
 use super::remove_dead;
 use crate::graph::{Graph, Int8Operation, Node, Operation, View};
 
@@ -23,6 +25,7 @@ pub(super) fn run(graph: &mut Graph) {
     if inputs.all(|input| input.quantization.is_none()) && !graph.nodes.iter().any(is_quantized) {
         return;
     }
+    share_steps(graph);
     let inputs = graph.inputs.iter().enumerate();
     let inputs = inputs.map(|(number, input)| {
         Some(match input.quantization {
@@ -52,6 +55,29 @@ pub(super) fn run(graph: &mut Graph) {
     *graph = joiner.graph;
     // Functions that are in a table now have been kept until their last was met.
     remove_dead::run(graph);
+}
+
+/// Lets those who read the same step of the same value read one: two values that are made of one are a single number then.
+fn share_steps(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let same = |earlier: &Node| {
+            matches!(
+                earlier.operation,
+                Operation::Quantize(_) | Operation::Dequantize(_)
+            ) && earlier.operation == node.operation
+                && earlier.inputs == node.inputs
+        };
+        let Some(first) = graph.nodes[..index].iter().position(same) else {
+            continue;
+        };
+        let (first, own) = (graph.value_of(first), graph.value_of(index));
+        let read = graph.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+        let outputs = graph.outputs.iter_mut().map(|output| &mut output.value);
+        for value in read.chain(outputs).filter(|value| **value == own) {
+            *value = first;
+        }
+    }
 }
 
 /// A value of the old graph: where the new one has it, and how.
@@ -365,6 +391,64 @@ impl Joiner {
         true
     }
 
+    /// A leaky ReLU of slopes for each channel, as the larger one of the number and its slope times it.
+    fn leaky(
+        &mut self,
+        name: &str,
+        node: &Node,
+        slopes: Affine,
+        (number, input): (usize, Quantization),
+        end: &End,
+    ) -> Option<(Option<Int8Operation>, Vec<usize>)> {
+        let bounds = end.bounds_with(slopes.activation)?;
+        let slopes = Affine {
+            activation: Activation::Identity,
+            ..slopes
+        };
+        let operation = self.affine(node, &slopes, input, end)?;
+        let output = end.output;
+        let scaled = self.push(name, Operation::Int8 { operation, output }, &[number]);
+        let function = BinaryFunction::Maximum;
+        let larger = Int8Operation::Binary { function, bounds };
+        Some((Some(larger), vec![number, scaled]))
+    }
+
+    /// A factor and a summand for each channel, as the convolution of each channel by itself with one tap: a weight of 127
+    /// times its scale is any number.
+    fn affine(
+        &self,
+        node: &Node,
+        affine: &Affine,
+        input: Quantization,
+        end: &End,
+    ) -> Option<Int8Operation> {
+        const LARGEST: f32 = 127.0;
+        let shape = self.shapes[node.inputs[0]];
+        let (channels, window) = (shape.channels, Window::new(1, 1));
+        let params = Conv2d::new(shape, channels, window, channels, Activation::Identity);
+        let weight_scale = affine
+            .scale
+            .iter()
+            .map(|factor| match factor.abs() / LARGEST {
+                0.0 => 1.0,
+                scale => scale,
+            });
+        let weight_scale: Vec<f32> = weight_scale.collect();
+        let pairs = affine.shift.iter().zip(&weight_scale);
+        let whole: Vec<f32> = pairs
+            .map(|(shift, scale)| {
+                let step = input.scale * scale;
+                (shift / step).round() * step
+            })
+            .collect();
+        let scales = (input.scale, weight_scale.as_slice(), end.output.scale);
+        Some(Int8Operation::Conv2d {
+            params: params.ok()?,
+            layer: layer(&affine.scale, 1, Some(&whole), scales)?,
+            bounds: end.bounds_with(affine.activation)?,
+        })
+    }
+
     /// The operation that computes `node` up to `end`, and what it reads; None in its place if it is the node's
     /// own, on numbers of the output's meaning.
     fn int8_operation(
@@ -410,6 +494,13 @@ impl Joiner {
             } if self.shapes[node.inputs[0]] == self.shapes[node.inputs[1]] => Int8Operation::Add {
                 bounds: end.bounds_with(*activation)?,
             },
+            Operation::Binary {
+                function,
+                activation,
+            } => Int8Operation::Binary {
+                function: *function,
+                bounds: end.bounds_with(*activation)?,
+            },
             Operation::Unary(function) => {
                 let limits = quantized(limits_of(*function)?, end.output);
                 let bounds = within(end.bounds, limits)?;
@@ -423,10 +514,19 @@ impl Joiner {
                     .collect();
                 return Some((None, numbers));
             }
-            _ => return None,
+            operation => {
+                let channels = self.shapes[node.inputs[0]].channels;
+                if let Some(slopes) = Affine::below_zero(operation, channels) {
+                    return self.leaky(name, node, slopes, inputs[0], end);
+                }
+                let affine = Affine::of(operation, channels)?;
+                self.affine(node, &affine, quantization, end)?
+            }
         };
         let numbers = match operation {
-            Int8Operation::Add { .. } => vec![first, inputs.get(1)?.0],
+            Int8Operation::Add { .. } | Int8Operation::Binary { .. } => {
+                vec![first, inputs.get(1)?.0]
+            }
             _ => vec![first],
         };
         Some((Some(operation), numbers))

@@ -14,7 +14,7 @@ mod constant_channels;
 pub(crate) mod dequantize_last;
 mod eliminate_transposes;
 mod end_training;
-mod fold_affine;
+pub(crate) mod fold_affine;
 mod fuse_activation;
 mod fuse_bounds;
 mod fuse_pad;

@@ -1,13 +1,14 @@
 //! The network that is quantized, as its file has it, and which part of it computes on 8-bit numbers.
 
 use kinglet::Model;
-use kinglet_kernels::{Activation, BinaryFunction, Shape, Unary};
+use kinglet_kernels::{BinaryFunction, Shape, Unary};
 
 use super::QuantizeError;
 use super::range::Range;
 use crate::export::{ExportSettings, write};
 use crate::graph::{Graph, Node, Operation};
 use crate::model_file::ModelFile;
+use crate::optimize::fold_affine::Affine;
 use crate::recipe::Normalize;
 
 /// A network of real numbers. Max pools are nodes of their own: what computes on 8-bit numbers does not join them.
@@ -172,7 +173,7 @@ enum Counterpart {
 }
 
 impl Counterpart {
-    fn of(node: &Node, shapes: &[Shape]) -> Self {
+    fn of(node: &Node, channels: usize) -> Self {
         match &node.operation {
             Operation::Conv2d { pool: None, .. } | Operation::Linear { .. } => Self::Layer,
             // Numbers a scale apart are nothing for what is steep without end, or not there for some.
@@ -180,10 +181,12 @@ impl Counterpart {
                 Self::None
             }
             Operation::AvgPool2d(_) | Operation::Unary(_) => Self::Function,
+            // What divides by small numbers has no largest one.
             Operation::Binary {
-                function: BinaryFunction::Add,
-                activation: Activation::Identity | Activation::Relu | Activation::Relu6,
-            } if shapes[node.inputs[0]] == shapes[node.inputs[1]] => Self::Function,
+                function: BinaryFunction::Divide | BinaryFunction::ReverseDivide,
+                ..
+            } => Self::None,
+            Operation::Binary { .. } => Self::Function,
             Operation::MaxPool2d(_)
             | Operation::Concat { .. }
             | Operation::Slice { .. }
@@ -192,7 +195,14 @@ impl Counterpart {
             | Operation::Reshape { .. }
             | Operation::Identity => Self::Copy,
             Operation::Pad { value: 0.0, .. } => Self::Copy,
-            _ => Self::None,
+            // A factor and a summand of each channel, or slopes.
+            operation => {
+                let affine = Affine::of(operation, channels);
+                match affine.or_else(|| Affine::below_zero(operation, channels)) {
+                    Some(_) => Self::Function,
+                    None => Self::None,
+                }
+            }
         }
     }
 }
@@ -218,7 +228,7 @@ impl Scheme {
             .enumerate()
             .map(|(index, node)| match keep(index) {
                 true => Counterpart::None,
-                false => Counterpart::of(node, &network.shapes),
+                false => Counterpart::of(node, network.shapes[node.inputs[0]].channels),
             })
             .collect();
         let inputs = 0..graph.inputs.len();

@@ -16,7 +16,7 @@ pub(super) struct Rewritten {
     pub(super) graph: Graph,
     /// The value of the network of real numbers that each of its nodes computes.
     pub(super) values: Vec<usize>,
-    /// Layers that could not be joined: their numbers are none that an `i32` could sum up.
+    /// Nodes that could not be joined, most often since their numbers are none that an `i32` could sum up.
     pub(super) refused: Vec<usize>,
 }
 
@@ -37,20 +37,13 @@ pub(super) fn rewrite(
     let own = &network.graph;
     let mut refused = Vec::new();
     for (node, value) in graph.nodes.iter_mut().zip(&values) {
-        let is_refused = matches!(
+        let is_joined = matches!(
             node.operation,
-            Operation::Conv2d {
-                weight_scale: Some(_),
-                ..
-            } | Operation::Linear {
-                weight_scale: Some(_),
-                ..
-            }
+            Operation::Int8 { .. } | Operation::Quantize(_) | Operation::Dequantize(_)
         );
         let producer = own.producer(*value);
-        if let Some(producer) = producer.filter(|_| is_refused) {
-            refused.push(producer);
-        }
+        let is_wanted = |node: &usize| scheme.nodes[*node] == Arithmetic::Int8;
+        refused.extend(producer.filter(|node| is_wanted(node) && !is_joined));
         node.name = match producer {
             Some(producer) => own.nodes[producer].name.clone(),
             None => own.inputs[*value].name.clone(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kinglet::model::schema::Operator;
 use kinglet_kernels::arch::{detect, sets};
-use kinglet_kernels::{Portable, Shape};
+use kinglet_kernels::{Activation, BinaryFunction, Portable, Shape, Unary};
 
 use super::correct::correct;
 use super::equalize::equalize;
@@ -78,6 +78,7 @@ fn operators(bytes: &[u8]) -> Vec<&'static str> {
         Operator::QuantizedAdd(_) => "add",
         Operator::Requantize(_) => "requantize",
         Operator::Table(_) => "table",
+        Operator::QuantizedBinary(_) => "binary",
         Operator::Dequantize(_) => "dequantize",
         Operator::Quantize(_) => "quantize",
         Operator::Concat(_) => "concat",
@@ -247,6 +248,42 @@ fn any_function_of_one_number_is_a_table() {
         let taken = &found.report.trials[found.report.taken];
         assert!(taken.decibels > 20.0, "{function}: {taken:?}");
     }
+}
+
+#[test]
+fn gates_slopes_and_affine_functions_of_channels_are_on_8_bit_numbers() {
+    // Squeeze and excite; a normalization behind a sum, which no layer takes up; slopes that differ.
+    let layers = r#""a = Conv2d(2, 4, 3, padding=1)", "AdaptiveAvgPool2d(1)", "Conv2d(4, 2, 1)", "ReLU()", "Conv2d(2, 4, 1)",
+        "b = Sigmoid()", "c = a * b", "d = c - a", "BatchNorm2d(4)", "LeakyReLU(0.1)", "Flatten()", "Linear(144, 3)""#;
+    let mut graph = network("[2, 6, 6]", layers);
+    for node in &mut graph.nodes {
+        match &mut node.operation {
+            Operation::BatchNorm2d(of) => {
+                of.weights = vec![0.7, -1.5, 1.0, 2.0];
+                of.bias = vec![0.1, 0.0, -0.2, 0.3];
+            }
+            Operation::Unary(Unary::LeakyRelu { .. }) => {
+                node.operation = Operation::BinaryConstant {
+                    function: BinaryFunction::PRelu,
+                    activation: Activation::Identity,
+                    shape: Shape::vector(4),
+                    operand: vec![0.1, 0.25, -0.5, 1.0],
+                };
+            }
+            _ => {}
+        }
+    }
+    let data = features(Shape::new(6, 6, 2), 40);
+    let found = quantize(&file(graph), &data, &Settings::default(), detect()).unwrap();
+    assert_eq!(
+        operators(&found.bytes),
+        [
+            "conv", "mean", "conv", "conv", "table", "binary", "binary", "conv", "conv", "binary",
+            "linear"
+        ]
+    );
+    let taken = &found.report.trials[found.report.taken];
+    assert!(taken.decibels > 20.0, "{taken:?}");
 }
 
 #[test]
@@ -540,6 +577,15 @@ fn weights_of_any_size_give_a_network_or_a_reason() {
     // Nor are all of them, or very small ones: what is left is the biases.
     assert!(decibels(&with(&|weights| weights.fill(0.0))) > 25.0);
     assert!(decibels(&with(&|weights| weights.fill(1e-38))) > 25.0);
+    // A bias that is no 32-bit number at the scale of its weights.
+    let mut graph = network("[2, 6, 6]", CNN);
+    let weights = graph.nodes[0].operation.values_mut(Role::Weights);
+    weights.unwrap()[..18].fill(1e-7);
+    let bias = graph.nodes[0].operation.values_mut(Role::Bias);
+    bias.unwrap()[0] = 3.0;
+    let found = quantize(&file(graph), &data, &Settings::default(), detect()).unwrap();
+    assert!(!operators(&found.bytes).contains(&"f32 layer"));
+    assert!(found.report.trials[found.report.taken].decibels > 25.0);
     // Large ones are numbers as others are.
     assert!(decibels(&with(&|weights| weights[0] = 1e30)) > 25.0);
     let error = refusal(&with(&|weights| weights.fill(3e38)), &data);

@@ -12,7 +12,7 @@ use crate::portable::binary::{Operand, for_each_run};
 fn combine<V: Vector>(
     isa: V::Isa,
     activation: Activation,
-    operand: Operand<'_>,
+    operand: Operand<'_, f32>,
     data: &mut [f32],
     f: impl Fn(V, V) -> V,
 ) {

@@ -107,6 +107,9 @@ macro_rules! simd_set {
                 fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) =
                     generic::int8::elementwise::add;
 
+                fn binary_i8(params: &BinaryI8, operand: &[i8], data: &mut [i8]) =
+                    generic::int8::elementwise::binary;
+
                 fn requantize_i8(params: &RequantizeI8, data: &mut [i8]) =
                     generic::int8::elementwise::requantize;
 

@@ -4,7 +4,7 @@
 use super::int8::{Pair, Sums, Word};
 use super::{self as generic, Vector, simd_set};
 use crate::params::{
-    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
     PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
 };
 use crate::quant::Quantization;

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use crate::arch::generic::int8::{Pair, Quad, Sums};
 use crate::arch::generic::{self, Vector, simd_set};
 use crate::params::{
-    Activation, AddI8, AvgPool2dI8, Binary, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2d, Conv2dI8, Linear, LinearI8, Pool2d,
     PooledConv2d, RequantizeI8, StridedCopy, Unary, WeightsI8,
 };
 use crate::quant::Quantization;

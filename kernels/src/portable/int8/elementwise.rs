@@ -1,8 +1,9 @@
 //! Functions of each number by itself, or of two, and softmax.
 
+use super::super::binary::{for_each_run, with_function};
 use super::super::rows::rows_of_mut;
 use crate::lengths;
-use crate::params::{AddI8, RequantizeI8, SoftmaxI8, TableI8};
+use crate::params::{AddI8, BinaryI8, RequantizeI8, SoftmaxI8, TableI8};
 use crate::quant::Quantization;
 
 /// Numbers from real ones.
@@ -37,6 +38,32 @@ pub fn add_i8(params: &AddI8, operand: &[i8], data: &mut [i8]) {
     for (a, b) in data.iter_mut().zip(operand) {
         *a = params.output.round(first.apply(*a) + second.apply(*b));
     }
+}
+
+/// A function of each number and the operand at its place, in place. `operand` is one sample for the whole batch, or one
+/// for each sample.
+#[inline(always)]
+pub fn binary_i8(params: &BinaryI8, operand: &[i8], data: &mut [i8]) {
+    if !lengths::binary(&params.geometry, operand, data) {
+        return;
+    }
+    let [first, second] = params.terms;
+    for_each_run(
+        &params.geometry,
+        operand,
+        data,
+        #[inline(always)]
+        |operand, data| {
+            with_function!(params.geometry.function(), function => operand.each(
+                data,
+                #[inline(always)]
+                |a, b| {
+                    let result = function.apply(first.apply(a), second.apply(b));
+                    params.output.round(result * params.factor)
+                },
+            ));
+        },
+    );
 }
 
 /// Numbers of one scale as such of another, in place.

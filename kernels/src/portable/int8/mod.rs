@@ -10,6 +10,8 @@ mod linear;
 mod pool2d;
 
 pub use conv2d::conv2d_i8;
-pub use elementwise::{add_i8, dequantize_i8, quantize_i8, requantize_i8, softmax_i8, table_i8};
+pub use elementwise::{
+    add_i8, binary_i8, dequantize_i8, quantize_i8, requantize_i8, softmax_i8, table_i8,
+};
 pub use linear::linear_i8;
 pub use pool2d::{avg_pool2d_i8, max_pool2d_i8};

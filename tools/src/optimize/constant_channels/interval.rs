@@ -11,10 +11,10 @@
 //! Real numbers are taken to be finite: 0 times infinity would be NaN.
 
 use kinglet::operator::{LayerI8, Owned};
-use kinglet_kernels::params::{AddI8, AvgPool2dI8, RequantizeI8};
+use kinglet_kernels::params::{AddI8, AvgPool2dI8, BinaryI8, RequantizeI8};
 use kinglet_kernels::{
-    Activation, Axis, Kernels, ParamsError, Pool2d, Portable, Quantization, Requantize, Shape,
-    Unary,
+    Activation, Axis, Binary, BinaryFunction, Kernels, ParamsError, Pool2d, Portable, Quantization,
+    Requantize, Shape, Unary,
 };
 
 use super::geometry::Geometry;
@@ -26,6 +26,9 @@ pub(super) struct Interval {
     low: f32,
     high: f32,
 }
+
+/// One of the two.
+type End = fn(&Interval) -> f32;
 
 impl Interval {
     const REAL: Self = Self::new(f32::NEG_INFINITY, f32::INFINITY);
@@ -258,6 +261,26 @@ impl Site<'_> {
                     requantized(|i| i.low),
                     requantized(|i| i.high),
                 )))
+            }
+            Int8Operation::Binary { function, bounds } => {
+                use BinaryFunction::{Divide, PRelu, ReverseDivide};
+                if matches!(function, Divide | ReverseDivide | PRelu) {
+                    return Ok(None);
+                }
+                let own = [0, 1].map(|input| Shape::vector(self.shapes[input].channels));
+                let geometry = Binary::new(*function, Activation::Identity, own[0], own[1])?;
+                let params = BinaryI8::new(geometry, from, meaning(1)?, output, *bounds)?;
+                let result = |first: End, second: End| {
+                    let mut data = numbers(self.inputs[0], first);
+                    Portable.binary_i8(&params, &numbers(self.inputs[1], second), &mut data);
+                    data
+                };
+                // Whichever way it goes in one of them, its ends are at those of both.
+                let (low, high): (End, End) = (|i| i.low, |i| i.high);
+                let corners = [(low, low), (low, high), (high, low), (high, high)];
+                let corners = corners.map(|(a, b)| joined(result(a, b), result(a, b)));
+                let all = corners.into_iter();
+                Ok(all.reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a.union(b)).collect()))
             }
             Int8Operation::Table { entries, .. } => {
                 let entries_of = |interval: &Interval| {

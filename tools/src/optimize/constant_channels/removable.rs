@@ -143,7 +143,12 @@ impl Search<'_> {
                         .iter()
                         .for_each(|v| self.tie_each(*v, output, 0));
                 }
-                Int8Operation::Softmax => self.keep_ends(index),
+                Int8Operation::Binary { .. } if self.is_of_channels(index) => {
+                    node.inputs
+                        .iter()
+                        .for_each(|v| self.tie_each(*v, output, 0));
+                }
+                Int8Operation::Binary { .. } | Int8Operation::Softmax => self.keep_ends(index),
             },
             Operation::Concat {
                 axis: Axis::Channels,
@@ -194,6 +199,10 @@ impl Search<'_> {
             | Operation::Reshape { .. }
             | Operation::Quantize(_)
             | Operation::Dequantize(_)
+            | Operation::Int8 {
+                operation: Int8Operation::Binary { .. },
+                ..
+            }
             | Operation::Identity => true,
             Operation::Transpose { order } => order[2] == Axis::Channels,
             _ => false,

@@ -152,7 +152,7 @@ impl RandomInt8 {
             ..Padding::default()
         });
         let pool = Pool2d::new(shape, window, Rounding::Ceil, CountPadding::default());
-        match self.dice.below(if step == 0 { 4 } else { 13 }) {
+        match self.dice.below(if step == 0 { 4 } else { 14 }) {
             5 if pool.is_ok() => {
                 let pool = pool.unwrap();
                 let average = int8(Int8Operation::AvgPool2d(pool));
@@ -205,6 +205,24 @@ impl RandomInt8 {
                 let function = None;
                 let table = Int8Operation::Table { entries, function };
                 self.push(int8(table), &[value]);
+            }
+            13 => {
+                let spreads = |own: usize, extent: usize| own == extent || own == 1;
+                let fits = |other: &usize| {
+                    let (own, _) = self.values[*other];
+                    spreads(own.height, shape.height)
+                        && spreads(own.width, shape.width)
+                        && spreads(own.channels, shape.channels)
+                };
+                let others: Vec<usize> = (0..self.values.len()).filter(fits).collect();
+                let other = others[self.dice.below(others.len())];
+                use BinaryFunction::{Add, Divide, Maximum, Multiply, PRelu, Subtract};
+                let functions = [Add, Divide, Maximum, Multiply, PRelu, Subtract];
+                let binary = Int8Operation::Binary {
+                    function: functions[self.dice.below(6)],
+                    bounds: (output.zero_point, i8::MAX),
+                };
+                self.push(int8(binary), &[value, other]);
             }
             _ => self.convolution(value),
         }

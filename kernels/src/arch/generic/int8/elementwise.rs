@@ -1,7 +1,7 @@
 //! Functions of 8-bit numbers one by one: the portable loops, of which the compiler makes vectors in functions compiled
 //! for an instruction set.
 
-use crate::params::{AddI8, RequantizeI8, StridedCopy};
+use crate::params::{AddI8, BinaryI8, RequantizeI8, StridedCopy};
 use crate::portable;
 use crate::quant::Quantization;
 
@@ -21,6 +21,12 @@ pub(crate) fn dequantize<I>(_: I, from: Quantization, input: &[i8], output: &mut
 #[inline(always)]
 pub(crate) fn add<I>(_: I, params: &AddI8, operand: &[i8], data: &mut [i8]) {
     portable::add_i8(params, operand, data);
+}
+
+/// A function of each number and the operand at its place, in place.
+#[inline(always)]
+pub(crate) fn binary<I>(_: I, params: &BinaryI8, operand: &[i8], data: &mut [i8]) {
+    portable::binary_i8(params, operand, data);
 }
 
 /// Numbers of one scale as such of another, in place.
