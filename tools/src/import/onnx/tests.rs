@@ -631,6 +631,41 @@ fn quantized_numbers_without_a_zero_point_are_of_the_type_at_their_other_end() {
 }
 
 #[test]
+fn one_scale_and_zero_point_may_be_written_in_several_shapes() {
+    let integers = |name: &str, dims: &[i64], data_type: DataType, numbers: &[u8]| TensorProto {
+        dims: dims.to_vec(),
+        data_type: data_type as i32,
+        name: name.into(),
+        raw_data: numbers.to_vec(),
+        ..TensorProto::default()
+    };
+    let (of_input, of_weights) = (DataType::Uint8, DataType::Int8);
+    let outputs = |one: &[i64], channels: usize| {
+        // Of the weights there may be one for each of three channels.
+        let all: &[i64] = if channels == 1 { one } else { &[3] };
+        let constants = vec![
+            tensor("s", one, &[0.25]),
+            integers("z", one, of_input, &[130]),
+            integers("w", &[3, 2, 1, 1], of_weights, &[3, 250, 127, 128, 7, 1]),
+            tensor("ws", all, &vec![0.5; channels]),
+            integers("wz", all, of_weights, &vec![0; channels]),
+        ];
+        let inputs = ["quantizelinear", "s", "z", "w", "ws", "wz", "s", "z"];
+        let nodes = vec![
+            node("QuantizeLinear", &["x", "s", "z"], vec![]),
+            node("QLinearConv", &inputs, vec![]),
+            node("DequantizeLinear", &["qlinearconv", "s", "z"], vec![]),
+        ];
+        run(&model(&[1, 2, 3, 2], nodes, constants), &eighths(12, 5))
+    };
+    let expected = outputs(&[], 1);
+    assert_eq!(expected.len(), 18);
+    assert_eq!(outputs(&[1], 1), expected);
+    assert_eq!(outputs(&[1], 3), expected);
+    assert_eq!(outputs(&[], 3), expected);
+}
+
+#[test]
 fn graphs_of_another_form_are_refused() {
     let relu = || vec![node("Relu", &["x"], vec![])];
     let refused = |change: &dyn Fn(&mut ModelProto)| {

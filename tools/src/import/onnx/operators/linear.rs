@@ -46,7 +46,8 @@ pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
     }
     let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
     matrix.iter_mut().for_each(|w| *w *= alpha);
-    let weight_scale = scale.filter(|_| alpha == 1.0);
+    let weight_scale = scale.filter(|_| alpha > 0.0);
+    let weight_scale = weight_scale.map(|scale| scale.iter().map(|s| s * alpha).collect());
     let (mut bias, mut summand) = (None, None);
     match node.optional(2).cloned() {
         Some(Operand::Constant(tensor)) => {

@@ -55,6 +55,16 @@ const WINDOW: &[&str] = &[
     "storage_order",
     "strides",
 ];
+/// A window, and where the channels are.
+const QUANTIZED_WINDOW: &[&str] = &[
+    "auto_pad",
+    "ceil_mode",
+    "channels_last",
+    "count_include_pad",
+    "kernel_shape",
+    "pads",
+    "strides",
+];
 const RESIZE: &[&str] = &[
     "antialias",
     "axes",
@@ -191,7 +201,9 @@ const OPERATORS: &[Operator] = &[
     row("PRelu", &["consumed_inputs"], elementwise::prelu),
     row("Pad", &["mode", "pads", "value"], part::pad),
     row("Pow", LEGACY, elementwise::pow),
+    row("QGemm", &["alpha", "transA", "transB"], quantize::gemm),
     row("QLinearAdd", &[], quantize::add),
+    row("QLinearAveragePool", QUANTIZED_WINDOW, quantize::average),
     row("QLinearConcat", &["axis"], quantize::concat),
     row("QLinearConv", WINDOW, quantize::conv),
     row(
@@ -199,7 +211,11 @@ const OPERATORS: &[Operator] = &[
         &["channels_last"],
         quantize::global_average,
     ),
+    row("QLinearLeakyRelu", &["alpha"], quantize::leaky_relu),
     row("QLinearMatMul", &[], quantize::mat_mul),
+    row("QLinearMul", &[], quantize::mul),
+    row("QLinearSigmoid", &[], quantize::sigmoid),
+    row("QLinearSoftmax", &["axis", "opset"], quantize::softmax),
     row("QuantizeLinear", QUANTIZE, quantize::quantize),
     row(
         "RMSNormalization",
@@ -275,7 +291,8 @@ pub(super) fn find(node: &NodeProto) -> Result<&'static Operator, NodeProblem> {
     }
     let found = OPERATORS.iter().find(|row| row.name == node.op_type);
     // ONNX Runtime keeps some of the operators on quantized numbers in a domain of its own.
-    let quantized = node.op_type.contains("Linear") && node.domain == "com.microsoft";
+    let is_theirs = node.op_type.contains("Linear") || node.op_type == "QGemm";
+    let quantized = is_theirs && node.domain == "com.microsoft";
     let found = found.filter(|_| super::is_standard(&node.domain) || quantized);
     let operator = found.ok_or_else(|| NodeProblem::Operator {
         similar: similar(&node.op_type, names()),

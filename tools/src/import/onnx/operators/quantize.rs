@@ -8,7 +8,7 @@ use crate::import::onnx::messages::DataType;
 use kinglet_kernels::{BinaryFunction, Quantization};
 use ndarray::Axis;
 
-use super::{conv, linear, pool};
+use super::{conv, elementwise, linear, normalize, part, pool};
 use crate::graph::Operation;
 use crate::import::NodeProblem;
 use crate::import::builder::Value;
@@ -231,9 +231,18 @@ fn quantized(node: &mut Node<'_>, value: &Value, numbers: Numbers) -> Result<Ope
     ))
 }
 
-/// Quantizes what an operator on real numbers has computed.
-fn quantize_outputs(node: &mut Node<'_>, outputs: Outputs, index: usize) -> Outputs {
-    let numbers = numbers(node, index, DataType::Uint8)?;
+/// What `translate` makes of `inputs`, which are real numbers in the place of the node's own; scale and zero point of the
+/// result are inputs `index` and the one behind it of the node. Without a zero point it is of the type that input `like` has.
+fn computed(
+    node: &mut Node<'_>,
+    (index, like): (usize, usize),
+    inputs: Vec<Operand>,
+    translate: impl FnOnce(&mut Node<'_>) -> Outputs,
+) -> Outputs {
+    let own = std::mem::replace(&mut node.inputs, inputs.into_iter().map(Some).collect());
+    let outputs = translate(node);
+    node.inputs = own;
+    let numbers = numbers(node, index, data_type(node, like))?;
     let outputs = outputs?.into_iter().map(|output| match output {
         Operand::Value(value) => quantized(node, &value, numbers),
         other => Ok(other),
@@ -241,70 +250,126 @@ fn quantize_outputs(node: &mut Node<'_>, outputs: Outputs, index: usize) -> Outp
     outputs.collect()
 }
 
+/// The type of the 8-bit numbers that input `index` has.
+fn data_type(node: &Node<'_>, index: usize) -> DataType {
+    let signed = match node.optional(index) {
+        Some(Operand::Quantized(_, Meaning::Known(numbers))) => numbers.signed,
+        Some(Operand::Quantized(_, Meaning::OfInput { signed, .. })) => *signed,
+        _ => false,
+    };
+    match signed {
+        true => DataType::Int8,
+        false => DataType::Uint8,
+    }
+}
+
+/// Numbers that a sum of products may start with, as what they mean: the scale is that of input `first` times those of the
+/// input behind the weights `first + 3`, times `factor`.
+fn bias(
+    node: &Node<'_>,
+    (index, first): (usize, usize),
+    factor: f32,
+) -> Result<Option<Operand>, NodeProblem> {
+    if node.optional(index).is_none() {
+        return Ok(None);
+    }
+    let input_scale = node.scalar(first, "scale of the input")?;
+    let (_, scales) = node.float_constant(first + 3, "scale of the weights")?;
+    let numbers = node.integers(index, "bias")?;
+    let scale = |i: usize| scales.get(i).or(scales.last()).copied().unwrap_or(0.0);
+    let real: Vec<f32> = numbers
+        .iter()
+        .enumerate()
+        .map(|(i, number)| *number as f32 * (input_scale * scale(i) * factor))
+        .collect();
+    let real = Tensor::floats(ndarray::arr1(&real).into_dyn());
+    Ok(Some(Operand::Constant(real)))
+}
+
 /// `x, w` with scale and zero point each, scale and zero point of the output, and a bias of 32 bits.
 pub(super) fn conv(node: &mut Node<'_>) -> Outputs {
-    let input_scale = node.scalar(1, "scale of the input")?;
-    let input = dequantized(node, 0, 1)?;
-    let weights = dequantized(node, 3, 0)?;
-    let bias = match node.optional(8) {
-        None => None,
-        Some(_) => {
-            let (_, scales) = node.float_constant(4, "scale of the weights")?;
-            let bias = node.integers(8, "bias")?;
-            let scale =
-                |i: usize| input_scale * scales.get(i).or(scales.last()).copied().unwrap_or(0.0);
-            let real: Vec<f32> = bias
-                .iter()
-                .enumerate()
-                .map(|(i, number)| *number as f32 * scale(i))
-                .collect();
-            Some(Operand::Constant(Tensor::floats(
-                ndarray::arr1(&real).into_dyn(),
-            )))
-        }
-    };
-    let quantized_inputs =
-        std::mem::replace(&mut node.inputs, vec![Some(input), Some(weights), bias]);
-    let outputs = conv::conv(node);
-    node.inputs = quantized_inputs;
-    quantize_outputs(node, outputs, 6)
+    let mut inputs = vec![dequantized(node, 0, 1)?, dequantized(node, 3, 0)?];
+    inputs.extend(bias(node, (8, 1), 1.0)?);
+    computed(node, (6, 0), inputs, conv::conv)
 }
 
 /// `a, b` with scale and zero point each, scale and zero point of the output.
 pub(super) fn mat_mul(node: &mut Node<'_>) -> Outputs {
-    let inputs = vec![
-        Some(dequantized(node, 0, -1)?),
-        Some(dequantized(node, 3, -1)?),
-    ];
-    let quantized_inputs = std::mem::replace(&mut node.inputs, inputs);
-    let outputs = linear::mat_mul(node);
-    node.inputs = quantized_inputs;
-    quantize_outputs(node, outputs, 6)
+    let inputs = vec![dequantized(node, 0, -1)?, dequantized(node, 3, -1)?];
+    computed(node, (6, 0), inputs, linear::mat_mul)
+}
+
+/// `a, b` with scale and zero point each, a bias of 32 bits, and scale and zero point of the output, which is of real
+/// numbers without them.
+pub(super) fn gemm(node: &mut Node<'_>) -> Outputs {
+    let along = match node.int("transB", 0) {
+        0 => 1,
+        _ => 0,
+    };
+    let mut inputs = vec![dequantized(node, 0, 1)?, dequantized(node, 3, along)?];
+    // What the product is multiplied by is a part of the scale that the bias has.
+    inputs.extend(bias(node, (6, 1), node.float("alpha", 1.0))?);
+    if node.optional(7).is_some() {
+        return computed(node, (7, 0), inputs, linear::gemm);
+    }
+    node.inputs = inputs.into_iter().map(Some).collect();
+    linear::gemm(node)
 }
 
 pub(super) fn add(node: &mut Node<'_>) -> Outputs {
+    binary(node, BinaryFunction::Add)
+}
+
+pub(super) fn mul(node: &mut Node<'_>) -> Outputs {
+    binary(node, BinaryFunction::Multiply)
+}
+
+/// Two tensors with scale and zero point each, scale and zero point of the output.
+fn binary(node: &mut Node<'_>, function: BinaryFunction) -> Outputs {
     let (first, second) = (dequantized(node, 0, 1)?, dequantized(node, 3, 1)?);
-    let sum = node.binary(BinaryFunction::Add, &first, &second);
-    quantize_outputs(node, sum.map(|sum| vec![sum]), 6)
+    computed(node, (6, 0), Vec::new(), |node| {
+        Ok(vec![node.binary(function, &first, &second)?])
+    })
+}
+
+/// A tensor with scale and zero point, scale and zero point of the output.
+fn unary(node: &mut Node<'_>, translate: fn(&mut Node<'_>) -> Outputs) -> Outputs {
+    let inputs = vec![dequantized(node, 0, 1)?];
+    computed(node, (3, 0), inputs, translate)
+}
+
+pub(super) fn sigmoid(node: &mut Node<'_>) -> Outputs {
+    unary(node, elementwise::sigmoid)
+}
+
+pub(super) fn leaky_relu(node: &mut Node<'_>) -> Outputs {
+    unary(node, elementwise::leaky_relu)
+}
+
+pub(super) fn softmax(node: &mut Node<'_>) -> Outputs {
+    // It says itself what it means: that of older operator sets is over several axes.
+    let opset = node.opset;
+    node.opset = node.int("opset", opset);
+    let outputs = unary(node, normalize::softmax);
+    node.opset = opset;
+    outputs
+}
+
+pub(super) fn average(node: &mut Node<'_>) -> Outputs {
+    node.require_int("channels_last", 0)?;
+    unary(node, pool::average)
 }
 
 pub(super) fn global_average(node: &mut Node<'_>) -> Outputs {
     node.require_int("channels_last", 0)?;
-    let inputs = vec![Some(dequantized(node, 0, 1)?)];
-    let quantized_inputs = std::mem::replace(&mut node.inputs, inputs);
-    let outputs = pool::global_average(node);
-    node.inputs = quantized_inputs;
-    quantize_outputs(node, outputs, 3)
+    unary(node, pool::global_average)
 }
 
 /// Tensors with a scale and a zero point each, behind those of the output.
 pub(super) fn concat(node: &mut Node<'_>) -> Outputs {
     let places = (2..node.inputs.len()).step_by(3);
-    let inputs: Vec<Option<Operand>> = places
-        .map(|index| dequantized(node, index, 1).map(Some))
+    let inputs: Vec<Operand> = places
+        .map(|index| dequantized(node, index, 1))
         .collect::<Result<_, _>>()?;
-    let quantized_inputs = std::mem::replace(&mut node.inputs, inputs);
-    let outputs = super::part::concat(node);
-    node.inputs = quantized_inputs;
-    quantize_outputs(node, outputs, 0)
+    computed(node, (0, 2), inputs, part::concat)
 }
