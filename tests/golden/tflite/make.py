@@ -541,6 +541,38 @@ def int8_others(n):
 
 
 @net
+def int8_functions(n):
+    """Functions of one number: LiteRT has tables for some, fixed-point arithmetic for others."""
+    x = n.input(1, 5, 5, 2, **int8(0.03, 5))
+    conv = n.conv(x, *n.int8_weights(0, 0.03, 4, 1, 1, 2), **int8(0.04, -9))
+    functions = [
+        n.op(Op.LOGISTIC, [conv], **int8(1 / 256, -128)),
+        n.op(Op.TANH, [conv], **int8(1 / 128, 0)),
+        n.op(Op.HARD_SWISH, [conv], {}, "HardSwishOptions", **int8(0.02, -100)),
+        n.op(Op.LEAKY_RELU, [conv], dict(alpha=0.1), "LeakyReluOptions", **int8(0.02, -60)),
+        n.op(Op.ELU, [conv], **int8(0.02, -60)),
+        n.op(Op.RELU, [conv], **int8(0.03, -128)),
+    ]
+    same = [n.op(Op.QUANTIZE, [y], {}, "QuantizeOptions", **int8(0.03, -50)) for y in functions]
+    return n.concat(3, *same, **int8(0.03, -50))
+
+
+@net
+def int8_pairs(n):
+    """Functions of two tensors, one of which may be spread."""
+    x = n.input(1, 5, 4, 3, **int8(0.03, 5))
+    beside = n.conv(x, *n.int8_weights(0, 0.03, 3, 1, 1, 3), **int8(0.02, -9))
+    gate = n.op(Op.LOGISTIC, [n.mean(beside, [1, 2], keep=True, **int8(0.01, 3))], **int8(1 / 256, -128))
+    product = n.binary(Op.MUL, x, gate, "MulOptions", Activation.NONE, **int8(0.02, -10))
+    difference = n.binary(Op.SUB, product, beside, "SubOptions", Activation.RELU, **int8(0.03, -128))
+    padded = n.op(Op.PAD, [difference, n.constant([[0, 0], [1, 0], [0, 2], [0, 0]], np.int32)], {}, "PadOptions",
+                  **int8(0.03, -128))
+    larger = n.op(Op.RESIZE_NEAREST_NEIGHBOR, [padded, n.constant([12, 12], np.int32)], {}, "ResizeNearestNeighborOptions",
+                  **int8(0.03, -128))
+    return n.pool(Op.AVERAGE_POOL_2D, larger, (3, 2), (2, 2), VALID, **int8(0.03, -128))
+
+
+@net
 def uint8_network(n):
     """Asymmetric weights of one scale, as files of 2018 have them."""
     x = n.input(1, 6, 6, 2, **uint8(0.03, 131))

@@ -1,15 +1,13 @@
 //! ONNX files with random layers compute what ONNX Runtime computes, and damaged ones do no harm.
 //! `tests/golden/make_onnx.py` made the files.
 
-#[path = "../../examples/conformance/case.rs"]
-mod case;
-
 use std::path::{Path, PathBuf};
 
-use case::{Case, Outcome, Tolerance};
 use kinglet_tools::export::{ExportSettings, export};
 use kinglet_tools::import::onnx::{self, Options};
 use kinglet_tools::recipe::Normalize;
+
+use crate::case::{Case, Outcome, Tolerance};
 
 /// The folders with a case each.
 fn folders() -> Vec<PathBuf> {

@@ -180,18 +180,31 @@ fn outputs_of_8_bit_numbers_are_within_one_of_litert() {
         assert!(distance <= 1.01, "{name}: off by {distance} steps");
         checked += 1;
     }
-    assert_eq!(checked, 5);
+    assert_eq!(checked, 7);
 }
 
 #[test]
 fn a_quantized_network_computes_with_8_bit_numbers_throughout() {
-    for name in ["int8_conv", "int8_depthwise", "int8_residual"] {
+    for name in [
+        "int8_conv",
+        "int8_depthwise",
+        "int8_residual",
+        "int8_others",
+        "int8_functions",
+        "int8_pairs",
+    ] {
         let mut graph = read(name);
         optimize(&mut graph);
         let takes_numbers = graph.nodes.iter().filter(|node| {
             matches!(
                 node.operation,
-                Operation::Int8 { .. } | Operation::MaxPool2d(_) | Operation::Reshape { .. }
+                Operation::Int8 { .. }
+                    | Operation::MaxPool2d(_)
+                    | Operation::Concat { .. }
+                    | Operation::Pad { .. }
+                    | Operation::Upsample { .. }
+                    | Operation::Transpose { .. }
+                    | Operation::Reshape { .. }
             )
         });
         // The ends, too.

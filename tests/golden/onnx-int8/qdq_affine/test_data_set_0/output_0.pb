@@ -1,0 +1,1 @@
+Bv14J´›•”‰›–‘Œ‘˜‰š‰œ“’˜•’™‹’‰‘˜‹‰BO I „ >M c6Wu6‘‡0– b _9šc9 Q7: ¶ÄÈ{Á“­z¡µyˆÈ‹È£¹™¹À©£¾ª—Ã‡™ˆ¨”Ä{tw€xu~wu~|txzuuwyuxzvx{|~{xwuuuzwtbeondmbhgldcehmccooimljdignmfnfhglhe

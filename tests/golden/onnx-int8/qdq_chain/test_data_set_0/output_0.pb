@@ -1,0 +1,1 @@
+		Bv17Jójjjjjjjjjjjjjjssjjjjsjjjjjjjjjjjjjjjjjjljzjjjjjjjsvjjjjjjjjjjjjjjjjjjjjzjjjjjjjjjjjjjjjjjjjjjjjjjjjjjmjjjjjtjjjjjjljjjljjjjjjzjjjjjjjjj

@@ -1,0 +1,1 @@
+		Bv7Jócc€Rc€“cc¤³€€€€€a€`c€¯€,€Cþšc`€€€€c€c€€3€È€ì¤c€€€¤bO€…a€€€€b€€€>€"€c€c€€cÄcG€c€cS€A€Eccc€€c€Íccc€b€€cÈXƒ€Ñ€`€€ccc€c€ˆY–€€"YR¯€èa“€èc€€c€€^c€a€€cV€ÕIã€c€ccCEcUbccÚ €Ycc€b€€ccE€S[€€WÈcP€bcY€€cÍ€W€€€W€>`Kc è€X€Ucc€);c€\cc€€€GˆÞ€K€€€c€\€€…

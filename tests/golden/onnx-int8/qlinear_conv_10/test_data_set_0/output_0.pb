@@ -1,0 +1,1 @@
+Bv9JZZZmLJe9skUVZZZ

@@ -1,0 +1,1 @@
+Bv28J–YqzZgnSg’ZuX‰yx‡ekVŒxmv’X|g]RR__”hWgX‡rQWm‰^‹jˆRcW–‡s_sŒ‡V€‹RqybXŠ“‹rŠ‹u\VšV„_~yŽdj–SyS’RxXT‡f_•Pxqsw‡˜šrXs|f‘h~bd|n†ˆko’ex|‹€r˜k–†XgysO\Z‰

@@ -1,0 +1,1 @@
+		Bv8JóØ‚²Óeì³cdpeèg±e«dcÃhce‚ud~vìœc×½gµ¿vÓ‹¨hzfhkefžëÊÁgdã—c¿œ¿k¨ežpêiÓšcefÃd»gÙd¹d¨ˆq‰i”ƒ¸Øel‚ngcáØ~à°gÀ²Ð°eh—µÃwe‰­fdhÉxëƒfÚpcëfc³ØjÝƒºkd±ŽéÍnncc{Ñy°z„ÜceÕ†q q}µee¨µd¶hÐ©~Ëcdh‹¢Î’¦dceÀdcÝãnœccfØÝÀdkg‚cà£ÇhfŠÏâ‹“’chcewŽdkÑ‹’¡vâcråÆeêêc£efc
