@@ -176,6 +176,9 @@ macro_rules! operators {
             0 $($(+ bits::$BIT.count_ones())+)* == bits::ALL.count_ones()
         );
 
+        /// Names of operators by their numbers.
+        static OPERATORS: [&str; [$($number),*].len()] = [$(stringify!($Name)),*];
+
         /// Names by bits: a table is the smallest code.
         static NAMES: [&str; NAMED] = {
             let mut names = unary::names();
@@ -227,11 +230,11 @@ macro_rules! operators {
                         let Only(fields) = take(rest)?;
                         Ok(Self::$Name(fields))
                     })*
-                    $($number => {
-                        let name = stringify!($Name);
-                        Err(LoadError::Operator { node, name })
-                    })*
-                    _ => Err(LoadError::Malformed),
+                    // A table is smaller than an arm for each.
+                    _ => Err(match OPERATORS.get(number as usize) {
+                        Some(name) => LoadError::Operator { node, name },
+                        None => LoadError::Malformed,
+                    }),
                 }
             }
         }
