@@ -4,22 +4,18 @@
 use std::string::String;
 use std::vec::Vec;
 
-use kinglet_kernels::RowOrder;
-use kinglet_kernels::params::write_pairs;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::check::Totals;
+use super::parameters::{Fetch, Store};
 use super::schema::{
     FORMAT_VERSION, File, Graph, Input, MAGIC, MAX_ELEMENTS, MAX_INPUTS, MAX_TENSORS, Node, Output,
     PREFIX_LEN, Prefix, TENSOR_ALIGN, Tensor, WEIGHTS_ALIGN, bits,
 };
 use super::spec::{GraphSpec, InputSpec, NodeSpec, OutputSpec, TensorSpec};
 use super::{CRC, LoadError, Model, ModelId, Target};
-use crate::operator::{
-    Convert, InFile, Map, Offset, Operation, Operator, Owned, Parameter, Site, WeightsInFile,
-    WeightsOrder, resolve,
-};
+use crate::operator::{Map, Operation, Operator, Owned, Site, resolve};
 use crate::plan::{Plan, lifetimes, solve};
 use crate::record::{Inputs, records};
 
@@ -63,7 +59,7 @@ pub enum EncodeError {
 
 impl EncodeError {
     /// A number of bytes as the file has it.
-    fn word(found: usize) -> Result<u32, Self> {
+    pub(super) fn word(found: usize) -> Result<u32, Self> {
         u32::try_from(found).map_err(|_| Self::TooLarge { found })
     }
 }
@@ -204,84 +200,6 @@ impl GraphSpec {
             nodes: nodes.collect::<Result<_, LoadError>>()?,
             outputs: outputs.collect(),
             trainable_nodes: model.trainable_nodes(),
-        })
-    }
-}
-
-/// Takes parameters out of a file: of each operator in the order of their declaration.
-struct Fetch<'w, L> {
-    node: usize,
-    rows: usize,
-    lens: L,
-    words: &'w [f32],
-}
-
-impl<L: Iterator<Item = usize>> Convert<InFile, Owned> for Fetch<'_, L> {
-    type Error = LoadError;
-
-    fn convert<T: Parameter>(&mut self, from: &Offset<T>) -> Result<Vec<T>, LoadError> {
-        let len = self.lens.next().unwrap_or(0);
-        let span = from.span(self.node, len, self.words.len())?;
-        Ok(span.of(self.words).to_vec())
-    }
-
-    fn weights<T: Parameter>(&mut self, from: &WeightsInFile<T>) -> Result<Vec<T>, LoadError> {
-        let (node, len) = (self.node, self.lens.next().unwrap_or(0));
-        let row_len = len.checked_div(self.rows).unwrap_or(0);
-        if from.order != WeightsOrder::PAIRS {
-            let span = from.span(node, len, self.words.len())?;
-            return Ok(span.of(self.words).to_vec());
-        }
-        let stored = RowOrder::Pairs.len(self.rows, row_len);
-        let stored = from.offset.span(node, stored, self.words.len())?;
-        let stored: &[i8] = bytemuck::cast_slice(stored.of(self.words));
-        let rows = (0..self.rows).flat_map(|row| (0..row_len).map(move |column| (row, column)));
-        let weights = rows.map(|at| RowOrder::Pairs.get(stored, row_len, at));
-        Ok(bytemuck::cast_slice(&weights.collect::<Vec<i8>>()).to_vec())
-    }
-}
-
-/// Puts parameters one after the other into the weights, each at a multiple of [`TENSOR_ALIGN`], and counts those of
-/// a node. The last are never 8-bit weights, which scales follow: they end with a whole word.
-#[derive(Default)]
-struct Store {
-    bytes: Vec<u8>,
-    lens: Vec<usize>,
-    /// Of the node whose 8-bit weights are to be pairs of rows.
-    row_len_of_pairs: Option<usize>,
-}
-
-impl Store {
-    /// Puts numbers behind what is there, and returns their place.
-    fn put<T: Parameter>(&mut self, numbers: &[T]) -> Result<u32, EncodeError> {
-        let start = self.bytes.len().next_multiple_of(TENSOR_ALIGN);
-        self.bytes.resize(start, 0);
-        // As they lie in memory: this crate is for little-endian machines.
-        self.bytes.extend_from_slice(bytemuck::cast_slice(numbers));
-        EncodeError::word(start)
-    }
-}
-
-impl Convert<Owned, InFile> for Store {
-    type Error = EncodeError;
-
-    fn convert<T: Parameter>(&mut self, from: &Vec<T>) -> Result<Offset<T>, EncodeError> {
-        self.lens.push(from.len());
-        Ok(Offset::new(self.put(from)?))
-    }
-
-    fn weights<T: Parameter>(&mut self, from: &Vec<T>) -> Result<WeightsInFile<T>, EncodeError> {
-        let numbers = bytemuck::try_cast_slice(from);
-        let (Some(row_len), Ok(rows)) = (self.row_len_of_pairs, numbers) else {
-            return Ok(self.convert(from)?.into());
-        };
-        let count = rows.len().checked_div(row_len).unwrap_or(0);
-        let mut pairs = std::vec![0; RowOrder::Pairs.len(count, row_len)];
-        write_pairs(rows, row_len, &mut pairs);
-        self.lens.push(from.len());
-        Ok(WeightsInFile {
-            order: WeightsOrder::PAIRS,
-            offset: Offset::new(self.put(&pairs)?),
         })
     }
 }

@@ -8,6 +8,8 @@ mod check;
 #[cfg(feature = "std")]
 mod encode;
 mod error;
+#[cfg(feature = "std")]
+mod parameters;
 mod prefix;
 pub mod schema;
 #[cfg(feature = "std")]

@@ -41,6 +41,15 @@ const BODY: &str = r#""Conv2d(2, 4, 3, padding=1)", "BatchNorm2d(4)", "ReLU()", 
     "Conv2d(6, 6, 1)", "_ + x", "ReLU()", "Flatten()", "Linear(72, 3)""#;
 
 #[test]
+fn the_recipe_of_the_page_is_one() {
+    let page = include_str!("../../../../docs/quantize.md");
+    let (_, after) = page.split_once("```toml\n").expect("a recipe");
+    let (text, _) = after.split_once("```").expect("its end");
+    let recipe = Recipe::parse_onto(text, Path::new("int8.toml"), base(BODY)).unwrap();
+    assert_eq!(recipe.train.epochs, 3);
+}
+
+#[test]
 fn values_are_rounded_where_a_quantized_network_has_numbers() {
     let recipe = onto(base(BODY));
     let rounded = |node: &crate::graph::Node| matches!(node.operation, Operation::FakeQuantize(_));
