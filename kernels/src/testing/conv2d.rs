@@ -117,6 +117,17 @@ fn problems() -> Vec<Problem> {
     // Padding beyond the window: outputs that see nothing but the bias.
     let far = Window::new(2, 2).with_padding(Padding::symmetric(4, 3));
     add(Problem::new(1, (3, 3, 2), 11, far, 1));
+    // Depthwise: more columns than are taken over at a time, and windows that are all padding.
+    for width in [1, 2, 41, 42, 43, 44, 90] {
+        add(Problem::new(2, (3, width, 8), 8, same_3x3(), 8));
+    }
+    let far = Window::new(3, 3).with_padding(Padding {
+        top: 4,
+        bottom: 3,
+        left: 5,
+        right: 4,
+    });
+    add(Problem::new(1, (2, 3, 4), 4, far, 4));
     problems.extend(random_problems());
     problems
 }

@@ -1,6 +1,6 @@
 //! The DSP extension of Cortex-M4, M7 and their like: two products of 16-bit numbers, and their sum, in one instruction.
 
-use super::{conv2d, depthwise, elementwise, linear, pool2d};
+use super::{conv2d, depthwise, depthwise_rows, elementwise, linear, pool2d};
 use crate::ops::{BackwardKernels, Kernels, StaticKernels};
 use crate::params::{AddI8, Conv2dI8, LinearI8, Pool2d, RowOrder, WeightsI8};
 use crate::portable;
@@ -38,6 +38,8 @@ impl Kernels for Dsp {
         let geometry = params.geometry();
         if conv2d::takes(geometry) {
             conv2d::scratch_len(geometry)
+        } else if depthwise_rows::takes(geometry) {
+            depthwise_rows::scratch_len(geometry)
         } else if depthwise::takes(geometry) {
             depthwise::scratch_len(geometry)
         } else {
@@ -53,9 +55,14 @@ impl Kernels for Dsp {
         scratch: &mut [u8],
         output: &mut [i8],
     ) {
-        if conv2d::takes(params.geometry()) {
+        let geometry = params.geometry();
+        // Those of channels by themselves lie one after the other.
+        let in_rows = weights.order == RowOrder::Rows;
+        if conv2d::takes(geometry) {
             conv2d::conv2d_i8(params, input, weights, scratch, output);
-        } else if depthwise::takes(params.geometry()) && weights.order == RowOrder::Rows {
+        } else if in_rows && depthwise_rows::takes(geometry) {
+            depthwise_rows::conv2d_i8(params, input, weights, scratch, output);
+        } else if in_rows && depthwise::takes(geometry) {
             depthwise::conv2d_i8(params, input, weights, scratch, output);
         } else {
             portable::conv2d_i8(params, input, weights, output);

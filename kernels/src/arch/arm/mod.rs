@@ -3,6 +3,7 @@
 mod columns;
 mod conv2d;
 mod depthwise;
+mod depthwise_rows;
 mod dsp;
 mod elementwise;
 mod instructions;
