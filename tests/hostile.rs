@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use kinglet::model::schema::{Extension, File, MAX_TENSORS, PREFIX_LEN};
+use kinglet::model::schema::{Extension, File, MAX_TENSORS, PREFIX_LEN, bits};
 use kinglet::{AlignedBytes, LoadError, Model, Sizes};
 use kinglet_tests::branching::branching;
 use kinglet_tests::ends::many_ends;
@@ -63,6 +63,34 @@ fn every_flipped_bit_is_refused() {
         }
         assert_eq!(refusal(&bytes), None);
     }
+}
+
+#[test]
+fn a_trusted_file_is_checked_but_for_its_checksum() {
+    let trusted = |bytes: &[u8]| {
+        let bytes = AlignedBytes::from(bytes);
+        Model::load_trusted::<{ bits::ALL }>(&bytes).err()
+    };
+    let mut differ = 0;
+    for spec in [tiny(), quantized()] {
+        let whole = file(&spec);
+        assert_eq!(trusted(&whole), None);
+        for position in 0..whole.len() {
+            let mut bytes = whole.to_vec();
+            bytes[position] ^= 1 << (position % 8);
+            let found = trusted(&bytes);
+            if position >= PREFIX_LEN {
+                differ += usize::from(found.is_none());
+                repair_crcs(&mut bytes);
+            }
+            assert_eq!(found, refusal(&bytes), "byte {position}");
+        }
+        assert_eq!(
+            trusted(&whole[..whole.len() - 1]),
+            refusal(&whole[..whole.len() - 1])
+        );
+    }
+    assert!(differ > 100, "{differ}");
 }
 
 #[test]

@@ -89,6 +89,27 @@ impl<'a> Model<'a> {
     // Each stage has a frame of its own, so that the stack holds one at a time.
     #[inline(never)]
     pub fn load_with<const OPS: u128>(file: &'a [u8]) -> Result<Self, LoadError> {
+        let (prefix, body) = Self::parts(file)?;
+        if CRC.checksum(body) != prefix.body_crc {
+            return Err(LoadError::BodyCrc);
+        }
+        Self::of_parts::<OPS>(file, prefix, body)
+    }
+
+    /// Like [`load_with`](Self::load_with), but without a pass over all bytes: for a file whose integrity somebody has seen to, as a
+    /// boot loader does that checks a signature or a checksum of the whole image. Most of the time to load a model goes into
+    /// that pass. All other checks are made: a damaged file gives wrong numbers at worst.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with), but for [`LoadError::BodyCrc`].
+    #[inline(never)]
+    pub fn load_trusted<const OPS: u128>(file: &'a [u8]) -> Result<Self, LoadError> {
+        let (prefix, body) = Self::parts(file)?;
+        Self::of_parts::<OPS>(file, prefix, body)
+    }
+
+    /// The prefix of a file of the right length, and what follows it.
+    fn parts(file: &'a [u8]) -> Result<(Prefix, &'a [u8]), LoadError> {
         let prefix = Prefix::read(file)?;
         if prefix.file_len != file.len() {
             return Err(LoadError::Length {
@@ -97,9 +118,15 @@ impl<'a> Model<'a> {
             });
         }
         let body = file.get(schema::PREFIX_LEN..).ok_or(LoadError::Truncated)?;
-        if CRC.checksum(body) != prefix.body_crc {
-            return Err(LoadError::BodyCrc);
-        }
+        Ok((prefix, body))
+    }
+
+    /// The model, if the graph bears out the prefix.
+    fn of_parts<const OPS: u128>(
+        file: &'a [u8],
+        prefix: Prefix,
+        body: &'a [u8],
+    ) -> Result<Self, LoadError> {
         let (graph, rest) = GraphView::read::<OPS>(body)?;
         let weights = view::read_weights(rest, &prefix, file.len())?;
         let weights = bytemuck::try_cast_slice(weights).map_err(|_| LoadError::Misaligned)?;
