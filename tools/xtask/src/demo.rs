@@ -23,7 +23,7 @@ runs it, shifts the domain and fine-tunes its last layers. Then builds firmware 
 was just trained, fine-tunes it on an emulated Cortex-M4F and on this machine, and compares the bits
 that they learned. Results are left in target/demo.
 
-It installs the target thumbv7em-none-eabihf and qemu-system-arm, if they are missing. On two cores it
+It installs the targets of microcontrollers and qemu-system-arm, if they are missing. On two cores it
 takes about four minutes the first time, three of them to build, and half a minute after that; 1 GB in
 target/.
 

@@ -15,8 +15,8 @@ pub(crate) const HELP: &str = "\
 Usage: cargo xtask setup [--debian]
 
 Installs what all verbs together need and is not there yet. Each verb begins with its own part of it:
-  firmware  the target thumbv7em-none-eabihf; qemu-system-arm, the emulated microcontroller. All that
-            `cargo xtask demo` needs
+  firmware  the targets thumbv7em-none-eabihf and thumbv8m.main-none-eabihf; qemu-system-arm, the
+            emulated microcontroller. All that `cargo xtask demo` needs
   cross     the targets aarch64-unknown-linux-gnu, thumbv7neon-unknown-linux-gnueabihf and wasm32-wasip1;
             qemu-aarch64 and aarch64-linux-gnu-gcc, for tests on 64-bit Arm; qemu-arm and
             arm-linux-gnueabihf-gcc, for those on 32-bit Arm; node, for tests on WebAssembly
@@ -62,6 +62,9 @@ pub(crate) const ALL: &[Purpose] = &[
 
 /// The target of the boards.
 pub(crate) const TARGET: &str = "thumbv7em-none-eabihf";
+
+/// The target of microcontrollers of ARMv8-M: there is no board of that kind here, but kernels are built for it.
+pub(crate) const TARGET_V8M: &str = "thumbv8m.main-none-eabihf";
 
 /// The file by which the OpenCL loader finds PoCL: it holds the name of a library.
 pub(crate) const POCL_ICD: &str = "/etc/OpenCL/vendors/pocl.icd";
@@ -206,11 +209,14 @@ pub(crate) fn verb(arguments: Arguments) -> Result<ExitCode> {
 
 /// The targets beside the host: of the boards, and of the machines that are emulated.
 pub(crate) fn targets(purposes: &[Purpose]) -> impl Iterator<Item = &'static str> {
-    let boards = purposes.contains(&Purpose::Firmware).then_some(TARGET);
+    let boards = purposes
+        .contains(&Purpose::Firmware)
+        .then_some([TARGET, TARGET_V8M]);
     let machines = purposes.contains(&Purpose::Cross).then(cross::machines);
     let machines = machines.into_iter().flatten();
     boards
         .into_iter()
+        .flatten()
         .chain(machines.map(|machine| machine.target))
 }
 
@@ -352,7 +358,10 @@ mod tests {
     fn the_demo_needs_a_board_and_nothing_else() {
         let names: Vec<_> = needs(&[Purpose::Firmware]).map(|need| need.name).collect();
         assert_eq!(names, ["qemu-system-arm"]);
-        assert_eq!(targets(&[Purpose::Firmware]).collect::<Vec<_>>(), [TARGET]);
+        assert_eq!(
+            targets(&[Purpose::Firmware]).collect::<Vec<_>>(),
+            [TARGET, TARGET_V8M]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::arguments::{Arguments, Slot};
 use crate::packages::{LIBRARIES, TESTED_FEATURES, select, set_name};
 use crate::process::{capture, root, run, run_and_read, target_dir};
-use crate::setup::{Purpose, TARGET};
+use crate::setup::{Purpose, TARGET, TARGET_V8M};
 use crate::steps::{Counts, Steps};
 use crate::toolchain::{Toolchain, for_target};
 use crate::{cross, demo, firmware, opencl, sets, setup};
@@ -269,7 +269,15 @@ fn bare_metal_builds() -> Result<()> {
             run(&mut cargo)?;
         }
     }
-    Ok(())
+    // Whether the assembler takes the set for cores with the DSP extension there, too.
+    println!("kinglet-kernels for Cortex-M33");
+    let mut cargo = for_target(TARGET_V8M)?.cargo();
+    cargo
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-D warnings -C target-cpu=cortex-m33")
+        .args(["build", "--quiet", "--target", TARGET_V8M])
+        .args(["--package", "kinglet-kernels", "--no-default-features"]);
+    run(&mut cargo)
 }
 
 /// Folders of all workspaces, the main one first.

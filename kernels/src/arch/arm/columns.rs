@@ -4,7 +4,7 @@
 use core::arch::naked_asm;
 use core::ops::Range;
 
-use super::instructions::{even_bytes, less, odd_bytes, twice};
+use super::instructions::{even_bytes, less, odd_bytes, target, twice};
 use super::places::Places;
 use crate::params::Conv2dI8;
 use crate::portable::rows::rows_of_mut;
@@ -242,6 +242,7 @@ unsafe extern "C" fn words_of_four(
     zeros: u32,
 ) {
     naked_asm!(
+        target!(),
         "push    {{r4-r11, lr}}",
         "ldr     lr, [sp, #36]",
         "add     r12, r0, r1, lsl #1",
@@ -284,6 +285,7 @@ unsafe extern "C" fn pick_words(
     zeros: u32,
 ) {
     naked_asm!(
+        target!(),
         "push    {{r4-r7, lr}}",
         "ldr     r12, [sp, #20]",
         "2:",

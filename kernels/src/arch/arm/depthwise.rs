@@ -6,7 +6,7 @@
 use core::arch::naked_asm;
 
 use super::conv2d::SCRATCH;
-use super::instructions::bound;
+use super::instructions::{bound, target};
 use super::places::Places;
 use super::rounding::{Rounding, real, scaled, store_four};
 use crate::lengths;
@@ -263,8 +263,7 @@ macro_rules! tap {
 #[unsafe(naked)]
 unsafe extern "C" fn quads_of_a_pixel(job: &Job) {
     naked_asm!(
-        // The assembler does not take it from the target.
-        ".fpu fpv4-sp-d16",
+        target!(),
         "push    {{r4-r11, lr}}",
         "ldr     r3, [r0, #4]",
         "ldr     r1, [r0, #8]",

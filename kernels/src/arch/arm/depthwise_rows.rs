@@ -9,7 +9,7 @@ use core::arch::naked_asm;
 use core::ops::Range;
 
 use super::conv2d::SCRATCH;
-use super::instructions::{bound, twice};
+use super::instructions::{bound, target, twice};
 use super::rounding::{Rounding, real, scaled};
 use crate::lengths;
 use crate::params::{Conv2d, Conv2dI8, WeightsI8};
@@ -312,8 +312,7 @@ unsafe extern "C" fn columns_of_four(
     columns_end: *const Column,
 ) {
     naked_asm!(
-        // The assembler does not take it from the target.
-        ".fpu fpv4-sp-d16",
+        target!(),
         "push    {{r4-r11, lr}}",
         "vmov    s0, s1, r1, r3",
         "ldm     r0, {{r0, r1, r3, r12}}",
@@ -354,8 +353,7 @@ macro_rules! column {
 #[unsafe(naked)]
 unsafe extern "C" fn rows_of_four_channels(job: &Job) {
     naked_asm!(
-        // The assembler does not take it from the target.
-        ".fpu fpv4-sp-d16",
+        target!(),
         "push    {{r4-r11, lr}}",
         "ldm     r0!, {{r1-r5}}",
         "ldm     r0, {{r6-r9}}",

@@ -2,7 +2,7 @@
 
 use core::arch::naked_asm;
 
-use super::instructions::{bound, twice};
+use super::instructions::{bound, target, twice};
 use super::rounding::{Rounding, store_four};
 use crate::lengths;
 use crate::params::AddI8;
@@ -52,8 +52,7 @@ struct Job {
 #[unsafe(naked)]
 unsafe extern "C" fn add_quads(job: &Job) {
     naked_asm!(
-        // The assembler does not take it from the target.
-        ".fpu fpv4-sp-d16",
+        target!(),
         "push    {{r4-r9, lr}}",
         "vldr    s10, [r0, #24]",
         "vldr    s8, [r0, #28]",

@@ -102,3 +102,21 @@ pub(super) fn bound(numbers: &mut [i8], low: i8, high: i8) {
         *q = (*q).max(low).min(high);
     }
 }
+
+/// What the assembler does not take from the target, to begin a naked function with.
+#[cfg(not(arm_v8m))]
+macro_rules! target {
+    () => {
+        ".fpu fpv4-sp-d16"
+    };
+}
+
+/// What the assembler does not take from the target, to begin a naked function with.
+#[cfg(arm_v8m)]
+macro_rules! target {
+    () => {
+        ".cpu cortex-m33\n.fpu fpv5-sp-d16"
+    };
+}
+
+pub(super) use target;

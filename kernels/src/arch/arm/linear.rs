@@ -4,7 +4,7 @@
 use core::arch::naked_asm;
 
 use super::columns::{TAPS, widen};
-use super::instructions::{bound, twice};
+use super::instructions::{bound, target, twice};
 use super::matmul::Channels;
 use super::rounding::{Rounding, real, scaled, store_four};
 use crate::lengths;
@@ -317,8 +317,7 @@ macro_rules! column_times {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: &mut Job) {
             naked_asm!(
-                // The assembler does not take it from the target.
-                ".fpu fpv4-sp-d16",
+                target!(),
                 "push    {{r4-r11, lr}}",
                 "mov     lr, r0",
                 "ldr     r3, [r0, #4]",

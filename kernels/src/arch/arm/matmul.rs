@@ -8,6 +8,7 @@
 use core::arch::naked_asm;
 
 use super::columns::{Group, PIXELS, TAPS};
+use super::instructions::target;
 use super::rounding::{Rounding, real, scaled};
 
 /// Rows that are multiplied at a time.
@@ -307,8 +308,7 @@ macro_rules! columns_times {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: &mut Job) {
             naked_asm!(
-                // The assembler does not take it from the target.
-                ".fpu fpv4-sp-d16",
+                target!(),
                 "push    {{r4-r11, lr}}",
                 "sub     sp, sp, #16",
                 // The job, where columns end, and where scales do.

@@ -46,6 +46,13 @@ const RECIPES: &[Recipe] = &[
         runtime: Runtime::None,
     },
     Recipe {
+        target: "thumbv8m.main-none-eabihf",
+        crates: "core,alloc",
+        panic: "abort",
+        packages: &[],
+        runtime: Runtime::None,
+    },
+    Recipe {
         target: "aarch64-unknown-linux-gnu",
         crates: "std,panic_unwind,test",
         panic: "unwind",
