@@ -12,6 +12,7 @@ pub mod cli;
 pub mod compare;
 pub mod dataset;
 pub mod device;
+mod digits;
 pub mod evaluate;
 pub mod export;
 pub mod file;

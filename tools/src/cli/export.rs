@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::replace::ReplaceArguments;
 use super::target::TargetArguments;
 use super::{Failure, FineTuneLast, document};
+use crate::digits::grouped;
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
-use crate::inspect::{Report, grouped};
+use crate::inspect::Report;
 use crate::model_file::{ModelFile, is_named_as_model};
 use crate::train::Checkpoint;
 

@@ -6,9 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, FineTuneLast, document};
+use crate::digits::grouped;
 use crate::export::{ExportSettings, export};
 use crate::file::write_atomic;
-use crate::inspect::{MemoryMap, Report, grouped, picture};
+use crate::inspect::{MemoryMap, Report, picture};
 use crate::model_file::{ModelFile, head_info, is_named_as_head};
 use crate::recipe::Recipe;
 

@@ -7,8 +7,8 @@ use kinglet::Model;
 use serde::Serialize;
 
 use crate::array_layout::ArrayLayout;
+use crate::digits::grouped;
 use crate::evaluate::argmax;
-use crate::inspect::grouped;
 use crate::meaning::Meaning;
 
 /// Samples that are printed where not all are asked for.

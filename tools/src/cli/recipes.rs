@@ -6,7 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, document};
-use crate::inspect::{channels_first, grouped};
+use crate::digits::grouped;
+use crate::inspect::channels_first;
 use crate::recipe::{Recipe, SHIPPED, Shipped, reference};
 
 /// Print the reference of recipes, or a recipe that comes along

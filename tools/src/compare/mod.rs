@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::inspect::grouped;
+use crate::digits::grouped;
 use crate::page::{duration, fixed, percent};
 use crate::report::{self, Part};
 use crate::train::{Checkpoint, CheckpointError, EpochMetrics, Origin};

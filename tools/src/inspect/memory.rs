@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use kinglet::Model;
 
-use super::{Report, grouped};
+use super::Report;
+use crate::digits::grouped;
 use crate::svg::{BODY, Drawing, shortened, width_of};
 
 /// The widest bar, in letters.

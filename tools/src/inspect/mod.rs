@@ -17,6 +17,7 @@ pub use picture::picture;
 use serde::Serialize;
 
 use crate::array_layout::ArrayLayout;
+use crate::digits::grouped;
 use crate::graph::Graph;
 use crate::table;
 
@@ -246,19 +247,6 @@ impl Report {
     }
 }
 
-/// Digits in groups of three.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let is_simple = self.inputs.len() == 1 && self.outputs.len() == 1;
@@ -344,18 +332,5 @@ impl std::fmt::Display for Report {
             writeln!(f, "classes           {}", self.labels.join(", "))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_come_in_threes() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1000), "1,000");
-        assert_eq!(grouped(12345678), "12,345,678");
     }
 }

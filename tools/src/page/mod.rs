@@ -2,7 +2,7 @@
 
 use minijinja::{AutoEscape, Environment, Value};
 
-use crate::inspect::grouped;
+use crate::digits::grouped;
 use crate::svg;
 
 /// What pages have in common.

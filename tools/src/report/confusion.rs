@@ -1,6 +1,6 @@
 //! The confusion matrix as a drawing: a row for each true class, a column for each predicted one.
 
-use crate::inspect::grouped;
+use crate::digits::grouped;
 use crate::svg::{Drawing, shortened, width_of};
 
 /// Classes up to which each cell has its count written in it.

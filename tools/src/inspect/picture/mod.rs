@@ -9,7 +9,8 @@ use kinglet::kernels::Shape;
 use kinglet::model::schema::{DType, Operator, Tensor};
 
 use super::node::{describe, element};
-use super::{Report, Row, channels_first, grouped};
+use super::{Report, Row, channels_first};
+use crate::digits::grouped;
 use crate::svg::chart::four_digits;
 use crate::svg::{BODY, Drawing, number, shortened, width_of, wrapped};
 use layout::Point;

@@ -20,8 +20,8 @@ use std::fmt;
 use kinglet_kernels::Quantization;
 use serde::Serialize;
 
+use crate::digits::grouped;
 use crate::graph::{Graph, Int8Operation, Operation};
-use crate::inspect::grouped;
 
 /// What became of a channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
