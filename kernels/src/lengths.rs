@@ -131,10 +131,38 @@ pub(crate) fn linear_i8(
     weights_i8(weights, to).then_some(batch)
 }
 
+/// The batch of a convolution, as [`conv2d_i8`] finds it, if there are at least `needed` bytes of scratch, too.
+#[inline(always)]
+#[cfg(any(simd, arm_dsp))]
+pub(crate) fn conv2d_i8_with(
+    params: &Conv2dI8,
+    input: &[i8],
+    weights: (WeightsI8<'_>, usize),
+    (scratch, needed): (&[u8], usize),
+    output: &[i8],
+) -> Option<usize> {
+    let batch = conv2d_i8(params, input, weights, output)?;
+    scratch_i8(scratch, needed).then_some(batch)
+}
+
+/// The same of a linear layer.
+#[inline(always)]
+#[cfg(any(simd, arm_dsp))]
+pub(crate) fn linear_i8_with(
+    params: &LinearI8,
+    input: &[i8],
+    weights: (WeightsI8<'_>, usize),
+    (scratch, needed): (&[u8], usize),
+    output: &[i8],
+) -> Option<usize> {
+    let batch = linear_i8(params, input, weights, output)?;
+    scratch_i8(scratch, needed).then_some(batch)
+}
+
 /// `true` if there is as much scratch as is needed, or more.
 #[inline(always)]
 #[cfg(any(simd, arm_dsp))]
-pub(crate) fn scratch_i8(scratch: &[u8], needed: usize) -> bool {
+fn scratch_i8(scratch: &[u8], needed: usize) -> bool {
     let found = scratch.len();
     debug_assert!(found >= needed, "scratch of {found}, not {needed}");
     found >= needed

@@ -61,18 +61,6 @@ pub fn table(rng: &mut fastrand::Rng) -> Operator<Owned> {
     Operator::Table(Table { entries })
 }
 
-const FUNCTIONS: [BinaryFunction; 9] = [
-    BinaryFunction::Add,
-    BinaryFunction::Subtract,
-    BinaryFunction::ReverseSubtract,
-    BinaryFunction::Multiply,
-    BinaryFunction::Divide,
-    BinaryFunction::ReverseDivide,
-    BinaryFunction::Minimum,
-    BinaryFunction::Maximum,
-    BinaryFunction::PRelu,
-];
-
 impl Builder {
     /// A node that writes numbers of `output` in the shape of its first input.
     fn requantized(
@@ -343,7 +331,7 @@ fn grow(rng: &mut fastrand::Rng, graph: &mut Builder, x: usize) -> usize {
             let others: Vec<usize> = (1..graph.tensors()).filter(fits).collect();
             let other = *rng.choice(&others).expect("x at least");
             let (low, high) = bounds(rng);
-            let function = *rng.choice(&FUNCTIONS).expect("some");
+            let function = *rng.choice(&BinaryFunction::ALL).expect("some");
             let binary = QuantizedBinary {
                 function,
                 low,

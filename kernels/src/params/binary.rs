@@ -29,6 +29,19 @@ pub enum BinaryFunction {
 }
 
 impl BinaryFunction {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Add,
+        Self::Subtract,
+        Self::ReverseSubtract,
+        Self::Multiply,
+        Self::Divide,
+        Self::ReverseDivide,
+        Self::Minimum,
+        Self::Maximum,
+        Self::PRelu,
+    ];
+
     /// The function's value, on every kernel set.
     #[inline(always)]
     pub fn apply(self, x: f32, o: f32) -> f32 {

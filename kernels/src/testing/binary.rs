@@ -7,18 +7,6 @@ use crate::ops::BackwardKernels;
 use crate::params::{Activation, Binary, BinaryFunction};
 use crate::{Shape, reference};
 
-pub(super) const FUNCTIONS: [BinaryFunction; 9] = [
-    BinaryFunction::Add,
-    BinaryFunction::Subtract,
-    BinaryFunction::ReverseSubtract,
-    BinaryFunction::Multiply,
-    BinaryFunction::Divide,
-    BinaryFunction::ReverseDivide,
-    BinaryFunction::Minimum,
-    BinaryFunction::Maximum,
-    BinaryFunction::PRelu,
-];
-
 const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::Relu6];
 
 /// Values among which are ties, zeros of both signs, infinities and NaN.
@@ -48,7 +36,7 @@ fn values(random: &mut Random, len: usize) -> Vec<f32> {
 pub fn binary(set: &dyn BackwardKernels, _: super::Agreement) {
     let mut random = Random::new(11);
     for (shape, operand) in problems() {
-        for function in FUNCTIONS {
+        for function in BinaryFunction::ALL {
             let activation = random.choose(&ACTIVATIONS);
             let params = Binary::new(function, activation, shape, operand);
             let params = params.expect("the operand can be spread");

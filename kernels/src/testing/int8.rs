@@ -6,8 +6,8 @@ use core::fmt::Debug;
 use super::{Aligned, Guarded, Random, binary, call_wrongly, conv2d, linear, pool2d, strided_copy};
 use crate::ops::BackwardKernels;
 use crate::params::{
-    Activation, AddI8, AvgPool2dI8, Binary, BinaryI8, Conv2dI8, LinearI8, RequantizeI8, RowOrder,
-    SoftmaxI8, StridedCopy, TableI8, WeightsI8, fits_pairs, write_pairs,
+    Activation, AddI8, AvgPool2dI8, Binary, BinaryFunction, BinaryI8, Conv2dI8, LinearI8,
+    RequantizeI8, RowOrder, SoftmaxI8, StridedCopy, TableI8, WeightsI8, fits_pairs, write_pairs,
 };
 use crate::quant::{Quantization, Requantize};
 use crate::{Shape, reference};
@@ -458,7 +458,7 @@ pub fn elementwise_i8(set: &dyn BackwardKernels, _: super::Agreement) {
 pub fn binary_i8(set: &dyn BackwardKernels, _: super::Agreement) {
     let mut random = Random::new(57);
     for (shape, operand) in binary::problems() {
-        for function in binary::FUNCTIONS {
+        for function in BinaryFunction::ALL {
             let geometry = Binary::new(function, Activation::Identity, shape, operand);
             let (a, b, to) = (
                 random.quantization(),
@@ -481,7 +481,7 @@ pub fn binary_i8(set: &dyn BackwardKernels, _: super::Agreement) {
         }
     }
     let (same, four) = (Quantization::new(1.0, 0), Shape::vector(4));
-    let geometry = Binary::new(binary::FUNCTIONS[0], Activation::Identity, four, four);
+    let geometry = Binary::new(BinaryFunction::ALL[0], Activation::Identity, four, four);
     let geometry = geometry.expect("the same shape");
     let params = BinaryI8::new(geometry, same, same, same, (-128, 127)).expect("scales of 1");
     let about: About = (&params, "binary_i8 with slices that do not fit");

@@ -109,16 +109,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let drawing = picture(&file.model(), file.bytes().len());
         write_atomic(path, drawing.as_bytes())?;
     }
-    let map = MemoryMap::of(&file.model());
     if let Some(path) = &arguments.memory_svg {
-        write_atomic(path, map.drawing().as_bytes())?;
+        write_atomic(path, MemoryMap::of(&file.model()).drawing().as_bytes())?;
     }
     if arguments.json {
         return document::print("inspect", &report);
     }
     print!("{report}");
     if arguments.memory {
-        print!("\n{map}");
+        print!("\n{}", MemoryMap::of(&file.model()));
     }
     for path in [&arguments.svg, &arguments.memory_svg]
         .into_iter()

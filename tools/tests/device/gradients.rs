@@ -350,17 +350,7 @@ fn binary_small() {
         Shape::new(1, 2, 5),
         Shape::new(3, 1, 1),
     ];
-    for function in [
-        BinaryFunction::Add,
-        BinaryFunction::Subtract,
-        BinaryFunction::ReverseSubtract,
-        BinaryFunction::Multiply,
-        BinaryFunction::Divide,
-        BinaryFunction::ReverseDivide,
-        BinaryFunction::Minimum,
-        BinaryFunction::Maximum,
-        BinaryFunction::PRelu,
-    ] {
+    for function in BinaryFunction::ALL {
         for operand in operands {
             let params = Binary::new(function, Activation::Identity, shape, operand).unwrap();
             let (batch, lens) = (2, [shape.len(), operand.len()]);

@@ -106,9 +106,8 @@ pub(super) fn conv2d_i8(
 ) {
     let geometry = params.geometry();
     let all = (weights, params.weights_len(weights.order));
-    if lengths::conv2d_i8(params, input, all, output).is_none()
-        || !lengths::scratch_i8(scratch, scratch_len(geometry))
-    {
+    let room = (&*scratch, scratch_len(geometry));
+    if lengths::conv2d_i8_with(params, input, all, room, output).is_none() {
         return;
     }
     let quads = geometry.input().channels / QUAD;

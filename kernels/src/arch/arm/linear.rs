@@ -37,9 +37,8 @@ pub(super) fn linear_i8(
 ) {
     let geometry = params.geometry();
     let all = (weights, params.weights_len(weights.order));
-    if lengths::linear_i8(params, input, all, output).is_none()
-        || !lengths::scratch_i8(scratch, scratch_len(params))
-    {
+    let room = (&*scratch, scratch_len(params));
+    if lengths::linear_i8_with(params, input, all, room, output).is_none() {
         return;
     }
     // SAFETY: any bits are a word.

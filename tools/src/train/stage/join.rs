@@ -190,18 +190,6 @@ mod tests {
     use crate::random::{for_sample, uniform};
     use crate::train::stage::Mode;
 
-    const FUNCTIONS: [BinaryFunction; 9] = [
-        BinaryFunction::Add,
-        BinaryFunction::Subtract,
-        BinaryFunction::ReverseSubtract,
-        BinaryFunction::Multiply,
-        BinaryFunction::Divide,
-        BinaryFunction::ReverseDivide,
-        BinaryFunction::Minimum,
-        BinaryFunction::Maximum,
-        BinaryFunction::PRelu,
-    ];
-
     /// Numbers from 0.5 to 1.5 of either sign: no divisor is near 0.
     fn numbers(seed: u64, len: usize) -> Vec<f32> {
         let mut rng = for_sample(seed, 0, 0, 0);
@@ -220,7 +208,7 @@ mod tests {
             Shape::new(1, 2, 4),
         ]
         .into_iter()
-        .flat_map(|operand| FUNCTIONS.map(|function| (operand, function)))
+        .flat_map(|operand| BinaryFunction::ALL.map(|function| (operand, function)))
         {
             let params = Binary::new(function, Activation::Identity, shape, operand).unwrap();
             let join = Join::Binary(params);

@@ -77,9 +77,8 @@ pub(crate) fn forward<S: Sums>(
     output: &mut [i8],
 ) {
     let all = (weights, packed_len::<S>(params));
-    if lengths::conv2d_i8(params, input, all, output).is_none()
-        || !lengths::scratch_i8(scratch, scratch_len::<S>(params))
-    {
+    let room = (&*scratch, scratch_len::<S>(params));
+    if lengths::conv2d_i8_with(params, input, all, room, output).is_none() {
         return;
     }
     let geometry = params.geometry();

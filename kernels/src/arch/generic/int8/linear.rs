@@ -50,9 +50,8 @@ pub(crate) fn forward<S: Sums>(
     output: &mut [i8],
 ) {
     let all = (weights, packed_len::<S>(params));
-    if lengths::linear_i8(params, input, all, output).is_none()
-        || !lengths::scratch_i8(scratch, scratch_len::<S>(params))
-    {
+    let room = (&*scratch, scratch_len::<S>(params));
+    if lengths::linear_i8_with(params, input, all, room, output).is_none() {
         return;
     }
     let (from, to) = (
